@@ -1,0 +1,79 @@
+"""The circuit breaker of an execution environment: while the API is down, probe it, don't hammer it."""
+
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from .outcome import DeferredError
+
+FAULTS_TO_OPEN = 5
+PROBE_GROWTH = 2
+
+
+class Evidence(Enum):
+    """What an attempt says about the API that all leads share."""
+
+    HEALTHY = "healthy"
+    FAULT = "fault"
+    NONE = "none"
+
+
+class CircuitBreaker:
+    """Opens after five shared faults in a row; then lets one lead through per interval as a probe.
+
+    The interval starts at `first_interval_s` and doubles with every failed probe up to `longest_interval_s`.
+    While a probe is on, the other leads of the batch wait for its end, which costs nothing (the invocation
+    lasts as long as the probe anyway) and lets them all through when it succeeds. Safe under threads.
+    """
+
+    def __init__(
+        self,
+        first_interval_s: float,
+        longest_interval_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._first_interval_s = first_interval_s
+        self.longest_interval_s = longest_interval_s
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._faults = 0
+        self._interval_s = first_interval_s
+        self._probe_at = 0.0
+        self._probing = False
+        self._cause = ""
+
+    def admit(self, patience_s: float) -> bool:
+        """Returns whether this attempt is the probe; every `admit` needs its `settle`.
+
+        Raises `DeferredError` while the API counts as down; waits at most `patience_s` for a probe's end.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._probing, timeout=max(0.0, patience_s))
+            if self._faults < FAULTS_TO_OPEN:
+                return False
+            if self._probing or self._clock() < self._probe_at:
+                raise DeferredError(f"not tried, since all attempts fail: {self._cause}")
+            self._probing = True
+            return True
+
+    def settle(self, is_probe: bool, evidence: Evidence, cause: str = "") -> None:
+        """Takes note of how an admitted attempt ended; `cause` is free of personal data."""
+        with self._changed:
+            if evidence is Evidence.HEALTHY:
+                self._faults = 0
+                self._interval_s = self._first_interval_s
+            elif evidence is Evidence.FAULT:
+                self._count_fault(is_probe, cause)
+            if is_probe:
+                self._probing = False
+                self._changed.notify_all()
+
+    def _count_fault(self, is_probe: bool, cause: str) -> None:
+        was_open = self._faults >= FAULTS_TO_OPEN
+        self._faults += 1
+        self._cause = cause
+        if is_probe:
+            self._interval_s = min(self._interval_s * PROBE_GROWTH, self.longest_interval_s)
+        if is_probe or (self._faults >= FAULTS_TO_OPEN and not was_open):
+            self._probe_at = self._clock() + self._interval_s

@@ -1,0 +1,60 @@
+"""Parking a lead in the dead-letter queue: the original body, with attributes that say why."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from .envelope import Message
+from .outcome import DeliveryError, Outcome
+
+# An SQS message with its attributes holds at most 1 MiB (AWS quota since 2025).
+LARGEST_MESSAGE_BYTES = 1_048_576
+# What SQS takes as text; anything else is refused with InvalidMessageContents.
+_NOT_SQS_TEXT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class DeadLetterQueue:
+    """The queue in which a lead waits for a person. Safe under threads (a boto3 client is)."""
+
+    def __init__(self, sqs: Any, queue_url: str) -> None:  # noqa: ANN401 - a boto3 SQS client
+        self._sqs = sqs
+        self._queue_url = queue_url
+
+    def park(self, message: Message, event_id: str, reason: Outcome, error: DeliveryError) -> None:
+        """Raises botocore's `ClientError` or `BotoCoreError`: then the lead must stay in the lead queue."""
+        attributes = {
+            "reason": reason,
+            "messageId": message.message_id,
+            "eventId": event_id,
+            "firstSeen": message.parked_first_seen or _iso_time(message.sent_at),
+            "status": str(error.status) if error.status is not None else "-",
+            "detail": error.detail,
+        }
+        fifo = (
+            {"MessageGroupId": message.group_id, "MessageDeduplicationId": message.message_id}
+            if message.group_id
+            else {}
+        )
+        self._sqs.send_message(
+            QueueUrl=self._queue_url,
+            MessageBody=message.body,
+            MessageAttributes=_fitting(attributes, LARGEST_MESSAGE_BYTES - len(message.body.encode())),
+            **fifo,
+        )
+
+
+def _fitting(attributes: dict[str, str], room_bytes: int) -> dict[str, dict[str, str]]:
+    """As many of the attributes, in their order, as fit beside the body; the last of them is cut short."""
+    fitting: dict[str, dict[str, str]] = {}
+    for name, value in attributes.items():
+        room_bytes -= len(name) + len("String")
+        text = _NOT_SQS_TEXT.sub("?", value).encode()[: max(0, room_bytes)].decode("utf-8", "ignore")
+        if not text:
+            break
+        fitting[name] = {"DataType": "String", "StringValue": text}
+        room_bytes -= len(text.encode())
+    return fitting
+
+
+def _iso_time(epoch_s: float) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,71 @@
+"""The function's entry: makes what outlives an invocation, once per execution environment."""
+
+import os
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from botocore.config import Config
+
+from .access_token import AccessTokens
+from .batch import Batch
+from .breaker import CircuitBreaker
+from .dead_letters import DeadLetterQueue
+from .delivery import Delivery
+from .http_client import HttpClient
+from .leads_api import LeadsApi
+from .ledger import Ledger
+from .settings import Settings
+
+settings = Settings.from_environment(os.environ)
+logger = Logger()
+metrics = Metrics()
+
+# Short time-outs: these calls stand between a lead and its deadline, and SQS repeats what they fail.
+_config = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=settings.parallel_calls,
+)
+_session = boto3.Session()
+_sqs = _session.client("sqs", config=_config)
+http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s)
+batch = Batch(
+    Delivery(
+        settings,
+        http,
+        LeadsApi(
+            http,
+            AccessTokens(
+                http,
+                _session.client("secretsmanager", config=_config),
+                settings.secret_id,
+                settings.token_url,
+            ),
+            settings.leads_api_url,
+        ),
+        Ledger(
+            _session.client("dynamodb", config=_config),
+            settings.ledger_table,
+            duplicate_window_s=settings.duplicate_window_s,
+            key_window_s=settings.key_window_s,
+        ),
+        DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
+        CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3),
+    ),
+    _sqs,
+    settings.lead_queue_url,
+    settings.lead_defaults,
+    settings.parallel_calls,
+    logger,
+    metrics,
+)
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics(capture_cold_start_metric=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's context object
+    """Takes an SQS event, returns a partial batch response."""
+    http.drop_idle_connections()
+    return batch.run(event["Records"], deadline=lambda: context.get_remaining_time_in_millis() / 1000)

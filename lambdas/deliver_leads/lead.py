@@ -1,0 +1,135 @@
+"""A lead's fields as the 7Targets leads API takes them, and the check that a producer's lead has them.
+
+Source of the fields: the API document ("Create a Lead", "Update a Lead"); `customFields` is in the vendor's
+later help pages; the undocumented ones are what the vendor's own connectors send.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+MANDATORY = ("name", "email", "assistantEmail")
+DEFAULTABLE = ("assistantEmail", "source", "context", "scheduleName")
+UNDOCUMENTED = frozenset(
+    {"company", "designation", "industry", "location", "crm", "externalId", "userTypedSubject", "state"}
+)
+
+# Loose on purpose: 7Targets decides what it can write to. This only catches what can't be an address.
+_ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
+_MAX_ADDRESS_LENGTH = 254  # RFC 5321, 4.5.3.1.3
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+
+class Operation(StrEnum):
+    """What a producer asks for; there is no default, since a create can't be undone."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    STOP_FOLLOWUP = "stop_followup"
+
+
+def read_lead(
+    value: Json, operation: Operation, defaults: Mapping[str, str], path: str
+) -> tuple[dict[str, Json], list[str], list[str]]:
+    """Returns the lead as it is sent, every problem found in it, and the names of fields nobody documents.
+
+    Strings are trimmed; null, and what is blank after trimming, counts as absent and is left out, since the
+    API leaves an absent field as it is. Unknown fields travel unchanged. A problem names the field by its
+    `path` in the message and never repeats its value.
+    """
+    if not isinstance(value, dict):
+        return {}, [f"{path}: must be a JSON object with the lead's fields, not {json_type(value)}"], []
+    lead: dict[str, Json] = {
+        name: defaults[name] for name in DEFAULTABLE if name in defaults and operation is Operation.CREATE
+    }
+    if "assistantEmail" in defaults:
+        lead["assistantEmail"] = defaults["assistantEmail"]
+    problems: list[str] = []
+    unknown: list[str] = []
+    for name, raw in value.items():
+        field = raw.strip() if isinstance(raw, str) else raw
+        if field is None or field == "":
+            continue
+        lead[name] = field
+        check = FIELD_CHECKS.get(name)
+        if check is not None:
+            problem = check(field)
+            if problem:
+                problems.append(f"{path}.{name}: {problem}")
+        elif name not in UNDOCUMENTED:
+            unknown.append(f"{path}.{name}")
+    problems += [
+        f"{path}.{name}: is missing; every {operation} needs it" for name in MANDATORY if name not in lead
+    ]
+    if operation is Operation.CREATE and "id" in lead:
+        problems.append(f"{path}.id: can't be given on a create; 7Targets chooses the id")
+    return lead, problems, unknown
+
+
+def json_type(value: Json) -> str:
+    """The JSON name of a value's type, for a message to a producer."""
+    names: dict[type, str] = {
+        type(None): "null",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
+    return names[type(value)]
+
+
+def _check_text(value: Json) -> str | None:
+    return None if isinstance(value, str) else f"must be a string, not {json_type(value)}"
+
+
+def _check_address(value: Json) -> str | None:
+    if not isinstance(value, str):
+        return _check_text(value)
+    if len(value) > _MAX_ADDRESS_LENGTH or not _ADDRESS.fullmatch(value):
+        return "is not an e-mail address"
+    return None
+
+
+def _check_id(value: Json) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return None
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return None
+    return f"must be a positive whole number, not {json_type(value)}"
+
+
+def _check_sequence_id(value: Json) -> str | None:
+    # The document calls it a "valid sequence Id" without a type: both forms are passed on as they come.
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return None
+    return f"must be a sequence's id, not {json_type(value)}"
+
+
+def _check_custom_fields(value: Json) -> str | None:
+    if not isinstance(value, list):
+        return f'must be an array of {{"name", "value"}} objects, not {json_type(value)}'
+    for index, entry in enumerate(value):
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "value" not in entry:
+            return f'entry {index} must be an object with "name" (a string) and "value"'
+    return None
+
+
+FIELD_CHECKS: dict[str, Callable[[Json], str | None]] = {
+    "id": _check_id,
+    "name": _check_text,
+    "lastName": _check_text,
+    "email": _check_address,
+    "assistantEmail": _check_address,
+    "source": _check_text,
+    "context": _check_text,
+    "additionalInformationLine": _check_text,
+    "phone": _check_text,
+    "scheduleId": _check_sequence_id,
+    "scheduleName": _check_text,
+    "customFields": _check_custom_fields,
+}

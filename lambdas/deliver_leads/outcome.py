@@ -1,0 +1,110 @@
+"""What can become of a lead event, and the errors that say what to do next.
+
+    DeliveryError
+    ├── RejectedError        the lead's own fault: park it now
+    └── RetryError           not the lead's fault: send it back to the queue, later
+        ├── UnconfirmedError a request left and no answer came: confirm before repeating
+        ├── UnknownLeadError an update or stop came before its create: wait a grace period
+        ├── BlockedError     a setting is wrong: a person has to mend it, then leads flow by themselves
+        └── DeferredError    nothing was tried: no time left, the API is down, or another attempt is on
+
+Every error has a `summary` that is free of personal data (it is logged) and a `detail` that may hold the
+API's own words about the lead (it goes to the dead-letter queue only).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Outcome(StrEnum):
+    """Names used alike in log lines, metrics, dead letters and the README."""
+
+    DELIVERED = "delivered"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+    RETRY = "retry"
+    UNCONFIRMED = "unconfirmed"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredLead:
+    """What 7Targets answered for a lead that it holds.
+
+    `state` is the vendor's word (`Cold`, `New`, `DeActivated`, ...): a lead taken over the plan's limit
+    comes back as `New` and is not followed up, so people must be able to see it.
+    """
+
+    lead_id: int | str
+    state: str | None
+    status: int | None
+
+
+class DeliveryError(Exception):
+    """A lead event that was not delivered by this attempt.
+
+    `create_may_stand`: 7Targets may hold the lead all the same, since an answer to its create was lost.
+    """
+
+    outcome: ClassVar[Outcome]
+
+    def __init__(self, summary: str, *, detail: str = "", status: int | None = None) -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.detail = detail or summary
+        self.status = status
+        self.create_may_stand = False
+
+
+class RejectedError(DeliveryError):
+    """The lead's own fault: no repetition can help, a person mends or drops it."""
+
+    outcome = Outcome.REJECTED
+
+
+class RetryError(DeliveryError):
+    """Not the lead's fault.
+
+    `shared` tells that any other lead would have met the same fault (it counts towards the circuit
+    breaker); `retry_after_s` is what the API asked for, in seconds.
+    """
+
+    outcome = Outcome.RETRY
+
+    def __init__(
+        self,
+        summary: str,
+        *,
+        detail: str = "",
+        status: int | None = None,
+        shared: bool = True,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(summary, detail=detail, status=status)
+        self.shared = shared
+        self.retry_after_s = retry_after_s
+
+
+class UnconfirmedError(RetryError):
+    """The request left and no answer came: 7Targets may hold the lead, or not."""
+
+    outcome = Outcome.UNCONFIRMED
+
+
+class UnknownLeadError(RetryError):
+    """7Targets doesn't know the lead that is to be updated or stopped."""
+
+
+class BlockedError(RetryError):
+    """Credentials or configuration are wrong; `summary` names the setting and how to mend it."""
+
+    outcome = Outcome.BLOCKED
+
+
+class DeferredError(RetryError):
+    """Nothing was sent by this attempt. `delay_s` stands in for the retry policy's own delay."""
+
+    def __init__(self, summary: str, *, delay_s: float | None = None) -> None:
+        super().__init__(summary, shared=False)
+        self.delay_s = delay_s

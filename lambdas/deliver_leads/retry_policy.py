@@ -1,0 +1,63 @@
+"""When a lead event that could not be delivered is tried again. Pure: no clock, no I/O, no randomness."""
+
+from email.utils import parsedate_to_datetime
+
+LATE_AGE_S = 24 * 3600
+LATE_FACTOR = 4
+LONGEST_RETRY_AFTER_S = 3600
+# SQS: a visibility timeout ends 12 hours after the receive at the latest; a longer one is refused.
+LONGEST_VISIBILITY_S = 43_200 - 900
+
+
+def retry_delay_s(
+    receive_count: int,
+    age_s: float,
+    *,
+    base_s: int,
+    max_s: int,
+    jitter: float,
+    retry_after_s: float | None = None,
+) -> int:
+    """Seconds until the next attempt: `base_s` doubled at every receive, at most `max_s`.
+
+    After the first 24 hours of a message's age the ceiling is four times `max_s`. `jitter` from 0 to 1 takes
+    off up to half, so that leads that failed together don't come back together. What the API asked for in
+    `Retry-After` is honoured up to one hour.
+    """
+    ceiling = max_s * (LATE_FACTOR if age_s >= LATE_AGE_S else 1)
+    ladder = min(ceiling, base_s << min(max(receive_count, 1) - 1, 20))
+    delay = ladder * (1 - jitter / 2)
+    if retry_after_s is not None:
+        delay = max(delay, min(retry_after_s, LONGEST_RETRY_AFTER_S))
+    return max(1, min(round(delay), LONGEST_VISIBILITY_S))
+
+
+def deferral_delay_s(
+    receive_count: int,
+    age_s: float,
+    *,
+    base_s: int,
+    max_s: int,
+    longest_probe_interval_s: float,
+    jitter: float,
+) -> int:
+    """The delay of a lead that was not tried because the API is down.
+
+    It is shorter than a retry's by the longest pause between two probes. So a lead that is turned away by
+    the last pause of an outage still arrives within `max_s` after the API's recovery.
+    """
+    ceiling = max(base_s, max_s - round(longest_probe_interval_s))
+    return min(ceiling, retry_delay_s(receive_count, age_s, base_s=base_s, max_s=max_s, jitter=jitter))
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """`Retry-After` in seconds from `now` (epoch), from either of its forms (RFC 9110, 10.2.3); else None."""
+    if not value:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,58 @@
+"""The function's settings, read from its environment once per execution environment."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+
+
+class SettingsError(Exception):
+    """One or more environment variables are missing or unreadable; the text lists all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every value the stack hands to the function.
+
+    A field's name in upper case is its environment variable; units are in the names (`_s` is seconds).
+    """
+
+    leads_api_url: str
+    token_url: str
+    secret_id: str
+    lead_queue_url: str
+    dead_letter_queue_url: str
+    ledger_table: str
+    lead_defaults: dict[str, str]
+    parallel_calls: int
+    connect_timeout_s: float
+    read_timeout_s: float
+    duplicate_window_s: int
+    key_window_s: int
+    update_grace_s: int
+    retry_base_delay_s: int
+    retry_max_delay_s: int
+    park_after_s: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Raises `SettingsError` that names everything missing or unreadable at once."""
+        converters: dict[object, Callable[[str], object]] = {
+            str: str,
+            int: int,
+            float: float,
+            dict[str, str]: json.loads,
+        }
+        values: dict[str, object] = {}
+        problems: list[str] = []
+        for field in fields(cls):
+            name = field.name.upper()
+            if not environment.get(name):
+                problems.append(f"{name} is not set")
+                continue
+            try:
+                values[field.name] = converters[field.type](environment[name])
+            except ValueError:
+                problems.append(f"{name} can't be read as {getattr(field.type, '__name__', field.type)}")
+        if problems:
+            raise SettingsError("The function's environment is incomplete: " + "; ".join(problems))
+        return cls(**values)  # type: ignore[arg-type]

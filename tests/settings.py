@@ -1,0 +1,20 @@
+"""The function's environment, as the tests set it."""
+
+ENVIRONMENT = {
+    "LEADS_API_URL": "https://api.example.com",
+    "TOKEN_URL": "https://login.example.com/oauth2/token",
+    "SECRET_ID": "client-secret",
+    "LEAD_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/leads",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
+    "LEDGER_TABLE": "ledger",
+    "LEAD_DEFAULTS": "{}",
+    "PARALLEL_CALLS": "10",
+    "CONNECT_TIMEOUT_S": "3",
+    "READ_TIMEOUT_S": "30",
+    "DUPLICATE_WINDOW_S": "86400",
+    "KEY_WINDOW_S": "1209600",
+    "UPDATE_GRACE_S": "3600",
+    "RETRY_BASE_DELAY_S": "30",
+    "RETRY_MAX_DELAY_S": "900",
+    "PARK_AFTER_S": "345600",
+}

@@ -1,0 +1,299 @@
+"""The token's life: fetched once, shared, renewed in time, and honest about what is wrong."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.exceptions import ClientError, EndpointConnectionError
+from moto import mock_aws
+from mypy_boto3_secretsmanager import SecretsManagerClient
+
+from deliver_leads.access_token import AccessToken, AccessTokens
+from deliver_leads.http_client import HttpClient, NoAnswerError, NotSentError
+from deliver_leads.outcome import BlockedError, RetryError
+
+GOOD = {"client_id": "id-1", "client_secret": "secret-1", "user_identifier": "user-1"}
+SECRET_ID = "lead-delivery/client"
+
+
+def answer(status: int, body: object = None, **headers: str) -> requests.Response:
+    """What the token endpoint says."""
+    response = requests.Response()
+    response.status_code = status
+    response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    response.headers.update(headers)
+    return response
+
+
+def token(value: str = "token-1", expires_in: float = 3600) -> requests.Response:
+    """A granted token."""
+    return answer(200, {"access_token": value, "expires_in": expires_in, "token_type": "Bearer"})
+
+
+class Endpoint(HttpClient):
+    """A token endpoint that answers from a list and keeps what it was asked."""
+
+    def __init__(self, *answers: requests.Response | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[dict[str, Any]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def send(self, method: str, url: str, deadline: Any, **request: Any) -> requests.Response:
+        self.asked.append({"method": method, "url": url, **request})
+        self.gate.wait()
+        given = self.answers.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def secrets() -> Iterator[SecretsManagerClient]:
+    """A Secrets Manager that holds good credentials."""
+    with mock_aws():
+        client = boto3.client("secretsmanager")
+        client.create_secret(Name=SECRET_ID, SecretString=json.dumps(GOOD))
+        yield client
+
+
+def tokens(endpoint: Endpoint, secrets: Any, clock: Clock | None = None) -> AccessTokens:
+    """The source of tokens under test."""
+    return AccessTokens(
+        endpoint, secrets, SECRET_ID, "https://login.example.com/oauth2/token", clock or Clock()
+    )
+
+
+def get(source: AccessTokens, refused: AccessToken | None = None) -> AccessToken:
+    """One token, with time enough."""
+    return source.get(lambda: 60.0, refused)
+
+
+def test_the_request_is_the_client_credentials_grant_of_the_api_document(
+    secrets: SecretsManagerClient,
+) -> None:
+    """HTTP Basic, form-encoded, scope leads/post."""
+    endpoint = Endpoint(token())
+    got = get(tokens(endpoint, secrets))
+    assert (got.value, got.user_identifier) == ("token-1", "user-1")
+    [asked] = endpoint.asked
+    assert (asked["method"], asked["url"]) == ("POST", "https://login.example.com/oauth2/token")
+    assert base64.b64decode(asked["headers"]["Authorization"].removeprefix("Basic ")) == b"id-1:secret-1"
+    assert asked["data"] == {"grant_type": "client_credentials", "scope": "leads/post"}
+
+
+def test_a_token_is_used_for_three_quarters_of_its_life_and_then_renewed(
+    secrets: SecretsManagerClient,
+) -> None:
+    """A call never starts with a token that may end under way."""
+    clock, endpoint = Clock(), Endpoint(token("one"), token("two"))
+    source = tokens(endpoint, secrets, clock)
+    assert get(source).value == "one"
+    clock.now += 2699
+    assert get(source).value == "one"
+    clock.now += 1
+    assert get(source).value == "two"
+
+
+def test_a_refused_token_is_renewed_once_for_all_threads_that_met_the_refusal(
+    secrets: SecretsManagerClient,
+) -> None:
+    """Ten threads with a revoked token ask for one new one, not ten."""
+    endpoint = Endpoint(token("one"), token("two"))
+    source = tokens(endpoint, secrets)
+    revoked = get(source)
+    assert [get(source, refused=revoked).value for _ in range(10)] == ["two"] * 10
+    assert len(endpoint.asked) == 2
+
+
+def in_threads(count: int, source: AccessTokens, endpoint: Endpoint) -> list[str]:
+    """What that many threads get that ask while the first request is under way."""
+    results: list[str] = []
+
+    def ask() -> None:
+        try:
+            results.append(get(source).value)
+        except RetryError as error:
+            results.append(error.summary)
+
+    endpoint.gate.clear()
+    started = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in started:
+        thread.start()
+    endpoint.gate.set()
+    for thread in started:
+        thread.join()
+    return results
+
+
+def test_threads_that_wait_share_one_request(secrets: SecretsManagerClient) -> None:
+    """Single-flight: a cold environment with ten leads fetches one token."""
+    endpoint = Endpoint(token())
+    assert in_threads(10, tokens(endpoint, secrets), endpoint) == ["token-1"] * 10
+    assert len(endpoint.asked) == 1
+
+
+def test_the_secret_is_read_once_per_execution_environment(secrets: SecretsManagerClient) -> None:
+    """Each read is paid for."""
+    clock = Clock()
+    source = tokens(Endpoint(token("one"), token("two")), secrets, clock)
+    get(source)
+    secrets.delete_secret(SecretId=SECRET_ID, ForceDeleteWithoutRecovery=True)
+    clock.now += 3600
+    assert get(source).value == "two"
+
+
+def test_a_rotated_secret_is_read_again_when_the_old_one_is_refused(secrets: SecretsManagerClient) -> None:
+    """A rotation needs no redeploy and loses no lead."""
+    clock = Clock()
+    endpoint = Endpoint(token("one"), answer(400, {"error": "invalid_client"}), token("two"))
+    source = tokens(endpoint, secrets, clock)
+    get(source)
+    secrets.put_secret_value(
+        SecretId=SECRET_ID, SecretString=json.dumps(GOOD | {"client_secret": "secret-2"})
+    )
+    clock.now += 3600
+    assert get(source).value == "two"
+    assert base64.b64decode(endpoint.asked[-1]["headers"]["Authorization"][6:]) == b"id-1:secret-2"
+
+
+def test_a_refused_secret_that_was_not_changed_is_not_tried_twice(secrets: SecretsManagerClient) -> None:
+    """One request tells enough; the next one comes with the next probe."""
+    endpoint = Endpoint(answer(400, {"error": "invalid_client"}))
+    with pytest.raises(BlockedError, match=r"put-secret-value --secret-id lead-delivery/client"):
+        get(tokens(endpoint, secrets))
+    assert len(endpoint.asked) == 1
+
+
+def test_a_known_secret_that_is_refused_and_unchanged_is_blocked(secrets: SecretsManagerClient) -> None:
+    """The client was switched off at 7Targets."""
+    clock = Clock()
+    source = tokens(Endpoint(token(), answer(400, {"error": "invalid_client"})), secrets, clock)
+    get(source)
+    clock.now += 3600
+    with pytest.raises(BlockedError):
+        get(source)
+
+
+def test_after_mending_the_secret_the_next_token_is_fetched_with_it(secrets: SecretsManagerClient) -> None:
+    """A refusal is not remembered."""
+    secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(GOOD | {"client_id": "REPLACE_ME"}))
+    source = tokens(Endpoint(token()), secrets)
+    with pytest.raises(BlockedError, match="no usable client_id"):
+        get(source)
+    secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(GOOD))
+    assert get(source).value == "token-1"
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", "{}", '{"client_id": 7}', '{"client_id": "a"}'])
+def test_a_malformed_secret_gives_one_error_with_the_secret_and_the_command(
+    secrets: SecretsManagerClient, text: str
+) -> None:
+    """No traceback, and no part of the secret."""
+    secrets.put_secret_value(SecretId=SECRET_ID, SecretString=text or " ")
+    with pytest.raises(BlockedError) as caught:
+        get(tokens(Endpoint(), secrets))
+    assert "client_secret, user_identifier" in caught.value.summary
+    assert "aws secretsmanager put-secret-value --secret-id lead-delivery/client" in caught.value.summary
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        (answer(429, **{"Retry-After": "7"}), RetryError, "token endpoint answered 429"),
+        (answer(503), RetryError, "token endpoint answered 503"),
+        (NotSentError("no connection"), RetryError, "token endpoint: no connection"),
+        (NoAnswerError("no answer in time"), RetryError, "token endpoint: no answer in time"),
+        (answer(200, {"expires_in": 3600}), RetryError, "answered 200 without a token"),
+        (answer(200, {"access_token": "t", "expires_in": 0}), RetryError, "answered 200 without a token"),
+        (answer(200, b"<html>"), RetryError, "answered 200 without a token"),
+        (answer(400, {"error": "invalid_scope"}), BlockedError, "may not use the scope leads/post"),
+        (
+            answer(400, {"error": "unauthorized_client"}),
+            BlockedError,
+            "check the setting tokenUrl and the client",
+        ),
+        (answer(404, b"<html>"), BlockedError, "check the setting tokenUrl"),
+        (answer(400, {"error": "echo <secret-1>"}), BlockedError, "check the setting tokenUrl"),
+    ],
+)
+def test_every_refusal_says_what_to_do_next(
+    secrets: SecretsManagerClient, given: requests.Response | Exception, kind: type[RetryError], words: str
+) -> None:
+    """What passes by itself is retried, what a person must mend is blocked."""
+    with pytest.raises(RetryError) as caught:
+        get(tokens(Endpoint(given), secrets))
+    assert type(caught.value) is kind
+    assert words in caught.value.summary
+    assert "secret-1" not in caught.value.summary
+
+
+def test_a_throttled_token_endpoint_is_given_the_time_it_asks_for(secrets: SecretsManagerClient) -> None:
+    """Retry-After counts there too."""
+    with pytest.raises(RetryError) as caught:
+        get(tokens(Endpoint(answer(429, **{"Retry-After": "7"})), secrets))
+    assert caught.value.retry_after_s == 7
+
+
+def test_threads_that_wait_share_a_failure_too(secrets: SecretsManagerClient) -> None:
+    """Ten time-outs one after another would outlast the invocation."""
+    endpoint = Endpoint(*[NoAnswerError("no answer in time")] * 10)
+    results = in_threads(10, tokens(endpoint, secrets), endpoint)
+    assert results == ["token endpoint: no answer in time"] * 10
+    assert len(endpoint.asked) < 10
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetSecretValue"), BlockedError),
+        (ClientError({"Error": {"Code": "ThrottlingException"}}, "GetSecretValue"), RetryError),
+        (EndpointConnectionError(endpoint_url="https://example.com"), RetryError),
+    ],
+)
+def test_a_secret_that_can_not_be_read_is_blocked_or_retried(
+    fault: Exception, kind: type[RetryError]
+) -> None:
+    """Missing rights are a person's business, a throttle passes."""
+
+    class Failing:
+        def get_secret_value(self, **_: str) -> None:
+            raise fault
+
+    with pytest.raises(RetryError) as caught:
+        get(tokens(Endpoint(), Failing()))
+    assert type(caught.value) is kind
+    assert SECRET_ID in caught.value.summary
+
+
+def test_forgotten_credentials_are_read_anew(secrets: SecretsManagerClient) -> None:
+    """After the leads API refused the user identifier, a mended one takes effect by itself."""
+    source = tokens(Endpoint(token("one"), token("two")), secrets)
+    get(source)
+    secrets.put_secret_value(
+        SecretId=SECRET_ID, SecretString=json.dumps(GOOD | {"user_identifier": "user-2"})
+    )
+    source.forget_credentials()
+    assert get(source).user_identifier == "user-2"
+
+
+def test_no_secret_shows_in_a_repr(secrets: SecretsManagerClient) -> None:
+    """A debugger's or a logger's view of the objects is safe."""
+    source = tokens(Endpoint(token("very-secret-token")), secrets)
+    shown = repr(get(source)) + repr(source._credentials)
+    for secret in ("very-secret-token", "secret-1", "user-1"):
+        assert secret not in shown

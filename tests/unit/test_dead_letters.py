@@ -1,0 +1,98 @@
+"""Parking: the original body, with everything a person needs, whatever its size and characters."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from mypy_boto3_sqs import SQSClient
+
+from deliver_leads.dead_letters import LARGEST_MESSAGE_BYTES, DeadLetterQueue
+from deliver_leads.envelope import Message
+from deliver_leads.outcome import Outcome, RejectedError
+
+
+@pytest.fixture
+def sqs() -> Iterator[SQSClient]:
+    """An SQS of moto's."""
+    with mock_aws():
+        yield boto3.client("sqs")
+
+
+def park(sqs: SQSClient, message: Message, error: RejectedError, **attributes: Any) -> dict[str, Any]:
+    """The parked message as a person receives it."""
+    name = "parked.fifo" if attributes else "parked"
+    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    DeadLetterQueue(sqs, url).park(message, "event-1", Outcome.REJECTED, error)
+    [parked] = sqs.receive_message(
+        QueueUrl=url, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
+    )["Messages"]
+    return dict(parked)
+
+
+def message(body: str = '{"operation": 1}', **more: Any) -> Message:
+    """A message that is to be parked."""
+    return Message("message-1", "receipt", body, 1, 1_795_166_999.5, **more)
+
+
+def attributes_of(parked: dict[str, Any]) -> dict[str, str]:
+    """Names and values."""
+    return {name: value["StringValue"] for name, value in parked["MessageAttributes"].items()}
+
+
+def test_a_parked_lead_keeps_its_body_and_says_why(sqs: SQSClient) -> None:
+    """An operator can act on it, and a redrive finds the identity it had."""
+    parked = park(
+        sqs, message(), RejectedError("answered 400", detail="answered 400: no such assistant", status=400)
+    )
+    assert parked["Body"] == '{"operation": 1}'
+    assert attributes_of(parked) == {
+        "reason": "rejected",
+        "detail": "answered 400: no such assistant",
+        "status": "400",
+        "messageId": "message-1",
+        "eventId": "event-1",
+        "firstSeen": "2026-11-20T09:29:59.500+00:00",
+    }
+
+
+def test_a_lead_that_is_parked_again_keeps_the_time_it_was_first_seen(sqs: SQSClient) -> None:
+    """A redrive gives a message a new sent time."""
+    parked = park(sqs, message(parked_first_seen="2026-11-01T00:00:00+00:00"), RejectedError("no"))
+    assert attributes_of(parked)["firstSeen"] == "2026-11-01T00:00:00+00:00"
+    assert attributes_of(parked)["status"] == "-"
+
+
+@pytest.mark.parametrize("spare_bytes", [0, 6, 20, 100, 200, 400])
+def test_a_body_of_the_largest_size_is_parked_with_as_much_of_the_reason_as_fits(
+    spare_bytes: int,
+) -> None:
+    """A message that can't be parked would be retried for days."""
+    sent: dict[str, Any] = {}
+
+    class Sqs:
+        def send_message(self, **request: Any) -> None:
+            sent.update(request)
+
+    body = "é" * ((LARGEST_MESSAGE_BYTES - spare_bytes) // 2)
+    DeadLetterQueue(Sqs(), "url").park(message(body), "event-1", Outcome.REJECTED, RejectedError("ü" * 500))
+    attributes = sent["MessageAttributes"]
+    size = len(body.encode()) + sum(
+        len(name) + len("String") + len(value["StringValue"].encode()) for name, value in attributes.items()
+    )
+    assert size <= LARGEST_MESSAGE_BYTES
+    assert all(value["StringValue"] for value in attributes.values())
+    assert spare_bytes < 20 or attributes["reason"]["StringValue"] == "rejected"
+
+
+def test_characters_that_sqs_refuses_are_replaced(sqs: SQSClient) -> None:
+    """The API's words may hold anything."""
+    parked = park(sqs, message(), RejectedError("no", detail="bad \x00 \ud800 word\n"))
+    assert attributes_of(parked)["detail"] == "bad ? ? word\n"
+
+
+def test_on_a_fifo_queue_the_group_is_kept(sqs: SQSClient) -> None:
+    """A FIFO queue's dead-letter queue is FIFO too."""
+    parked = park(sqs, message(group_id="group-1"), RejectedError("no"), FifoQueue="true")
+    assert parked["Attributes"]["MessageGroupId"] == "group-1"
