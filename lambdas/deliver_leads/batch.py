@@ -1,5 +1,6 @@
 """A batch of SQS records: one lane for each lead, lanes side by side, and the partial batch response."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -80,6 +81,7 @@ class Batch:
         attempts = [attempt for future in futures for attempt in future.result()]
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
         self._set_visibility(returned)
+        self._count(attempts)
         for attempt in attempts:
             self._tell(attempt)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
@@ -118,10 +120,13 @@ class Batch:
                     "visibility timeout not set; the queue's own applies", extra={"messages": refused}
                 )
 
+    def _count(self, attempts: list[Attempt]) -> None:
+        counts = Counter(attempt.outcome.capitalize() for attempt in attempts)
+        counts["Parked"] = sum(attempt.parked for attempt in attempts)
+        for name, count in counts.items():
+            self._metrics.add_metric(name, MetricUnit.Count, count)
+
     def _tell(self, attempt: Attempt) -> None:
-        self._metrics.add_metric(attempt.outcome.capitalize(), MetricUnit.Count, 1)
-        if attempt.parked:
-            self._metrics.add_metric("Parked", MetricUnit.Count, 1)
         event, message = attempt.event, attempt.message
         line = {
             "outcome": attempt.outcome,

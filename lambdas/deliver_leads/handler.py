@@ -18,7 +18,7 @@ from .ledger import Ledger
 from .settings import Settings
 
 settings = Settings.from_environment(os.environ)
-logger = Logger()
+logger = Logger(location=None)  # every line comes from one place
 metrics = Metrics()
 
 # Short time-outs: these calls stand between a lead and its deadline, and SQS repeats what they fail.

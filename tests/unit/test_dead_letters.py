@@ -20,10 +20,13 @@ def sqs() -> Iterator[SQSClient]:
         yield boto3.client("sqs")
 
 
-def park(sqs: SQSClient, message: Message, error: RejectedError, **attributes: Any) -> dict[str, Any]:
+def park(sqs: SQSClient, message: Message, error: RejectedError, *, fifo: bool = False) -> dict[str, Any]:
     """The parked message as a person receives it."""
-    name = "parked.fifo" if attributes else "parked"
-    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    url = (
+        sqs.create_queue(QueueName="parked.fifo", Attributes={"FifoQueue": "true"})
+        if fifo
+        else sqs.create_queue(QueueName="parked")
+    )["QueueUrl"]
     DeadLetterQueue(sqs, url).park(message, "event-1", Outcome.REJECTED, error)
     [parked] = sqs.receive_message(
         QueueUrl=url, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
@@ -94,5 +97,5 @@ def test_characters_that_sqs_refuses_are_replaced(sqs: SQSClient) -> None:
 
 def test_on_a_fifo_queue_the_group_is_kept(sqs: SQSClient) -> None:
     """A FIFO queue's dead-letter queue is FIFO too."""
-    parked = park(sqs, message(group_id="group-1"), RejectedError("no"), FifoQueue="true")
+    parked = park(sqs, message(group_id="group-1"), RejectedError("no"), fifo=True)
     assert parked["Attributes"]["MessageGroupId"] == "group-1"

@@ -1,0 +1,152 @@
+"""Faults the sandbox commits on purpose: the rules as JSON, and the draw for each request.
+
+A rule: {"operation": …, "email": …, "rate": 0..1, "times": n, "fault": {"kind": …}}, where `operation` and
+`fault` are mandatory. The first rule that fits, has turns left and whose draw hits decides. The kinds:
+
+    status              answers `status` (200-599), `headers`, `body`; with `stored` the call takes effect too
+    delay               waits for `seconds` (0-600), then handles the request as usual
+    cut_before          closes the connection before the call takes effect
+    cut_after           the call takes effect, then the connection is closed without an answer
+    wrong_content_type  the call takes effect; its status is answered with an HTML page
+    revoked_token       401 for this request, whatever its token
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import threading
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+_LEADS = frozenset({"create", "update", "stop_followup", "list_assistants"})
+_ALL = _LEADS | {"token"}
+_OPERATIONS = {"any": _ALL, "leads": _LEADS, **{one: frozenset({one}) for one in sorted(_ALL)}}
+_KEYS_OF_KIND = {
+    "status": {"status", "headers", "body", "stored"},
+    "delay": {"seconds"},
+    "cut_before": set[str](),
+    "cut_after": set[str](),
+    "wrong_content_type": set[str](),
+    "revoked_token": set[str](),
+}
+_HEADER = re.compile(r"[A-Za-z0-9-]+: [ -~]*")
+
+
+class FaultRuleError(ValueError):
+    """A fault rule that can't be used; its text names the rule and the key."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault to commit; the fields after `kind` belong to the kinds `status` and `delay`."""
+
+    kind: str
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: object = None
+    stored: bool = False
+    seconds: float = 0.0
+
+    @property
+    def takes_effect(self) -> bool:
+        """Whether the API handles the request all the same."""
+        return self.stored or self.kind in {"delay", "cut_after", "wrong_content_type"}
+
+
+@dataclass
+class _Rule:
+    operations: frozenset[str]
+    email: str | None
+    rate: float
+    turns_left: float
+    fault: Fault
+
+
+class Faults:
+    """The rules in force. Draws come from one `random.Random(seed)`, in the order the requests arrive."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Removes all rules and starts the draws from the seed again."""
+        with self._lock:
+            self._rules: list[_Rule] = []
+            self._random = random.Random(self._seed)  # noqa: S311 - draws faults, guards nothing
+
+    def replace(self, rules: object) -> None:
+        """Replaces all rules; raises FaultRuleError and changes nothing if one of the new ones is wrong."""
+        if not isinstance(rules, list):
+            raise FaultRuleError("the body must be a JSON list of fault rules")
+        parsed = [_read_rule(rule, f"rule {number}") for number, rule in enumerate(rules, 1)]
+        with self._lock:
+            self._rules = parsed
+
+    def draw(self, operation: str, email: str | None) -> Fault | None:
+        """The fault this request meets, None for none."""
+        with self._lock:
+            for rule in self._rules:
+                fits = operation in rule.operations and rule.email in {None, email}
+                if fits and rule.turns_left and self._random.random() < rule.rate:
+                    rule.turns_left -= 1
+                    return rule.fault
+        return None
+
+
+def _read_rule(value: object, where: str) -> _Rule:
+    rule = _object(value, {"operation", "email", "rate", "times", "fault"}, where)
+    operation, email, times = rule.get("operation"), rule.get("email"), rule.get("times")
+    if not isinstance(operation, str) or operation not in _OPERATIONS:
+        raise FaultRuleError(f"{where}: operation must be one of {', '.join(_OPERATIONS)}")
+    if email is not None and not isinstance(email, str):
+        raise FaultRuleError(f"{where}: email must be a text or null")
+    if times is not None and (type(times) is not int or times < 1):
+        raise FaultRuleError(f"{where}: times must be a whole number from 1, or null for no limit")
+    rate = _number(rule.get("rate", 1), 1, f"{where}: rate")
+    fault = _read_fault(rule.get("fault"), f"{where}: fault")
+    if fault.kind == "revoked_token" and "token" in _OPERATIONS[operation]:
+        raise FaultRuleError(f"{where}: revoked_token needs an operation of the leads API")
+    return _Rule(_OPERATIONS[operation], email, rate, math.inf if times is None else times, fault)
+
+
+def _read_fault(value: object, where: str) -> Fault:
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in _KEYS_OF_KIND:
+        raise FaultRuleError(f"{where}.kind must be one of {', '.join(_KEYS_OF_KIND)}")
+    fault = _object(value, {"kind"} | _KEYS_OF_KIND[kind], where)
+    if kind == "delay":
+        return Fault(kind, seconds=_number(fault.get("seconds"), 600, f"{where}.seconds"))
+    return _read_status_fault(fault, where) if kind == "status" else Fault(kind)
+
+
+def _read_status_fault(fault: dict[str, object], where: str) -> Fault:
+    status, headers, stored = fault.get("status"), fault.get("headers", {}), fault.get("stored", False)
+    if type(status) is not int or not 200 <= status <= 599:
+        raise FaultRuleError(f"{where}.status must be a whole number from 200 to 599")
+    if not isinstance(headers, dict) or not all(
+        isinstance(value, str) and _HEADER.fullmatch(f"{name}: {value}") for name, value in headers.items()
+    ):
+        raise FaultRuleError(f"{where}.headers must be an object of header names and their texts, in ASCII")
+    if not isinstance(stored, bool):
+        raise FaultRuleError(f"{where}.stored must be true or false")
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else f"status {status}"
+    return Fault("status", status, headers, fault.get("body", {"message": phrase}), stored)
+
+
+def _object(value: object, known: set[str], where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise FaultRuleError(f"{where} must be a JSON object")
+    unknown = sorted(value.keys() - known)
+    if unknown:
+        raise FaultRuleError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    return value
+
+
+def _number(value: object, highest: int, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest:
+        raise FaultRuleError(f"{where} must be a number from 0 to {highest}")
+    return value

@@ -1,0 +1,205 @@
+"""The handler with everything around it: moto's AWS and the leads API sandbox over real HTTP."""
+
+import importlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from moto import mock_aws
+from mypy_boto3_dynamodb import DynamoDBClient
+from mypy_boto3_secretsmanager import SecretsManagerClient
+from mypy_boto3_sqs import SQSClient
+
+from local.leads_api_sandbox import LeadsApiSandbox
+from tests.settings import ENVIRONMENT
+
+SECRET = {
+    "client_id": "sandbox-client",
+    "client_secret": "sandbox-secret",
+    "user_identifier": "ops@example.com",
+}
+
+
+@dataclass
+class Context:
+    """Lambda's context object, with a time budget that a test sets."""
+
+    remaining_s: float = 120.0
+    function_name: str = "deliver-leads"
+    memory_limit_in_mb: int = 1024
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:deliver-leads"
+    aws_request_id: str = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.remaining_s * 1000)
+
+
+@dataclass
+class Pipeline:
+    """The lead queue, the function behind it and the API beyond; a test plays the event source mapping."""
+
+    handler: Any
+    sandbox: LeadsApiSandbox
+    sqs: SQSClient
+    secrets: SecretsManagerClient
+    dynamodb: DynamoDBClient
+    lead_queue_url: str
+    dead_letter_queue_url: str
+    log: io.StringIO
+    context: Context = field(default_factory=Context)
+
+    def send(self, body: object, **more: Any) -> str:
+        """Publishes a message (an object as JSON); returns its id."""
+        text = body if isinstance(body, str) else json.dumps(body)
+        return self.sqs.send_message(QueueUrl=self.lead_queue_url, MessageBody=text, **more)["MessageId"]
+
+    def receive(self) -> list[dict[str, Any]]:
+        """The next batch, as the event source mapping hands it to the function."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.lead_queue_url,
+            MaxNumberOfMessages=10,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        )
+        return [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": dict(message["Attributes"]),
+                "messageAttributes": {
+                    name: {"stringValue": value["StringValue"], "dataType": "String"}
+                    for name, value in message.get("MessageAttributes", {}).items()
+                },
+            }
+            for message in answer.get("Messages", [])
+        ]
+
+    def deliver(self, records: list[dict[str, Any]] | None = None) -> set[str]:
+        """One invocation; deletes what it doesn't report as failed, returns the ids that it does."""
+        batch = self.receive() if records is None else records
+        failed = self.invoke(batch)
+        for record in batch:
+            if record["messageId"] not in failed:
+                self.sqs.delete_message(QueueUrl=self.lead_queue_url, ReceiptHandle=record["receiptHandle"])
+        return failed
+
+    def invoke(self, records: list[dict[str, Any]]) -> set[str]:
+        """One invocation; returns the ids of the batch item failures."""
+        response = self.handler({"Records": records}, self.context)
+        return {item["itemIdentifier"] for item in response["batchItemFailures"]}
+
+    def bring_back(self, records: list[dict[str, Any]], aged_s: float = 0) -> list[dict[str, Any]]:
+        """The same messages at their next receive, as if older: no test waits for a delay."""
+        again = json.loads(json.dumps(records))
+        for record in again:
+            attributes = record["attributes"]
+            attributes["ApproximateReceiveCount"] = str(int(attributes["ApproximateReceiveCount"]) + 1)
+            attributes["SentTimestamp"] = str(int(attributes["SentTimestamp"]) - int(aged_s * 1000))
+        return list(again)
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """What is parked: body and attributes."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.dead_letter_queue_url,
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=0,
+        )
+        return [
+            {
+                "body": message["Body"],
+                **{
+                    name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()
+                },
+            }
+            for message in answer.get("Messages", [])
+        ]
+
+    def ask_sandbox(self, what: str) -> Any:
+        """A control call's JSON: requests, leads or summary."""
+        return requests.get(f"{self.sandbox.url}/_sandbox/{what}", timeout=10).json()
+
+    def leads(self) -> dict[str, dict[str, Any]]:
+        """The leads that the API holds, by e-mail address."""
+        return {lead["email"]: lead for lead in self.ask_sandbox("leads")}
+
+    def calls(self) -> list[tuple[str, int | None]]:
+        """Every leads call that arrived: operation and the status answered (None: no answer)."""
+        return [
+            (r["operation"], r["status"]) for r in self.ask_sandbox("requests") if r["operation"] != "token"
+        ]
+
+    def fail(self, *rules: dict[str, Any]) -> None:
+        """The faults that the sandbox commits from now on."""
+        requests.put(f"{self.sandbox.url}/_sandbox/faults", json=list(rules), timeout=10).raise_for_status()
+
+    def revoke_tokens(self) -> None:
+        """Every token issued until now is refused."""
+        requests.post(f"{self.sandbox.url}/_sandbox/revoke", timeout=10).raise_for_status()
+
+    def ledger(self) -> list[dict[str, str]]:
+        """The ledger's items, flattened."""
+        items = self.dynamodb.scan(TableName="ledger")["Items"]
+        return [{name: str(next(iter(value.values()))) for name, value in item.items()} for item in items]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[LeadsApiSandbox]:
+    """A leads API of the test's own."""
+    with LeadsApiSandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def settings() -> dict[str, str]:
+    """What a test class changes in the function's environment."""
+    return {}
+
+
+@pytest.fixture
+def pipeline(
+    sandbox: LeadsApiSandbox, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Pipeline]:
+    """A cold execution environment on moto and the sandbox."""
+    with mock_aws(config={"core": {"passthrough": {"urls": [f"{sandbox.url}/.*"]}}}):
+        sqs, secrets, dynamodb = boto3.client("sqs"), boto3.client("secretsmanager"), boto3.client("dynamodb")
+        secrets.create_secret(Name="client-secret", SecretString=json.dumps(SECRET))
+        dynamodb.create_table(
+            TableName="ledger",
+            KeySchema=[
+                {"AttributeName": "lead", "KeyType": "HASH"},
+                {"AttributeName": "event", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "lead", "AttributeType": "S"},
+                {"AttributeName": "event", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        lead_queue_url = sqs.create_queue(QueueName="leads", Attributes={"VisibilityTimeout": "720"})[
+            "QueueUrl"
+        ]
+        dead_letter_queue_url = sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
+        own = {
+            "LEADS_API_URL": sandbox.url,
+            "TOKEN_URL": sandbox.token_url,
+            "LEAD_QUEUE_URL": lead_queue_url,
+            "DEAD_LETTER_QUEUE_URL": dead_letter_queue_url,
+            "POWERTOOLS_SERVICE_NAME": "deliver-leads",
+            "POWERTOOLS_METRICS_NAMESPACE": "SevenTargets/LeadDelivery",
+        }
+        for name, value in (ENVIRONMENT | own | settings).items():
+            monkeypatch.setitem(os.environ, name, value)
+        module = importlib.reload(importlib.import_module("deliver_leads.handler"))
+        log = io.StringIO()
+        module.logger.registered_handler.setStream(log)
+        yield Pipeline(
+            module.handler, sandbox, sqs, secrets, dynamodb, lead_queue_url, dead_letter_queue_url, log
+        )

@@ -1,0 +1,96 @@
+"""Leads side by side: the shared session, token, breaker, logger and metrics hold under many threads."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Pipeline
+
+GROUP = {"MessageGroupId": "bus", "ApproximateReceiveCount": "1", "SentTimestamp": "1795166999000"}
+
+
+def create(number: int, **fields: object) -> dict[str, object]:
+    """A create whose fields all carry its number."""
+    lead = {"name": f"N{number}", "email": f"lead{number}@example.com", "assistantEmail": "sam@example.net"}
+    return {"operation": "create", "lead": lead | {"context": f"context {number}"} | fields}
+
+
+def record(body: object, number: int, **attributes: str) -> dict[str, Any]:
+    """A record that never was in a queue."""
+    return {
+        "messageId": f"message-{number}",
+        "receiptHandle": f"receipt-{number}",
+        "body": json.dumps(body),
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1795166999000"} | attributes,
+    }
+
+
+@pytest.fixture
+def short_switch_interval() -> Iterator[None]:
+    """Threads take turns a thousand times as often, so that races show."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+class TestRaces:
+    """Thirty-two threads."""
+
+    @pytest.fixture
+    def settings(self) -> dict[str, str]:
+        """As many threads as can be configured."""
+        return {"PARALLEL_CALLS": "32"}
+
+    @pytest.mark.usefixtures("short_switch_interval")
+    def test_no_lead_gets_anothers_fields_token_or_log_line(
+        self, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Every lead stands at the API as sent, once; one log line and one count each; one token for all."""
+        numbers = range(64)
+        assert pipeline.invoke([record(create(number), number) for number in numbers]) == set()
+        held = pipeline.leads()
+        assert {lead["email"]: lead["context"] for lead in held.values()} == {
+            f"lead{number}@example.com": f"context {number}" for number in numbers
+        }
+        assert {lead["creates"] for lead in held.values()} == {1}
+        assert pipeline.ask_sandbox("summary")["tokens_fetched"] == 1
+        lines = [json.loads(line) for line in pipeline.log.getvalue().splitlines()]
+        assert Counter(line["message_id"] for line in lines) == Counter(f"message-{n}" for n in numbers)
+        assert len({line["lead_id"] for line in lines}) == len(numbers)
+        metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert sum(sum(blob.get("Delivered", [])) for blob in metrics) == len(numbers)
+
+    @pytest.mark.usefixtures("short_switch_interval")
+    def test_a_revocation_in_mid_batch_costs_one_renewal(self, pipeline: Pipeline) -> None:
+        """However many threads hold the revoked token."""
+        pipeline.invoke([record(create(0), 0)])
+        pipeline.revoke_tokens()
+        assert pipeline.invoke([record(create(number), number) for number in range(1, 50)]) == set()
+        assert pipeline.ask_sandbox("summary")["tokens_fetched"] == 2
+        assert len(pipeline.leads()) == 50
+
+
+def test_leads_of_a_batch_are_in_flight_at_the_same_time(pipeline: Pipeline) -> None:
+    """A batch takes as long as its slowest call: ten slow calls overlap."""
+    pipeline.fail({"operation": "create", "fault": {"kind": "delay", "seconds": 0.3}})
+    pipeline.invoke([record(create(number), number) for number in range(10)])
+    arrivals = [r["at"] for r in pipeline.ask_sandbox("requests") if r["operation"] == "create"]
+    # One after another, the last would arrive at least nine delays after the first.
+    assert max(arrivals) - min(arrivals) < 9 * 0.3
+
+
+def test_records_of_one_fifo_group_run_in_order_and_stop_at_the_first_that_fails(pipeline: Pipeline) -> None:
+    """Even if they are different leads: that is what a FIFO queue is for."""
+    pipeline.fail(
+        {"operation": "create", "email": "lead2@example.com", "fault": {"kind": "status", "status": 503}}
+    )
+    records = [record(create(number), number, **GROUP) for number in range(5)]
+    assert pipeline.invoke(records) == {"message-2", "message-3", "message-4"}
+    assert [r["email"] for r in pipeline.ask_sandbox("requests") if r["operation"] == "create"] == [
+        "lead0@example.com", "lead1@example.com", "lead2@example.com",
+    ]  # fmt: skip
