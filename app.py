@@ -1,0 +1,44 @@
+"""The CDK app: reads the configuration, builds the stacks, checks them with cdk-nag. Makes no AWS call."""
+
+import os
+import sys
+
+# jsii's warnings on Node's version bury what synth has to say. The first is a list of versions, not a switch;
+# both are read when aws_cdk is imported.
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
+os.environ.setdefault("JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION", "1")
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
+
+from infra.bundling import LocalBundling, function_code
+from infra.config import ConfigError, DeploymentConfig
+from infra.delivery_stack import DeliveryStack
+from infra.monitoring_stack import MonitoringStack
+
+
+def build_stacks(app: cdk.App, bundling: LocalBundling) -> tuple[DeliveryStack, MonitoringStack]:
+    """Build both stacks of the stage that the app's context names. Raises `ConfigError`."""
+    config = DeploymentConfig.from_context(app.node.get_all_context())
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    delivery = DeliveryStack(app, "LeadDelivery", config=config, code=function_code(bundling))
+    monitoring = MonitoringStack(app, "LeadMonitoring", config=config, delivery=delivery)
+    return delivery, monitoring
+
+
+def main() -> None:
+    """Synthesise the app. Ends with status 1 and a sentence for a person when it can't."""
+    app, bundling = cdk.App(), LocalBundling()
+    try:
+        build_stacks(app, bundling)
+        app.synth()
+    except ConfigError as error:
+        sys.exit(str(error))
+    except Exception:
+        if bundling.error is None:
+            raise
+        sys.exit(f"The function can't be bundled: {bundling.error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""What the function's zip holds: built from the lock file, without Docker, the same bytes everywhere.
+
+The bundle is pure Python, so that one and the same runs on Lambda's arm64, in the emulator and in the tests.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import jsii
+from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling
+from aws_cdk import aws_lambda as lambda_
+
+from infra.runtime_python import RUNTIME_VERSION, find_runtime_python
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKAGE = "deliver_leads"
+
+# An installer's notes, some with the paths of the machine it ran on. Nothing reads them in the function.
+_LEFTOVERS = (
+    "bin",
+    ".lock",
+    "**/__pycache__",
+    "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json",
+    "*.dist-info/uv_*",
+)
+
+
+class BundlingError(Exception):
+    """The bundle can't be built; the text tells a person what to do."""
+
+
+@jsii.implements(ILocalBundling)
+class LocalBundling:
+    """Builds the bundle on this machine; keeps the first error, since jsii passes on its text alone."""
+
+    error: BundlingError | None = None
+
+    def try_bundle(self, output_dir: str, *_options: object, **_more_options: object) -> bool:
+        """Build into ``output_dir``. Never returns False, at which the CDK would start Docker."""
+        try:
+            build_bundle(Path(output_dir))
+        except BundlingError as error:
+            self.error = error
+            raise
+        return True
+
+
+def function_code(bundling: LocalBundling) -> lambda_.Code:
+    """The function's code. Its hash is that of the bundle's content: same content, no new deployment."""
+    return lambda_.Code.from_asset(
+        str(PROJECT / "lambdas"),
+        asset_hash_type=AssetHashType.OUTPUT,
+        # The CDK asks for an image even where none is ever started.
+        bundling=BundlingOptions(image=DockerImage.from_registry("scratch"), local=bundling),
+    )
+
+
+def build_bundle(output_dir: Path, project: Path = PROJECT) -> None:
+    """Build the bundle into ``output_dir``, which is empty or not there yet.
+
+    The same lock file, sources and CPython 3.13 give the same bytes. With no CPython 3.13 at hand the bundle
+    has no ``.pyc`` files: it runs, with about twice the CPU time at a cold start.
+    Raises `BundlingError`: no uv, a hash that isn't the lock file's, a package with a compiled part it needs.
+    """
+    _install(output_dir, project)
+    _drop_compiled_parts(output_dir)
+    for pattern in _LEFTOVERS:
+        for path in list(output_dir.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(project / "lambdas" / PACKAGE, output_dir / PACKAGE, ignore=_not_shipped)
+    _compile(output_dir)
+    # The zip keeps a file's mode, and Lambda runs as another user: neither may depend on this user's umask.
+    for path in output_dir.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _install(output_dir: Path, project: Path) -> None:
+    """Install the dependencies, each with the version and the hash that the lock file gives."""
+    lock = project / "requirements.lock"
+    options = {
+        "--target": output_dir,
+        "--constraint": lock,
+        "--python": sys.executable,
+        "--python-version": RUNTIME_VERSION,
+        "--python-platform": "aarch64-manylinux2014",
+        "--only-binary": ":all:",
+        # Not a link: what is changed in the bundle must not change in uv's cache.
+        "--link-mode": "copy",
+    }
+    command = [_find_uv(), "pip", "install", "--quiet", "--require-hashes", "--no-compile-bytecode"]
+    command += [str(word) for option in options.items() for word in option]
+    done = _run([*command, *_pinned_dependencies(project, lock)])
+    if done.returncode:
+        raise BundlingError(f"the function's dependencies can't be installed:\n{done.stderr.strip()}")
+
+
+def _pinned_dependencies(project: Path, lock: Path) -> list[str]:
+    """Each dependency in pyproject.toml as ``name==version``, with the lock file's version."""
+    names = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    versions = dict(re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock.read_text("utf-8"), re.MULTILINE))
+    if missing := [name for name in names if name not in versions]:
+        raise BundlingError(
+            f"requirements.lock has no {', '.join(missing)}; it is older than pyproject.toml."
+        )
+    return [f"{name}=={versions[name]}" for name in names]
+
+
+def _find_uv() -> str:
+    beside = Path(sys.executable).with_name("uv")
+    found = str(beside) if beside.exists() else shutil.which("uv")
+    if found is None:
+        raise BundlingError("uv is missing: install the development requirements (requirements.lock).")
+    return found
+
+
+def _drop_compiled_parts(output_dir: Path) -> None:
+    """Delete compiled modules that have a Python twin, e.g. charset-normalizer's."""
+    for compiled in list(output_dir.rglob("*.so")):
+        if not compiled.with_name(compiled.name.split(".")[0] + ".py").exists():
+            raise BundlingError(
+                f"{compiled.relative_to(output_dir)} has no Python twin, so the bundle would run on arm64 "
+                "only: do without that package, or pin a version of it in pure Python."
+            )
+        compiled.unlink()
+
+
+def _not_shipped(folder: str, names: Sequence[str]) -> list[str]:
+    paths = [Path(folder, name) for name in names]
+    return [
+        path.name
+        for path in paths
+        if path.name == "__pycache__"
+        or (path.is_file() and path.suffix not in {".py", ".json"} and path.name != "py.typed")
+    ]
+
+
+def _compile(output_dir: Path) -> None:
+    python = find_runtime_python()
+    if python is None:
+        print(
+            f"Notice: no CPython {RUNTIME_VERSION} found, so the function ships without .pyc files and takes "
+            f"about twice the CPU time at a cold start. `uv python install {RUNTIME_VERSION}` mends that.",
+            file=sys.stderr,
+        )
+        return
+    # unchecked-hash: a zip changes the files' times, which makes .pyc files with a timestamp stale.
+    # -s and -p: the paths in them are Lambda's, not this machine's. One process and one hash seed give the
+    # same bytes.
+    command = [str(python), "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash"]
+    done = _run([*command, "-s", str(output_dir), "-p", "/var/task", str(output_dir)])
+    if done.returncode:
+        raise BundlingError(f"{python} can't compile the bundle:\n{done.stdout}{done.stderr}".strip())
+
+
+def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    # A user's PYTHONOPTIMIZE or PYTHONPYCACHEPREFIX would change what is compiled, and where it goes.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(  # noqa: S603 - the programs are found here, no word comes from outside
+        command,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        env=environment | {"PYTHONHASHSEED": "0"},
+    )

@@ -1,0 +1,184 @@
+"""What can be set per stage: read from the app's context, checked, typed.
+
+A setting stands in ``stages.<stage>`` in cdk.json; ``-c <setting>=<value>`` on the command line wins over it.
+Everything that is wrong is found before anything is built, and told at once.
+"""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from infra.setting_rules import (
+    EMAIL_OR_EMPTY,
+    EVENT_SOURCES,
+    LEAD_DEFAULTS,
+    LOG_RETENTION_DAYS,
+    URL,
+    YES_OR_NO,
+    Rule,
+    one_of,
+    whole_number,
+)
+
+# The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.
+CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
+
+
+class ConfigError(Exception):
+    """The context holds no usable configuration. ``problems``: a sentence for each one that was found."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            "\n  - ".join(("The configuration can't be used:", *self.problems))
+            + "\nSettings stand in cdk.json under context.stages.<stage>; -c <setting>=<value> overrides one."
+        )
+
+
+def _setting(default: object, rule: Rule) -> Any:  # noqa: ANN401 - each field says its type
+    return field(default_factory=lambda: default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentConfig:
+    """The settings of one stage. A field's name has its unit in it, and is in camelCase in cdk.json."""
+
+    stage: str
+    leads_api_url: str = _setting("https://api.7targets.com", URL)
+    token_url: str = _setting("https://7targets-prod.auth.us-east-1.amazoncognito.com/oauth2/token", URL)
+    lead_defaults: Mapping[str, str] = _setting({}, LEAD_DEFAULTS)
+    event_sources: tuple[str, ...] = _setting((), EVENT_SOURCES)
+    fifo: bool = _setting(False, YES_OR_NO)
+    batch_size: int = _setting(10, whole_number(1, 100, "messages"))
+    batching_window_seconds: int = _setting(0, whole_number(0, 300, "seconds"))
+    maximum_concurrency: int = _setting(5, whole_number(2, 1000, "concurrent invocations"))
+    parallel_calls: int = _setting(10, whole_number(1, 32, "threads"))
+    memory_megabytes: int = _setting(1024, whole_number(256, 10240, "MB"))
+    function_timeout_seconds: int = _setting(120, whole_number(60, 900, "seconds"))
+    connect_timeout_seconds: int = _setting(3, whole_number(1, 10, "seconds"))
+    read_timeout_seconds: int = _setting(30, whole_number(5, 60, "seconds"))
+    duplicate_window_hours: int = _setting(24, whole_number(1, 336, "hours"))
+    key_window_days: int = _setting(14, whole_number(1, 30, "days"))
+    update_grace_minutes: int = _setting(60, whole_number(31, 1440, "minutes"))
+    retry_base_delay_seconds: int = _setting(30, whole_number(1, 300, "seconds"))
+    retry_max_delay_seconds: int = _setting(900, whole_number(60, 3600, "seconds"))
+    # 312 hours are 13 days. The day that is left of the lead queue's 14 holds the longest delay and the
+    # visibility timeout several times, so that a lead is parked with its reason before SQS drops it.
+    park_after_hours: int = _setting(96, whole_number(24, 312, "hours"))
+    log_retention_days: int = _setting(30, one_of(LOG_RETENTION_DAYS, "days"))
+    alarm_email: str = _setting("", EMAIL_OR_EMPTY)
+    oldest_message_alarm_minutes: int = _setting(60, whole_number(5, 1440, "minutes"))
+    keep_data: bool = _setting(False, YES_OR_NO)
+
+    @property
+    def visibility_timeout_seconds(self) -> int:
+        """The lead queue's: six function timeouts and the batching window, as AWS advises.
+
+        At most 5,700 s by the ranges above; SQS allows 43,200 s.
+        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+        """
+        return 6 * self.function_timeout_seconds + self.batching_window_seconds
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, object]) -> Self:
+        """Read the app's whole context. Raises `ConfigError` with every problem in it."""
+        problems = list(_unknown_context_keys(context))
+        stage, stage_settings = _chosen_stage(context, problems)
+        problems += _unknown_stage_settings(stage, stage_settings)
+        values: dict[str, Any] = {}
+        for name, (field_name, rule) in _SETTINGS.items():
+            overridden = name in context
+            if not overridden and name not in stage_settings:
+                continue
+            value = context[name] if overridden else stage_settings[name]
+            try:
+                values[field_name] = rule.read(value, from_command_line=overridden)
+            except ValueError as error:
+                problems.append(f"{name} is {value!r}, but must be {error}")
+        if problems:
+            raise ConfigError(problems)
+        config = cls(stage=stage, **values)
+        if contradictions := tuple(_contradictions(config)):
+            raise ConfigError(contradictions)
+        return config
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+_SETTINGS: Mapping[str, tuple[str, Rule]] = {
+    _camel_case(f.name): (f.name, f.metadata["rule"])
+    for f in dataclasses.fields(DeploymentConfig)
+    if "rule" in f.metadata
+}
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    by_lower_case = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
+    return f"; did you mean {by_lower_case[close[0]]}?" if close else ""
+
+
+def _unknown_context_keys(context: Mapping[str, object]) -> Iterator[str]:
+    known = {"stage", "stages", *_SETTINGS}
+    for key in context:
+        from_the_cdk = ":" in key or key.startswith(("@", "aws-cdk")) or key in CDK_PLAIN_KEYS
+        if key not in known and not from_the_cdk:
+            yield f"{key} is no setting{_suggestion(key, known)}"
+
+
+def _unknown_stage_settings(stage: str, settings: Mapping[str, object]) -> Iterator[str]:
+    for key in settings:
+        if key not in _SETTINGS:
+            yield f"{key} (in stages.{stage}) is no setting{_suggestion(key, _SETTINGS)}"
+
+
+def _chosen_stage(context: Mapping[str, object], problems: list[str]) -> tuple[str, Mapping[str, object]]:
+    stages, stage = context.get("stages"), context.get("stage")
+    if not isinstance(stages, Mapping) or not all(isinstance(s, Mapping) for s in stages.values()):
+        problems.append("stages is missing in cdk.json, or not an object with an object for each stage")
+        return "", {}
+    choices = " or ".join(f"-c stage={name}" for name in stages)
+    if stage is None:
+        problems.append(f"stage is missing; give {choices}")
+    elif not isinstance(stage, str) or stage not in stages:
+        hint = _suggestion(str(stage), stages)
+        problems.append(f"stage is {stage!r}, but must be given as {choices}{hint}")
+    elif not re.fullmatch(r"[A-Za-z0-9-]{1,100}", stage):
+        problems.append(
+            f"stage is {stage!r}, but must be of letters, digits and -: stacks are named after it"
+        )
+    else:
+        return stage, stages[stage]
+    return "", {}
+
+
+def _contradictions(config: DeploymentConfig) -> Iterator[str]:
+    """Settings that are each in range, but not together."""
+    needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + 15
+    if config.function_timeout_seconds < needed_s:
+        yield (
+            f"functionTimeoutSeconds is {config.function_timeout_seconds}, but must be at least {needed_s}: "
+            "3 x (connectTimeoutSeconds + readTimeoutSeconds) + 15, so that a token, a confirming call and "
+            "the call itself fit"
+        )
+    if config.fifo and (config.batch_size > 10 or config.batching_window_seconds):
+        yield "fifo is true, but then AWS wants batchSize to be at most 10 and batchingWindowSeconds to be 0"
+    elif config.batch_size > 10 and not config.batching_window_seconds:
+        yield f"batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of {config.batch_size}"
+    if config.retry_max_delay_seconds < config.retry_base_delay_seconds:
+        yield (
+            f"retryMaxDelaySeconds is {config.retry_max_delay_seconds}, but must not be less than "
+            f"retryBaseDelaySeconds, {config.retry_base_delay_seconds}"
+        )
+    if config.update_grace_minutes * 60 <= 2 * config.retry_max_delay_seconds:
+        yield (
+            f"updateGraceMinutes is {config.update_grace_minutes}, but must be more than "
+            f"{config.retry_max_delay_seconds / 30:g}: twice retryMaxDelaySeconds, so that an update "
+            "outlasts two tries of its create"
+        )

@@ -1,0 +1,144 @@
+"""The function that delivers leads, with its role, its log group and what feeds it from the lead queue."""
+
+import json
+from typing import cast
+
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Stack, Validations
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.config import DeploymentConfig
+
+METRICS_NAMESPACE = "SevenTargets/LeadDelivery"
+
+
+class LeadFunction(Construct):
+    """`deliver_leads` on Lambda, fed by the lead queue, allowed to do what it does and no more."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: DeploymentConfig,
+        code: lambda_.Code,
+        lead_queue: sqs.Queue,
+        dead_letter_queue: sqs.Queue,
+        secret: secretsmanager.Secret,
+        ledger: dynamodb.Table,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._config = config
+        self._lead_queue = lead_queue
+        self._dead_letter_queue = dead_letter_queue
+        self._secret = secret
+        self._ledger = ledger
+        self.log_group = self._make_log_group()
+        self.function = self._make_function(code)
+        self.event_source_mapping = self._make_event_source_mapping()
+
+    def _make_log_group(self) -> logs.LogGroup:
+        group = logs.LogGroup(self, "Logs", removal_policy=RemovalPolicy.DESTROY)
+        # The construct's enum has words for the numbers; the setting is the number itself.
+        cast(logs.CfnLogGroup, group.node.default_child).retention_in_days = self._config.log_retention_days
+        return group
+
+    def _make_role(self) -> iam.Role:
+        """The rights of the function's own calls and of those that its event source mapping makes."""
+        allowed = {
+            self._lead_queue.queue_arn: (
+                "sqs:ReceiveMessage",
+                "sqs:DeleteMessage",
+                "sqs:GetQueueAttributes",
+                "sqs:ChangeMessageVisibility",
+            ),
+            self._dead_letter_queue.queue_arn: ("sqs:SendMessage",),
+            self._secret.secret_arn: ("secretsmanager:GetSecretValue",),
+            self._ledger.table_arn: ("dynamodb:UpdateItem",),
+            self.log_group.log_group_arn: ("logs:CreateLogStream", "logs:PutLogEvents"),
+            "*": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+        }
+        statements = [
+            iam.PolicyStatement(actions=list(actions), resources=[resource])
+            for resource, actions in allowed.items()
+        ]
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            # Inline: Lambda refuses an event source mapping whose role hasn't its rights yet.
+            inline_policies={"DeliverLeads": iam.PolicyDocument(statements=statements)},
+        )
+        Validations.of(role).acknowledge(
+            Acknowledgment(id="AwsSolutions-IAM5[Resource::*]", reason="X-Ray's actions know no resources.")
+        )
+        return role
+
+    def _make_function(self, code: lambda_.Code) -> lambda_.Function:
+        function = lambda_.Function(
+            self,
+            "Function",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            handler="deliver_leads.handler.handler",
+            code=code,
+            role=self._make_role().without_policy_updates(),
+            log_group=self.log_group,
+            tracing=lambda_.Tracing.ACTIVE,
+            memory_size=self._config.memory_megabytes,
+            timeout=Duration.seconds(self._config.function_timeout_seconds),
+            environment=self._environment(),
+        )
+        # The function refers to its role already, and cfn-lint warns of saying so twice.
+        cast(lambda_.CfnFunction, function.node.default_child).add_deletion_override("DependsOn")
+        Validations.of(function).acknowledge(
+            Acknowledgment(
+                id="AwsSolutions-L1", reason="The bundle is compiled for Python 3.13 and tested with it."
+            )
+        )
+        return function
+
+    def _environment(self) -> dict[str, str]:
+        config = self._config
+        return {
+            "LEADS_API_URL": config.leads_api_url,
+            "TOKEN_URL": config.token_url,
+            "SECRET_ID": self._secret.secret_arn,
+            "LEAD_QUEUE_URL": self._lead_queue.queue_url,
+            "DEAD_LETTER_QUEUE_URL": self._dead_letter_queue.queue_url,
+            "LEDGER_TABLE": self._ledger.table_name,
+            "LEAD_DEFAULTS": json.dumps(dict(config.lead_defaults), sort_keys=True),
+            "PARALLEL_CALLS": str(config.parallel_calls),
+            "CONNECT_TIMEOUT_S": str(config.connect_timeout_seconds),
+            "READ_TIMEOUT_S": str(config.read_timeout_seconds),
+            "DUPLICATE_WINDOW_S": str(config.duplicate_window_hours * 3600),
+            "KEY_WINDOW_S": str(config.key_window_days * 86_400),
+            "UPDATE_GRACE_S": str(config.update_grace_minutes * 60),
+            "RETRY_BASE_DELAY_S": str(config.retry_base_delay_seconds),
+            "RETRY_MAX_DELAY_S": str(config.retry_max_delay_seconds),
+            "PARK_AFTER_S": str(config.park_after_hours * 3600),
+            # A dimension of every metric: stages of one account stay apart.
+            "POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name,
+            "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+            "POWERTOOLS_LOG_LEVEL": "INFO",
+        }
+
+    def _make_event_source_mapping(self) -> lambda_.EventSourceMapping:
+        config = self._config
+        return lambda_.EventSourceMapping(
+            self,
+            "LeadQueueMapping",
+            target=self.function,
+            event_source_arn=self._lead_queue.queue_arn,
+            batch_size=config.batch_size,
+            # A FIFO queue's mapping knows no window, not even one of 0.
+            max_batching_window=None if config.fifo else Duration.seconds(config.batching_window_seconds),
+            # Not reserved concurrency, which throttles and so raises the messages' receive counts.
+            max_concurrency=config.maximum_concurrency,
+            report_batch_item_failures=True,
+        )

@@ -1,0 +1,131 @@
+"""What values a setting may take, and the words that tell a person so."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+LEAD_DEFAULT_FIELDS = ("assistantEmail", "source", "context", "scheduleName")
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+_UP_TO_A_YEAR = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
+LOG_RETENTION_DAYS = (*_UP_TO_A_YEAR, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of value.
+
+    ``must_be`` completes the sentence "… must be …". ``from_text`` turns what ``-c`` gives (always text) into
+    the JSON value it stands for, or leaves it as it is. ``typed`` turns an accepted value into the field's.
+    """
+
+    must_be: str
+    accepts: Callable[[object], bool]
+    from_text: Callable[[str], object] = lambda text: text
+    typed: Callable[..., object] = lambda value: value
+
+    def read(self, value: object, *, from_command_line: bool) -> object:
+        """The typed value. Raises `ValueError` when the value isn't accepted; its text is ``must_be``."""
+        if from_command_line and isinstance(value, str):
+            value = self.from_text(value)
+        if not self.accepts(value):
+            raise ValueError(self.must_be)
+        return self.typed(value)
+
+
+def whole_number(least: int, most: int, unit: str) -> Rule:
+    """A whole number in a range, both ends included."""
+    return Rule(
+        f"a whole number of {unit} from {least} to {most}",
+        lambda value: _is_whole(value) and least <= value <= most,  # type: ignore[operator]
+        _number_or_text,
+    )
+
+
+def one_of(choices: Sequence[int], unit: str) -> Rule:
+    """One of some whole numbers."""
+    return Rule(
+        f"one of these numbers of {unit}: {', '.join(map(str, choices))}",
+        lambda value: _is_whole(value) and value in choices,
+        _number_or_text,
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number_or_text(text: str) -> object:
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text
+
+
+def _json_or_text(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_url(value: object) -> bool:
+    if not isinstance(value, str) or re.search(r"\s", value):
+        return False
+    try:
+        url = urlsplit(value)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        return False
+    if not host or url.query or url.fragment or url.username is not None:
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_lead_defaults(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        key in LEAD_DEFAULT_FIELDS and isinstance(text, str) and text.strip() for key, text in value.items()
+    )
+
+
+def _is_sources(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(source, str) and re.fullmatch(r"[A-Za-z0-9._/-]{1,256}", source) for source in value
+    )
+
+
+def _is_email_or_empty(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"([^@\s]+@[^@\s]+)?", value))
+
+
+YES_OR_NO = Rule(
+    "true or false",
+    lambda value: isinstance(value, bool),
+    lambda text: {"true": True, "false": False}.get(text, text),
+)
+URL = Rule(
+    "an https URL without user, query or fragment (http for a loopback address only)",
+    _is_url,
+    typed=lambda value: value.rstrip("/"),
+)
+LEAD_DEFAULTS = Rule(
+    f"an object of texts, with keys among {', '.join(LEAD_DEFAULT_FIELDS)}",
+    _is_lead_defaults,
+    _json_or_text,
+    MappingProxyType,
+)
+EVENT_SOURCES = Rule(
+    "a list of EventBridge sources of 1 to 256 letters, digits and . _ / - (with commas on the command line)",
+    _is_sources,
+    lambda text: [source.strip() for source in text.split(",")] if text else [],
+    tuple,
+)
+EMAIL_OR_EMPTY = Rule("one e-mail address, or empty", _is_email_or_empty)

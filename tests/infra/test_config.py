@@ -1,0 +1,304 @@
+"""What the configuration accepts, and what it tells a person when it doesn't."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.config import ConfigError, DeploymentConfig
+from tests.infra.synthesis import CDK_JSON
+
+PROJECT = Path(__file__).parents[2]
+
+
+def read(stage_settings: Mapping[str, Any] | None = None, /, **context: Any) -> DeploymentConfig:
+    """The configuration of a stage with these settings in cdk.json and these keys on the command line."""
+    stages = {"dev": stage_settings or {}, "prod": {}}
+    return DeploymentConfig.from_context({"stages": stages, "stage": "dev", **context})
+
+
+def problems(stage_settings: Mapping[str, Any] | None = None, /, **context: Any) -> tuple[str, ...]:
+    """What is told about a configuration that can't be used."""
+    with pytest.raises(ConfigError) as caught:
+        read(stage_settings, **context)
+    return caught.value.problems
+
+
+def test_a_stage_without_settings_has_every_default() -> None:
+    """Nothing but the stage must be given."""
+    config = read()
+    assert config.leads_api_url == "https://api.7targets.com"
+    assert (config.batch_size, config.function_timeout_seconds, config.park_after_hours) == (10, 120, 96)
+
+
+@pytest.mark.parametrize(("stage", "kept"), [("dev", False), ("prod", True)])
+def test_only_prod_keeps_data(stage: str, kept: bool) -> None:
+    """As cdk.json has it."""
+    assert DeploymentConfig.from_context({**CDK_JSON["context"], "stage": stage}).keep_data is kept
+
+
+def test_the_command_line_wins_over_the_stage() -> None:
+    """Text there becomes the setting's type."""
+    assert read({"batchSize": 3}, batchSize="4").batch_size == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    [
+        ("fifo", "true", "fifo", True),
+        ("readTimeoutSeconds", "5", "read_timeout_seconds", 5),
+        ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
+        ("eventSources", "", "event_sources", ()),
+        ("leadDefaults", '{"source": "Fair"}', "lead_defaults", {"source": "Fair"}),
+        ("alarmEmail", "ops@example.com", "alarm_email", "ops@example.com"),
+        ("leadsApiUrl", "https://api.example.com/", "leads_api_url", "https://api.example.com"),
+        ("leadsApiUrl", "http://127.0.0.1:8080", "leads_api_url", "http://127.0.0.1:8080"),
+        ("tokenUrl", "http://localhost:1/oauth2/token", "token_url", "http://localhost:1/oauth2/token"),
+        ("tokenUrl", "http://[::1]:1/t", "token_url", "http://[::1]:1/t"),
+    ],
+)
+def test_text_from_the_command_line_becomes_the_setting_s_type(
+    name: str, text: str, field: str, value: object
+) -> None:
+    """`-c` gives nothing but text."""
+    assert getattr(read(**{name: text}), field) == value
+
+
+def test_a_configuration_can_t_be_changed() -> None:
+    """What was checked is what is built."""
+    with pytest.raises(FrozenInstanceError):
+        read().batch_size = 1  # type: ignore[misc]
+
+
+RANGES = [
+    ("batchSize", "a whole number of messages from 1 to 100", (0, 101)),
+    ("batchingWindowSeconds", "a whole number of seconds from 0 to 300", (-1, 301)),
+    ("maximumConcurrency", "a whole number of concurrent invocations from 2 to 1000", (1, 1001)),
+    ("parallelCalls", "a whole number of threads from 1 to 32", (0, 33)),
+    ("memoryMegabytes", "a whole number of MB from 256 to 10240", (255, 10241)),
+    ("functionTimeoutSeconds", "a whole number of seconds from 60 to 900", (59, 901)),
+    ("connectTimeoutSeconds", "a whole number of seconds from 1 to 10", (0, 11)),
+    ("readTimeoutSeconds", "a whole number of seconds from 5 to 60", (4, 61)),
+    ("duplicateWindowHours", "a whole number of hours from 1 to 336", (0, 337)),
+    ("keyWindowDays", "a whole number of days from 1 to 30", (0, 31)),
+    ("updateGraceMinutes", "a whole number of minutes from 31 to 1440", (30, 1441)),
+    ("retryBaseDelaySeconds", "a whole number of seconds from 1 to 300", (0, 301)),
+    ("retryMaxDelaySeconds", "a whole number of seconds from 60 to 3600", (59, 3601)),
+    ("parkAfterHours", "a whole number of hours from 24 to 312", (23, 313)),
+    ("oldestMessageAlarmMinutes", "a whole number of minutes from 5 to 1440", (4, 1441)),
+]
+
+
+@pytest.mark.parametrize(("name", "must_be", "outside"), RANGES, ids=[r[0] for r in RANGES])
+def test_a_number_out_of_range_is_told_with_its_range_and_unit(
+    name: str, must_be: str, outside: tuple[int, int]
+) -> None:
+    """One step beyond either end, in cdk.json and on the command line."""
+    for value in outside:
+        assert problems({name: value}) == (f"{name} is {value}, but must be {must_be}",)
+        assert problems(**{name: str(value)}) == (f"{name} is {str(value)!r}, but must be {must_be}",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "must_be"),
+    [
+        ("batchSize", "10", "a whole number of messages from 1 to 100"),
+        ("batchSize", 1.5, "a whole number of messages from 1 to 100"),
+        ("batchSize", True, "a whole number of messages from 1 to 100"),
+        ("batchSize", None, "a whole number of messages from 1 to 100"),
+        ("fifo", "true", "true or false"),
+        ("fifo", 1, "true or false"),
+        ("logRetentionDays", 2, "one of these numbers of days: 1, 3, 5, 7, 14, 30"),
+        ("leadsApiUrl", "http://api.example.com", "an https URL"),
+        ("leadsApiUrl", "https://", "an https URL"),
+        ("leadsApiUrl", "https://user:word@api.example.com", "an https URL"),
+        ("leadsApiUrl", "https://api.example.com?x=1", "an https URL"),
+        ("leadsApiUrl", "https://api.example.com:port", "an https URL"),
+        ("tokenUrl", "https://[/token", "an https URL"),
+        ("tokenUrl", 7, "an https URL"),
+        ("leadDefaults", {"email": "a@example.com"}, "an object of texts, with keys among assistantEmail"),
+        ("leadDefaults", {"source": 1}, "an object of texts"),
+        ("leadDefaults", [], "an object of texts"),
+        ("eventSources", "my.crm", "a list of EventBridge sources"),
+        ("eventSources", ["my crm"], "a list of EventBridge sources"),
+        ("alarmEmail", "ops", "one e-mail address, or empty"),
+        ("keepData", None, "true or false"),
+    ],
+)
+def test_a_wrong_value_in_cdk_json_is_told_with_what_it_must_be(
+    name: str, value: object, must_be: str
+) -> None:
+    """JSON has types, so text is no number there."""
+    (problem,) = problems({name: value})
+    assert problem.startswith(f"{name} is {value!r}, but must be {must_be}")
+
+
+@pytest.mark.parametrize("text", ["many", "", "1e1", "9" * 5000])
+def test_text_that_is_no_number_is_told(text: str) -> None:
+    """A slip on the command line ends in a sentence."""
+    (problem,) = problems(batchSize=text)
+    assert "must be a whole number of messages from 1 to 100" in problem
+
+
+def test_lead_defaults_that_are_no_json_are_told() -> None:
+    """The shell ate the quotes, for example."""
+    (problem,) = problems(leadDefaults="{source: Fair}")
+    assert problem.startswith("leadDefaults is '{source: Fair}', but must be an object of texts")
+
+
+def test_a_missing_stage_is_told_with_the_choices() -> None:
+    """The one thing that has no default."""
+    with pytest.raises(ConfigError) as caught:
+        DeploymentConfig.from_context({"stages": {"dev": {}, "prod": {}}})
+    assert caught.value.problems == ("stage is missing; give -c stage=dev or -c stage=prod",)
+
+
+def test_an_unknown_stage_is_told_with_a_suggestion() -> None:
+    """A typo must not deploy something with all defaults."""
+    assert problems(stage="prd") == (
+        "stage is 'prd', but must be given as -c stage=dev or -c stage=prod; did you mean prod?",
+    )
+
+
+@pytest.mark.parametrize("stage", [7, [], {}])
+def test_a_stage_that_is_no_text_is_told(stage: object) -> None:
+    """Someone put it into cdk.json."""
+    (problem,) = problems(stage=stage)
+    assert problem.startswith(f"stage is {stage!r}, but must be given as -c stage=dev or -c stage=prod")
+
+
+def test_a_stage_that_no_stack_can_be_named_after_is_told() -> None:
+    """CloudFormation would refuse it later, in its own words."""
+    assert problems(stages={"pre_prod": {}}, stage="pre_prod") == (
+        "stage is 'pre_prod', but must be of letters, digits and -: stacks are named after it",
+    )
+
+
+@pytest.mark.parametrize("stages", [None, [], {"dev": 1}])
+def test_stages_that_are_no_objects_are_told(stages: object) -> None:
+    """Someone edited cdk.json by hand."""
+    assert problems(stages=stages) == (
+        "stages is missing in cdk.json, or not an object with an object for each stage",
+    )
+
+
+def test_an_unknown_setting_of_a_stage_is_told_with_a_suggestion() -> None:
+    """Else a typo would silently mean the default."""
+    assert problems({"batchsize": 1}) == ("batchsize (in stages.dev) is no setting; did you mean batchSize?",)
+
+
+def test_an_unknown_key_on_the_command_line_is_told_with_a_suggestion() -> None:
+    """`-c` takes any key, and an unread one would silently do nothing."""
+    assert problems(readTimeout="5") == ("readTimeout is no setting; did you mean readTimeoutSeconds?",)
+
+
+def test_a_key_like_no_setting_gets_no_suggestion() -> None:
+    """A wild guess helps nobody."""
+    assert problems(xyzzy="5") == ("xyzzy is no setting",)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "aws:cdk:bundling-stacks",
+        "@aws-cdk/core:target-partitions",
+        "aws-cdk:enableDiffNoFail",
+        "availability-zones:account=123456789012:region=eu-west-1",
+        "acknowledged-issue-numbers",
+        "cli-telemetry",
+    ],
+)
+def test_the_cdk_s_own_context_keys_are_let_through(key: str) -> None:
+    """They come from the CDK's command line, not from a person."""
+    assert read(**{key: "x"}) == read()
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Nobody wants to run synth once for each."""
+    found = problems({"batchSize": 0, "memory": 1}, fifo="yes", parkafterhours="1")
+    assert [problem.split(" ")[0] for problem in found] == ["parkafterhours", "memory", "fifo", "batchSize"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "start"),
+    [
+        (
+            {"functionTimeoutSeconds": 113},
+            "functionTimeoutSeconds is 113, but must be at least 114: 3 x (connectTimeoutSeconds +",
+        ),
+        ({"batchSize": 11}, "batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of 11"),
+        ({"fifo": True, "batchSize": 11}, "fifo is true, but then AWS wants batchSize to be at most 10"),
+        ({"fifo": True, "batchingWindowSeconds": 1}, "fifo is true, but then AWS wants batchSize to be at"),
+        (
+            {"retryBaseDelaySeconds": 61, "retryMaxDelaySeconds": 60},
+            "retryMaxDelaySeconds is 60, but must not be less than retryBaseDelaySeconds, 61",
+        ),
+        (
+            {"updateGraceMinutes": 40, "retryMaxDelaySeconds": 1200},
+            "updateGraceMinutes is 40, but must be more than 40: twice retryMaxDelaySeconds",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_told(settings: dict[str, object], start: str) -> None:
+    """Each in its range, but not together; the sentence names both and says why."""
+    (problem,) = problems(settings)
+    assert problem.startswith(start)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"functionTimeoutSeconds": 114},
+        {"batchSize": 11, "batchingWindowSeconds": 1},
+        {"fifo": True, "batchSize": 10},
+        {"updateGraceMinutes": 41, "retryMaxDelaySeconds": 1200},
+    ],
+)
+def test_settings_at_the_edge_of_a_contradiction_are_accepted(settings: dict[str, object]) -> None:
+    """The sentences above mean what they say."""
+    assert read(settings).stage == "dev"
+
+
+def test_no_setting_outgrows_what_sqs_allows() -> None:
+    """At the ends of all ranges a lead is still parked by age before SQS's 14 days are over."""
+    longest = read(
+        {
+            "functionTimeoutSeconds": 900,
+            "batchSize": 100,
+            "batchingWindowSeconds": 300,
+            "parkAfterHours": 312,
+            "retryMaxDelaySeconds": 3600,
+            "updateGraceMinutes": 1440,
+        }
+    )
+    assert longest.visibility_timeout_seconds <= 43_200
+    waits_s = longest.visibility_timeout_seconds + longest.retry_max_delay_seconds
+    assert longest.park_after_hours * 3600 + waits_s < 14 * 24 * 3600
+
+
+def run_app(context: str) -> "subprocess.CompletedProcess[str]":
+    """Run app.py as the CDK's command line does."""
+    return subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=PROJECT,
+        env={**os.environ, "CDK_CONTEXT_JSON": context},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_synth_ends_with_the_problems_and_no_traceback() -> None:
+    """A person reads this at a terminal."""
+    done = run_app('{"stages": {"dev": {}}, "stage": "dev", "batchSise": "5"}')
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "The configuration can't be used:",
+        "  - batchSise is no setting; did you mean batchSize?",
+        "Settings stand in cdk.json under context.stages.<stage>; -c <setting>=<value> overrides one.",
+    ]

@@ -1,0 +1,296 @@
+"""What the delivery stack's template promises."""
+
+import json
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_sqs as sqs
+from cfnlint.api import lint_all  # type: ignore[import-untyped]
+
+from app import build_stacks
+from infra.bundling import LocalBundling
+from tests.infra.synthesis import (
+    Resource,
+    Template,
+    new_app,
+    output_target,
+    properties,
+    resource_behind,
+    resources,
+    synthesise,
+)
+
+QUEUES = ("LeadQueueUrl", "DeadLetterQueueUrl", "RuleDeadLetterQueueUrl")
+DAYS_14_S = 14 * 24 * 3600
+
+
+def queue_policy(template: Template, output: str) -> list[Resource]:
+    """The statements of the policy of the queue behind an output."""
+    ref = {"Ref": output_target(template, output)}
+    (policy,) = (
+        p["Properties"]
+        for p in resources(template, "AWS::SQS::QueuePolicy").values()
+        if p["Properties"]["Queues"] == [ref]
+    )
+    return list(policy["PolicyDocument"]["Statement"])
+
+
+@pytest.mark.parametrize("output", QUEUES)
+def test_queues_are_encrypted(output: str) -> None:
+    """Leads are personal data, so no queue holds them in the clear."""
+    queue = resource_behind(synthesise().delivery, output)["Properties"]
+    assert queue["SqsManagedSseEnabled"] is True
+
+
+@pytest.mark.parametrize("output", QUEUES)
+def test_queues_take_tls_only(output: str) -> None:
+    """Every action is denied to everybody whose connection isn't encrypted."""
+    template = synthesise().delivery
+    assert {
+        "Action": "sqs:*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Resource": {"Fn::GetAtt": [output_target(template, output), "Arn"]},
+    } in queue_policy(template, output)
+
+
+@pytest.mark.parametrize("output", QUEUES)
+def test_queues_keep_messages_as_long_as_sqs_can(output: str) -> None:
+    """14 days are SQS's most, so that an outage or a holiday loses no lead."""
+    queue = resource_behind(synthesise().delivery, output)["Properties"]
+    assert queue["MessageRetentionPeriod"] == DAYS_14_S
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"functionTimeoutSeconds": "900", "batchSize": "100", "batchingWindowSeconds": "300"}],
+)
+def test_visibility_timeout_outlasts_the_function(settings: dict[str, str]) -> None:
+    """At least six function timeouts and the batching window, as AWS advises and the CDK doesn't check."""
+    template = synthesise(**settings).delivery
+    window_s = properties(template, "AWS::Lambda::EventSourceMapping")["MaximumBatchingWindowInSeconds"]
+    timeout_s = properties(template, "AWS::Lambda::Function")["Timeout"]
+    queue = resource_behind(template, "LeadQueueUrl")["Properties"]
+    assert 6 * timeout_s + window_s <= queue["VisibilityTimeout"] <= 43_200
+
+
+def test_the_receive_count_never_parks_a_lead() -> None:
+    """The redrive policy has SQS's highest count: the function parks a lead by its age."""
+    template = synthesise().delivery
+    assert resource_behind(template, "LeadQueueUrl")["Properties"]["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": [output_target(template, "DeadLetterQueueUrl"), "Arn"]},
+        "maxReceiveCount": 1000,
+    }
+
+
+def test_the_rule_takes_exactly_the_lead_events() -> None:
+    """The three detail-types of the contract, from any source while none is set."""
+    assert properties(synthesise().delivery, "AWS::Events::Rule")["EventPattern"] == {
+        "detail-type": ["Lead Created", "Lead Updated", "Lead Followup Stopped"]
+    }
+
+
+def test_the_rule_can_be_held_to_sources() -> None:
+    """`eventSources` goes into the rule's pattern."""
+    template = synthesise(eventSources="my.crm,my.forms").delivery
+    assert properties(template, "AWS::Events::Rule")["EventPattern"]["source"] == ["my.crm", "my.forms"]
+
+
+def rule_target(template: Template) -> Resource:
+    """The rule's only target."""
+    (target,) = properties(template, "AWS::Events::Rule")["Targets"]
+    return dict(target)
+
+
+def test_the_rule_passes_the_whole_envelope_on() -> None:
+    """No input transformer: the function needs the envelope's id and time."""
+    assert not {"InputTransformer", "InputPath", "Input"} & rule_target(synthesise().delivery).keys()
+
+
+def test_the_rule_listens_on_the_stage_s_own_bus() -> None:
+    """Other events of the account's default bus never meet the rule."""
+    template = synthesise().delivery
+    rule = properties(template, "AWS::Events::Rule")
+    assert rule["EventBusName"] == {"Ref": output_target(template, "EventBusName")}
+
+
+def test_events_that_the_lead_queue_refuses_go_to_the_rule_s_dead_letter_queue() -> None:
+    """After 24 hours of EventBridge's own retries, not silently nowhere."""
+    template = synthesise().delivery
+    target = rule_target(template)
+    assert target["DeadLetterConfig"] == {
+        "Arn": {"Fn::GetAtt": [output_target(template, "RuleDeadLetterQueueUrl"), "Arn"]}
+    }
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 24 * 3600, "MaximumRetryAttempts": 185}
+
+
+@pytest.mark.parametrize("output", ["LeadQueueUrl", "RuleDeadLetterQueueUrl"])
+def test_only_the_rule_may_send_as_eventbridge(output: str) -> None:
+    """Without aws:SourceArn any account's rule could put leads in."""
+    template = synthesise().delivery
+    (rule_id,) = resources(template, "AWS::Events::Rule")
+    (allowed,) = (s for s in queue_policy(template, output) if s["Effect"] == "Allow")
+    assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [rule_id, "Arn"]}}}
+
+
+def test_nobody_but_the_account_s_own_roles_may_use_the_dead_letter_queue() -> None:
+    """Its policy allows nothing: the function's right stands in the function's role."""
+    assert all(s["Effect"] == "Deny" for s in queue_policy(synthesise().delivery, "DeadLetterQueueUrl"))
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_secret_holds_the_placeholder_only(stage: str) -> None:
+    """Credentials never pass through the template; an operator fills them in."""
+    secret = json.loads(properties(synthesise(stage).delivery, "AWS::SecretsManager::Secret")["SecretString"])
+    assert secret == {
+        "client_id": "REPLACE_ME",
+        "client_secret": "REPLACE_ME",
+        "user_identifier": "REPLACE_ME",
+    }
+
+
+def test_the_ledger_is_keyed_by_lead_and_event() -> None:
+    """The key that the function writes, and the attribute that lets entries expire."""
+    table = properties(synthesise().delivery, "AWS::DynamoDB::Table")
+    assert table["KeySchema"] == [
+        {"AttributeName": "lead", "KeyType": "HASH"},
+        {"AttributeName": "event", "KeyType": "RANGE"},
+    ]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
+def test_the_ledger_is_encrypted_and_paid_by_use() -> None:
+    """With a key that AWS manages, and no capacity that a burst of leads could exhaust."""
+    table = properties(synthesise().delivery, "AWS::DynamoDB::Table")
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+DATA = (*QUEUES, "SecretName", "LedgerTableName")
+
+
+@pytest.mark.parametrize("output", DATA)
+@pytest.mark.parametrize(("stage", "policy"), [("dev", "Delete"), ("prod", "Retain")])
+def test_prod_keeps_its_data_and_dev_cleans_up(stage: str, policy: str, output: str) -> None:
+    """Deleting or replacing prod's stack leaves leads, credentials and ledger where they are."""
+    resource = resource_behind(synthesise(stage).delivery, output)
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (policy, policy)
+
+
+@pytest.mark.parametrize(("stage", "kept"), [("dev", False), ("prod", True)])
+def test_prod_s_ledger_can_be_restored_and_not_be_deleted(stage: str, kept: bool) -> None:
+    """Point-in-time recovery and deletion protection go with `keepData`."""
+    table = properties(synthesise(stage).delivery, "AWS::DynamoDB::Table")
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": kept}
+    assert table["DeletionProtectionEnabled"] is kept
+
+
+def test_a_stage_named_on_the_command_line_can_keep_its_data() -> None:
+    """`-c keepData=true` wins over the stage's own setting."""
+    assert resource_behind(synthesise(keepData="true").delivery, "LeadQueueUrl")["DeletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize(
+    ("output", "resource_type"),
+    [
+        ("LeadQueueUrl", "AWS::SQS::Queue"),
+        ("LeadQueueArn", "AWS::SQS::Queue"),
+        ("DeadLetterQueueUrl", "AWS::SQS::Queue"),
+        ("DeadLetterQueueArn", "AWS::SQS::Queue"),
+        ("RuleDeadLetterQueueUrl", "AWS::SQS::Queue"),
+        ("EventBusName", "AWS::Events::EventBus"),
+        ("FunctionName", "AWS::Lambda::Function"),
+        ("LogGroupName", "AWS::Logs::LogGroup"),
+        ("SecretName", "AWS::SecretsManager::Secret"),
+        ("LedgerTableName", "AWS::DynamoDB::Table"),
+        ("EventSourceMappingId", "AWS::Lambda::EventSourceMapping"),
+    ],
+)
+def test_outputs_name_what_people_and_tools_need(output: str, resource_type: str) -> None:
+    """An operator's tool finds every resource by the stack's outputs alone."""
+    assert resource_behind(synthesise().delivery, output)["Type"] == resource_type
+
+
+def test_the_rule_s_output_is_its_bare_name() -> None:
+    """Ref of a rule on a custom bus would be "<bus>|<name>", which no call takes."""
+    template = synthesise().delivery
+    assert template["Outputs"]["EventRuleName"]["Value"] == properties(template, "AWS::Events::Rule")["Name"]
+
+
+def test_no_output_is_exported() -> None:
+    """An export would lock the lead queue while the monitoring stack refers to it."""
+    assert not any("Export" in output for output in synthesise().delivery["Outputs"].values())
+
+
+def test_stages_in_one_account_never_collide() -> None:
+    """Whatever has a name of its own has the stage in it."""
+    assert properties(synthesise("dev").delivery, "AWS::Events::EventBus")["Name"] == "LeadDelivery-dev"
+    assert properties(synthesise("prod").delivery, "AWS::Events::EventBus")["Name"] == "LeadDelivery-prod"
+
+
+@pytest.mark.parametrize("output", ["LeadQueueUrl", "DeadLetterQueueUrl"])
+def test_fifo_makes_the_lead_queue_and_its_dead_letter_queue_fifo(output: str) -> None:
+    """SQS takes a FIFO queue as a FIFO queue's dead-letter queue only; producers need give no id."""
+    queue = resource_behind(synthesise(fifo="true").delivery, output)["Properties"]
+    assert queue["FifoQueue"] is True
+    assert queue["ContentBasedDeduplication"] is True
+
+
+def test_fifo_leaves_the_rule_s_dead_letter_queue_standard() -> None:
+    """EventBridge takes no FIFO queue there."""
+    queue = resource_behind(synthesise(fifo="true").delivery, "RuleDeadLetterQueueUrl")["Properties"]
+    assert "FifoQueue" not in queue
+
+
+def test_fifo_gives_the_rule_s_events_a_message_group() -> None:
+    """A FIFO queue refuses a message without one."""
+    assert rule_target(synthesise(fifo="true").delivery)["SqsParameters"] == {"MessageGroupId": "leads"}
+
+
+def test_fifo_sets_no_batching_window() -> None:
+    """AWS refuses one on a FIFO queue."""
+    mapping = properties(synthesise(fifo="true").delivery, "AWS::Lambda::EventSourceMapping")
+    assert "MaximumBatchingWindowInSeconds" not in mapping
+
+
+EVERY_KIND: list[dict[str, str]] = [
+    {"stage": "dev"},
+    {"stage": "prod"},
+    {"stage": "prod", "fifo": "true", "alarmEmail": "ops@example.com"},
+]
+
+
+@pytest.mark.parametrize("context", EVERY_KIND, ids=str)
+def test_templates_pass_cfn_lint(context: dict[str, str]) -> None:
+    """Neither an error nor a warning; informational rules (I…) are off by default in the tool, too."""
+    findings = [match for template in synthesise(**context) for match in lint_all(json.dumps(template))]
+    assert [str(match) for match in findings if not match.rule.id.startswith("I")] == []
+
+
+@pytest.mark.parametrize("context", EVERY_KIND, ids=str)
+def test_templates_pass_cdk_nag(context: dict[str, str]) -> None:
+    """The synthesis itself fails on a finding, so its end is the proof."""
+    assert synthesise(**context).delivery["Resources"]
+
+
+def test_an_insecure_resource_fails_the_synthesis() -> None:
+    """cdk-nag really is attached: a queue that anybody may reach in the clear stops it."""
+    app = new_app("dev")
+    stack, _ = build_stacks(app, LocalBundling())
+    sqs.Queue(stack, "Insecure")
+    with pytest.raises(Exception, match=r"(?s)AwsSolutions-SQS4"):
+        app.synth()
+
+
+def test_the_templates_suit_any_account_and_region() -> None:
+    """So synth needs no credentials, and one build can be deployed anywhere."""
+    stacks = build_stacks(new_app("dev"), LocalBundling())
+    assert all(cdk.Token.is_unresolved(stack.account) for stack in stacks)
+    assert all(cdk.Token.is_unresolved(stack.region) for stack in stacks)
+
+
+def test_the_templates_report_nothing_to_the_cdk_s_makers() -> None:
+    """No metadata resource with what is used where."""
+    assert not any(resources(template, "AWS::CDK::Metadata") for template in synthesise())

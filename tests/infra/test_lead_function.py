@@ -1,0 +1,180 @@
+"""What the template promises about the function, its role and what feeds it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from deliver_leads.settings import Settings
+from tests.infra.synthesis import Template, output_target, properties, resource_behind, synthesise
+
+
+def environment(template: Template) -> dict[str, Any]:
+    """The function's environment variables."""
+    return dict(properties(template, "AWS::Lambda::Function")["Environment"]["Variables"])
+
+
+def role_statements(template: Template) -> list[tuple[frozenset[str], Any]]:
+    """Actions and resource of each statement of the function's role."""
+    role = properties(template, "AWS::IAM::Role")
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    return [
+        (
+            frozenset([s["Action"]] if isinstance(s["Action"], str) else s["Action"]),
+            json.dumps(s["Resource"]),
+        )
+        for s in policy["PolicyDocument"]["Statement"]
+        if s["Effect"] == "Allow"
+    ]
+
+
+def arn(template: Template, output: str) -> str:
+    """A reference to the ARN of the resource behind an output, as JSON."""
+    return json.dumps({"Fn::GetAtt": [output_target(template, output), "Arn"]})
+
+
+def test_the_function_runs_the_bundle_s_python_on_arm64() -> None:
+    """The runtime that the bundle is compiled for, and the handler that is in it."""
+    function = properties(synthesise().delivery, "AWS::Lambda::Function")
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function["Handler"] == "deliver_leads.handler.handler"
+
+
+def test_the_function_is_traced() -> None:
+    """Active tracing needs no SDK in the function."""
+    assert properties(synthesise().delivery, "AWS::Lambda::Function")["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_the_environment_is_exactly_what_the_function_reads() -> None:
+    """One variable more or less than this is a disagreement between stack and function."""
+    assert environment(synthesise().delivery).keys() == {
+        "LEADS_API_URL",
+        "TOKEN_URL",
+        "SECRET_ID",
+        "LEAD_QUEUE_URL",
+        "DEAD_LETTER_QUEUE_URL",
+        "LEDGER_TABLE",
+        "LEAD_DEFAULTS",
+        "PARALLEL_CALLS",
+        "CONNECT_TIMEOUT_S",
+        "READ_TIMEOUT_S",
+        "DUPLICATE_WINDOW_S",
+        "KEY_WINDOW_S",
+        "UPDATE_GRACE_S",
+        "RETRY_BASE_DELAY_S",
+        "RETRY_MAX_DELAY_S",
+        "PARK_AFTER_S",
+        "POWERTOOLS_SERVICE_NAME",
+        "POWERTOOLS_METRICS_NAMESPACE",
+        "POWERTOOLS_LOG_LEVEL",
+    }
+
+
+def test_the_function_can_read_its_environment() -> None:
+    """The function's own settings accept what the stack gives it, in the function's units."""
+    template = synthesise(duplicateWindowHours="2", keyWindowDays="3", updateGraceMinutes="31").delivery
+    variables = {
+        name: v if isinstance(v, str) else "known after deployment"
+        for name, v in environment(template).items()
+    }
+    settings = Settings.from_environment(variables)
+    assert settings.duplicate_window_s == 2 * 3600
+    assert settings.key_window_s == 3 * 86_400
+    assert settings.update_grace_s == 31 * 60
+
+
+def test_lead_defaults_reach_the_function_as_json() -> None:
+    """An object on the command line is an object in the function."""
+    template = synthesise(leadDefaults='{"assistantEmail": "ava@example.com"}').delivery
+    assert json.loads(environment(template)["LEAD_DEFAULTS"]) == {"assistantEmail": "ava@example.com"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "output"),
+    [
+        ("SECRET_ID", "SecretName"),
+        ("LEAD_QUEUE_URL", "LeadQueueUrl"),
+        ("DEAD_LETTER_QUEUE_URL", "DeadLetterQueueUrl"),
+        ("LEDGER_TABLE", "LedgerTableName"),
+    ],
+)
+def test_the_function_uses_the_resources_that_the_outputs_name(variable: str, output: str) -> None:
+    """What an operator looks at is what the function works on."""
+    template = synthesise().delivery
+    assert environment(template)[variable] == {"Ref": output_target(template, output)}
+
+
+def test_the_role_allows_exactly_the_calls_that_are_made() -> None:
+    """Each action on its one resource; a star for X-Ray only, which knows no resources."""
+    template = synthesise().delivery
+    queue = {
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+    }
+    assert set(role_statements(template)) == {
+        (frozenset(queue), arn(template, "LeadQueueUrl")),
+        (frozenset({"sqs:SendMessage"}), arn(template, "DeadLetterQueueUrl")),
+        (
+            frozenset({"secretsmanager:GetSecretValue"}),
+            json.dumps({"Ref": output_target(template, "SecretName")}),
+        ),
+        (frozenset({"dynamodb:UpdateItem"}), arn(template, "LedgerTableName")),
+        (frozenset({"logs:CreateLogStream", "logs:PutLogEvents"}), arn(template, "LogGroupName")),
+        (frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"}), json.dumps("*")),
+    }
+
+
+def test_only_lambda_may_take_the_role() -> None:
+    """The role is the function's and nobody else's."""
+    (statement,) = properties(synthesise().delivery, "AWS::IAM::Role")["AssumeRolePolicyDocument"][
+        "Statement"
+    ]
+    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_the_role_s_rights_are_there_with_the_role() -> None:
+    """A separate policy could come after the event source mapping, which AWS then refuses."""
+    types = {resource["Type"] for resource in synthesise().delivery["Resources"].values()}
+    assert "AWS::IAM::Policy" not in types
+
+
+def test_the_mapping_reports_failed_messages_one_by_one() -> None:
+    """Else one failed lead would bring back its whole batch."""
+    mapping = properties(synthesise().delivery, "AWS::Lambda::EventSourceMapping")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_mapping_feeds_the_function_from_the_lead_queue() -> None:
+    """And from no other queue."""
+    template = synthesise().delivery
+    mapping = properties(template, "AWS::Lambda::EventSourceMapping")
+    assert json.dumps(mapping["EventSourceArn"]) == arn(template, "LeadQueueUrl")
+    assert mapping["FunctionName"] == {"Ref": output_target(template, "FunctionName")}
+
+
+def test_the_mapping_bounds_concurrency_without_throttling() -> None:
+    """Maximum concurrency, not reserved concurrency, which would raise receive counts."""
+    template = synthesise(maximumConcurrency="7").delivery
+    mapping = properties(template, "AWS::Lambda::EventSourceMapping")
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 7}
+    assert "ReservedConcurrentExecutions" not in properties(template, "AWS::Lambda::Function")
+
+
+def test_the_mapping_takes_batch_and_window_from_the_settings() -> None:
+    """A bulk stage can wait for fuller batches."""
+    template = synthesise(batchSize="100", batchingWindowSeconds="5").delivery
+    mapping = properties(template, "AWS::Lambda::EventSourceMapping")
+    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (100, 5)
+
+
+@pytest.mark.parametrize(("stage", "days"), [("dev", 14), ("prod", 90)])
+def test_the_function_logs_to_a_group_that_forgets(stage: str, days: int) -> None:
+    """The group is the stack's own, for as long as the stage says."""
+    template = synthesise(stage).delivery
+    assert resource_behind(template, "LogGroupName")["Properties"]["RetentionInDays"] == days
+    function = properties(template, "AWS::Lambda::Function")
+    assert function["LoggingConfig"]["LogGroup"] == {"Ref": output_target(template, "LogGroupName")}
