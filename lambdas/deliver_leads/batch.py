@@ -1,5 +1,6 @@
 """A batch of SQS records: one lane for each lead, lanes side by side, and the partial batch response."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +126,10 @@ class Batch:
         counts["Parked"] = sum(attempt.parked for attempt in attempts)
         for name, count in counts.items():
             self._metrics.add_metric(name, MetricUnit.Count, count)
+        # SQS's own age metric leaves out messages that were received three times or more.
+        ages_s = [time.time() - each.message.sent_at for each in attempts if each.delay_s is not None]
+        if ages_s:
+            self._metrics.add_metric("OldestReturned", MetricUnit.Seconds, round(max(ages_s)))
 
     def _tell(self, attempt: Attempt) -> None:
         event, message = attempt.event, attempt.message

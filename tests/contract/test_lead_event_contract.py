@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from deliver_leads.envelope import DETAIL_TYPES, MAX_KEY_LENGTH, Message, read_event
 from deliver_leads.lead import FIELD_CHECKS, Operation
 from deliver_leads.outcome import RejectedError
+from infra import delivery_stack
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "tests/events").glob("*_*.json"))
@@ -54,6 +55,11 @@ def test_the_schema_knows_the_operations_detail_types_fields_and_key_length_of_t
     assert definitions["eventBridgeEvent"]["properties"]["detail-type"]["enum"] == list(DETAIL_TYPES)
     assert set(definitions["lead"]["properties"]) == set(FIELD_CHECKS)
     assert definitions["idempotencyKey"]["maxLength"] == MAX_KEY_LENGTH
+
+
+def test_the_rule_lets_through_exactly_the_detail_types_that_the_parser_reads() -> None:
+    """Neither lost at the bus nor rejected behind it; tests/infra holds the template to it."""
+    assert tuple(DETAIL_TYPES) == delivery_stack.DETAIL_TYPES
 
 
 ADDRESSES = st.sampled_from(
