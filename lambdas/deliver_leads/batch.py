@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -79,6 +79,7 @@ class Batch:
         """Returns the partial batch response: the messages that stay in the lead queue."""
         lanes = sort_into_lanes(map(Message.from_record, records), self._defaults)
         futures = [self._pool.submit(self._run_lane, lane, deadline) for lane in lanes]
+        wait(futures)  # all of them, before a first result may raise
         attempts = [attempt for future in futures for attempt in future.result()]
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
         self._set_visibility(returned)

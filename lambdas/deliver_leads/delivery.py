@@ -88,6 +88,7 @@ class Delivery:
         return self._settle(message, read if isinstance(read, LeadEvent) else None, error)
 
     def _deliver(self, message: Message, event: LeadEvent, deadline: Deadline) -> Attempt:
+        self._http.require_time(deadline)
         is_probe = self._breaker.admit(deadline() - self._http.longest_call_s)
         evidence, cause = Evidence.NONE, ""
         try:
@@ -131,10 +132,9 @@ class Delivery:
         if isinstance(error, UnknownLeadError):
             claim.unknown_since = claim.unknown_since or int(time.time())
             if time.time() - claim.unknown_since >= self._settings.update_grace_s:
+                why = "7Targets doesn't know this lead, and no create came within the grace period"
                 error = RejectedError(
-                    f"{error.summary}: 7Targets doesn't know this lead, and no create came in time",
-                    detail=error.detail,
-                    status=error.status,
+                    f"{error.summary}: {why}", detail=f"{error.detail} ({why})", status=error.status
                 )
                 claim.unknown_since = None
         if claim.maybe_sent and claim.event.operation is Operation.CREATE:

@@ -70,7 +70,7 @@ class LeadEvent:
 
 
 def read_event(message: Message, defaults: Mapping[str, str]) -> LeadEvent:
-    """Raises `RejectedError` whose detail lists every problem, by field path, without any value."""
+    """Raises `RejectedError` that lists every problem, by field path, without any value."""
     body, event_id = _unwrap_sns(_parse(message.body), message.parked_event_id or message.message_id)
     problems: list[str] = []
     if "detail-type" in body:
@@ -189,7 +189,7 @@ def _refuse_unpaired_surrogates(body: dict[str, Json]) -> None:
 
 
 def _rejection(problems: list[str]) -> RejectedError:
-    return RejectedError("the event is not a valid lead event", detail=" | ".join(problems))
+    return RejectedError(" | ".join(problems))
 
 
 def _quoted(names: Any) -> str:  # noqa: ANN401 - any iterable of names

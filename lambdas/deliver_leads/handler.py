@@ -23,9 +23,9 @@ metrics = Metrics()
 
 # Short time-outs: these calls stand between a lead and its deadline, and SQS repeats what they fail.
 _config = Config(
-    connect_timeout=2,
-    read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 3},
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 2},
     max_pool_connections=settings.parallel_calls,
 )
 _session = boto3.Session()

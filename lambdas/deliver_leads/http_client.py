@@ -20,8 +20,9 @@ from .outcome import DeferredError
 Deadline = Callable[[], float]
 """Seconds that are left to the invocation."""
 
-# Left over for what follows the last call: the ledger, the dead letter, the answer to Lambda.
-RESERVE_S = 5.0
+# Left over for what follows the last call: the ledger, the dead letter, the answer to Lambda. It covers the
+# time-outs and tries of the AWS clients in handler.py.
+RESERVE_S = 10.0
 # A connection that idled longer may have been dropped by a network device without a word; a create sent over
 # it would go unanswered. Load balancers commonly drop after 60 s.
 LONGEST_IDLE_S = 20.0
@@ -64,8 +65,7 @@ class HttpClient:
 
     def send(self, method: str, url: str, deadline: Deadline, **request: Any) -> requests.Response:  # noqa: ANN401
         """Raises `DeferredError` when the time left is too short, `NotSentError` or `NoAnswerError`."""
-        if deadline() < self.longest_call_s + RESERVE_S:
-            raise DeferredError("not tried, since the invocation's time is nearly over", delay_s=0)
+        self.require_time(deadline)
         try:
             return self._session.request(method, url, timeout=self._timeout, allow_redirects=False, **request)
         except requests.ConnectTimeout:
@@ -79,6 +79,11 @@ class HttpClient:
             raise NoAnswerError("no answer in time") from None
         except requests.RequestException as error:
             raise NoAnswerError(f"the answer could not be read ({type(error).__name__})") from None
+
+    def require_time(self, deadline: Deadline) -> None:
+        """Raises `DeferredError` when one more call might not end before the deadline."""
+        if deadline() < self.longest_call_s + RESERVE_S:
+            raise DeferredError("not tried, since the invocation's time is nearly over", delay_s=0)
 
     def drop_idle_connections(self) -> None:
         """To be called at an invocation's start, before any thread sends: see `LONGEST_IDLE_S`."""

@@ -346,10 +346,11 @@ class TestVisibility:
     ) -> None:
         """A lead that can't finish before the deadline could be killed in mid-call."""
         ids = {pipeline.send(create(name)) for name in ("jane", "kim")}
-        pipeline.context.remaining_s = 10
+        pipeline.context.remaining_s = 40
         delays = self.delays(pipeline, monkeypatch)
         assert pipeline.deliver() == ids
         assert pipeline.calls() == []
+        assert pipeline.ledger() == []
         assert delays == [0, 0]
         pipeline.context.remaining_s = 120
         assert pipeline.deliver() == set()
@@ -432,6 +433,7 @@ class TestGracePeriod:
         assert pipeline.deliver() == set()
         [letter] = pipeline.dead_letters()
         assert (letter["reason"], letter["status"]) == ("rejected", "404")
+        assert "no create came within the grace period" in letter["detail"]
 
 
 class TestOutage:

@@ -149,8 +149,8 @@ class TestWhatAFailureMeans:
         """Connect and read time-outs and a reserve must fit into what is left."""
         with serving(lambda s: s.sendall(OK)) as server:
             with pytest.raises(DeferredError):
-                client().send("POST", f"http://127.0.0.1:{server.port}/", lambda: 10.9, json={})
-            assert client().send("POST", f"http://127.0.0.1:{server.port}/", lambda: 11.0, json={}).ok
+                client().send("POST", f"http://127.0.0.1:{server.port}/", lambda: 15.9, json={})
+            assert client().send("POST", f"http://127.0.0.1:{server.port}/", lambda: 16.0, json={}).ok
             assert len(server.heads) == 1
 
 

@@ -71,7 +71,7 @@ class Simulation:
         )
         api: Any = self
         ledger: Any = SimpleNamespace(claim=self.claim, complete=lambda *_: True, release=lambda *_: True)
-        http: Any = SimpleNamespace(longest_call_s=33.0)
+        http: Any = SimpleNamespace(longest_call_s=33.0, require_time=lambda _: None)
         breaker = CircuitBreaker(
             SETTINGS.retry_base_delay_s, SETTINGS.retry_max_delay_s / 3, clock=lambda: self.now
         )
