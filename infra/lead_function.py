@@ -59,7 +59,7 @@ class LeadFunction(Construct):
             ),
             self._dead_letter_queue.queue_arn: ("sqs:SendMessage",),
             self._secret.secret_arn: ("secretsmanager:GetSecretValue",),
-            self._ledger.table_arn: ("dynamodb:UpdateItem",),
+            self._ledger.table_arn: ("dynamodb:UpdateItem", "dynamodb:Query"),
             self.log_group.log_group_arn: ("logs:CreateLogStream", "logs:PutLogEvents"),
             "*": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
         }

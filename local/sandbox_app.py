@@ -62,6 +62,7 @@ class SandboxApp:
     ) -> None:
         self._store, self._faults, self._tokens = store, faults, tokens
         self._user_identifier, self._stopping = user_identifier, stopping
+        self._held: dict[int, str] = {}
         self._leads = SandboxLeads(store)
         self._token_check = TokenCheck(tokens)
         self.flask = Flask(__name__, static_folder=None)
@@ -88,6 +89,7 @@ class SandboxApp:
         add("/_sandbox/requests", "requests", lambda: store.requests(request.args.get("since", 0, int)))
         add("/_sandbox/leads", "leads", store.leads)
         add("/_sandbox/summary", "summary", store.summary)
+        add("/_sandbox/held", "held", lambda: {str(port): name for port, name in self._held.copy().items()})
         add("/_sandbox/faults", "faults", self._replace_faults, methods=["PUT"])
         add("/_sandbox/revoke", "revoke", lambda: {"revoked": store.revoke_tokens()}, methods=["POST"])
         add("/_sandbox/reset", "reset", self._reset, methods=["POST"])
@@ -107,8 +109,8 @@ class SandboxApp:
         email = body.get("email") if isinstance(body, dict) else None
         email = email if isinstance(email, str) else None
         fault = self._faults.draw(operation, email)
-        if fault:
-            self._stopping.wait(fault.seconds)
+        if fault and fault.seconds:
+            self._hold(operation, fault.seconds)
         reaches_api = fault is None or fault.takes_effect
         answer = _attempt(check) if reaches_api else None
         with self._store.transaction():
@@ -124,6 +126,12 @@ class SandboxApp:
             _cut_connection()
             return Response()
         return sent.response()
+
+    def _hold(self, operation: str, seconds: float) -> None:
+        port = int(request.environ["REMOTE_PORT"])
+        self._held[port] = operation
+        self._stopping.wait(seconds)
+        del self._held[port]
 
     def _authorise(self) -> None:
         try:

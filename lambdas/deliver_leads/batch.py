@@ -11,13 +11,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .delivery import Attempt, Delivery
-from .envelope import LeadEvent, Message, read_event
+from .envelope import Read, read_event
 from .http_client import Deadline
+from .message import Message
 from .outcome import Outcome, RejectedError
 
 LARGEST_SQS_BATCH = 10
 
-Read = LeadEvent | RejectedError
 Lane = list[tuple[Message, Read]]
 
 
@@ -139,7 +139,7 @@ class Batch:
             "parked": attempt.parked,
             "operation": event.operation if event else None,
             "message_id": message.message_id,
-            "correlation_id": event.event_id if event else message.message_id,
+            "correlation_id": attempt.event_id,
             "lead": event.lead_hash[:16] if event else None,
             "lead_id": attempt.lead_id,
             "lead_state": attempt.lead_state,

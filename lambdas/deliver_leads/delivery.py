@@ -10,11 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .breaker import CircuitBreaker, Evidence
 from .dead_letters import DeadLetterQueue
-from .envelope import LeadEvent, Message
+from .envelope import LeadEvent, Read
 from .http_client import Deadline, HttpClient
 from .lead import Operation
 from .leads_api import LeadsApi
 from .ledger import Claim, Duplicate, Ledger, State
+from .message import Message
 from .outcome import (
     DeferredError,
     DeliveredLead,
@@ -39,6 +40,7 @@ class Attempt:
 
     message: Message
     event: LeadEvent | None
+    event_id: str
     outcome: Outcome
     delay_s: int | None = None
     parked: bool = False
@@ -69,10 +71,10 @@ class Delivery:
         self._dead_letters = dead_letters
         self._breaker = breaker
 
-    def attempt(self, message: Message, read: LeadEvent | RejectedError, deadline: Deadline) -> Attempt:
+    def attempt(self, message: Message, read: Read, deadline: Deadline) -> Attempt:
         """Never raises: what is not foreseen is a retry, so that a bug takes no batch-mate with it."""
         if isinstance(read, RejectedError):
-            return self._settle(message, None, read)
+            return self._settle(message, read, read)
         started = time.monotonic()
         try:
             attempt = self._deliver(message, read, deadline)
@@ -82,10 +84,10 @@ class Delivery:
             attempt = self._settle(message, read, RetryError(_describe(error), shared=False))
         return replace(attempt, duration_ms=round((time.monotonic() - started) * 1000))
 
-    def defer(self, message: Message, read: LeadEvent | RejectedError, ahead: Attempt) -> Attempt:
+    def defer(self, message: Message, read: Read, ahead: Attempt) -> Attempt:
         """Sends a message back untried since the one `ahead`, of the same lead, goes back too."""
         error = DeferredError("waits for an earlier event of its lead", delay_s=(ahead.delay_s or 0) + 1)
-        return self._settle(message, read if isinstance(read, LeadEvent) else None, error)
+        return self._settle(message, read, error)
 
     def _deliver(self, message: Message, event: LeadEvent, deadline: Deadline) -> Attempt:
         self._http.require_time(deadline)
@@ -94,7 +96,7 @@ class Delivery:
         try:
             claim = self._ledger.claim(event, message, lease_s=deadline())
             if isinstance(claim, Duplicate):
-                return Attempt(message, event, Outcome.DUPLICATE, lead_id=claim.lead_id)
+                return Attempt(message, event, event.event_id, Outcome.DUPLICATE, lead_id=claim.lead_id)
             try:
                 lead = self._send(claim, deadline)
             except DeliveryError as error:
@@ -107,6 +109,7 @@ class Delivery:
         return Attempt(
             message,
             event,
+            event.event_id,
             Outcome.DELIVERED,
             status=lead.status,
             lead_id=lead.lead_id,
@@ -118,7 +121,8 @@ class Delivery:
         event = claim.event
         if event.operation is Operation.CREATE and claim.maybe_sent:
             try:
-                return self._api.confirm(event.lead, deadline)
+                # A later update that was applied proves the create, and must not be undone by confirming.
+                return self._ledger.find_follower(event) or self._api.confirm(event.lead, deadline)
             except UnknownLeadError:
                 claim.maybe_sent = False
         try:
@@ -145,8 +149,9 @@ class Delivery:
             self._ledger.release(claim, State.REJECTED if is_rejected else State.WAITING)
         return error
 
-    def _settle(self, message: Message, event: LeadEvent | None, error: DeliveryError) -> Attempt:
+    def _settle(self, message: Message, read: Read, error: DeliveryError) -> Attempt:
         age_s = max(0.0, time.time() - message.sent_at)
+        event = read if isinstance(read, LeadEvent) else None
         outcome = error.outcome
         if error.create_may_stand and outcome in {Outcome.REJECTED, Outcome.RETRY}:
             outcome = Outcome.UNCONFIRMED
@@ -157,15 +162,20 @@ class Delivery:
         reason = error.summary
         if park:
             try:
-                self._dead_letters.park(
-                    message, event.event_id if event else message.message_id, outcome, error
-                )
+                self._dead_letters.park(message, read.event_id, outcome, error)
             except (ClientError, BotoCoreError) as fault:
                 park = False
                 delay_s = self._delay_s(message, age_s, error)
                 reason = f"{reason}; the dead-letter queue refused it ({type(fault).__name__})"
         return Attempt(
-            message, event, outcome, delay_s=delay_s, parked=park, status=error.status, reason=reason
+            message,
+            event,
+            read.event_id,
+            outcome,
+            delay_s=delay_s,
+            parked=park,
+            status=error.status,
+            reason=reason,
         )
 
     def _delay_s(self, message: Message, age_s: float, error: DeliveryError) -> int:

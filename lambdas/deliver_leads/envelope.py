@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .lead import Json, Operation, json_type, read_lead
+from .message import Message
 from .outcome import RejectedError
 
 DETAIL_TYPES = {
@@ -15,42 +16,6 @@ DETAIL_TYPES = {
     "Lead Followup Stopped": Operation.STOP_FOLLOWUP,
 }
 MAX_KEY_LENGTH = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An SQS record, reduced to what the function acts on.
-
-    Times are epoch seconds. `parked_event_id` and `parked_first_seen` are what an earlier visit to the
-    dead-letter queue noted down: a redrive gives a message a new id and a new sent time (AWS: "redriven
-    messages are assigned a new messageID and enqueueTime").
-    """
-
-    message_id: str
-    receipt_handle: str
-    body: str
-    receive_count: int
-    sent_at: float
-    group_id: str | None = None
-    parked_event_id: str | None = None
-    parked_first_seen: str | None = None
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Message":
-        """Reads a record of a Lambda SQS event; only `messageId` and `receiptHandle` must be there."""
-        attributes = record.get("attributes") or {}
-        noted = record.get("messageAttributes") or {}
-        body = record.get("body")
-        return cls(
-            message_id=record["messageId"],
-            receipt_handle=record["receiptHandle"],
-            body=body if isinstance(body, str) else json.dumps(body),
-            receive_count=int(attributes.get("ApproximateReceiveCount", "1")),
-            sent_at=int(attributes.get("SentTimestamp", "0")) / 1000,
-            group_id=attributes.get("MessageGroupId"),
-            parked_event_id=(noted.get("eventId") or {}).get("stringValue"),
-            parked_first_seen=(noted.get("firstSeen") or {}).get("stringValue"),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +34,57 @@ class LeadEvent:
     unknown_fields: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    """A body without its wrapping: `content` holds the lead, under `path` (a prefix for problems)."""
+
+    operation: Operation | None
+    content: dict[str, Json]
+    path: str
+    event_id: str
+    problems: list[str]
+
+
+Read = LeadEvent | RejectedError
+"""A body that was read: its event, or why there is none."""
+
+
 def read_event(message: Message, defaults: Mapping[str, str]) -> LeadEvent:
     """Raises `RejectedError` that lists every problem, by field path, without any value."""
-    body, event_id = _unwrap_sns(_parse(message.body), message.parked_event_id or message.message_id)
-    problems: list[str] = []
-    if "detail-type" in body:
-        event_id = _text_or(body.get("id"), event_id)
-        path = "detail."
-        operation = DETAIL_TYPES.get(body["detail-type"]) if isinstance(body["detail-type"], str) else None
-        if operation is None:
-            problems.append(f"detail-type: must be one of {_quoted(DETAIL_TYPES)}")
-        content = body.get("detail")
-        if not isinstance(content, dict):
-            raise _rejection([*problems, f"detail: must be a JSON object, not {json_type(content)}"])
-        if "detail-type" in content:
-            raise _rejection(["detail: holds another EventBridge envelope; publish the lead event itself"])
-    else:
-        path, content = "", body
-        operation = _read_operation(body.get("operation"), problems)
+    event_id = message.parked_event_id or message.message_id
+    try:
+        body, event_id = _unwrap_sns(_parse(message.body), event_id)
+        if "detail-type" in body:
+            event_id = _text_or(body.get("id"), event_id)
+        return _read_content(_open(body, event_id), defaults)
+    except RejectedError as error:
+        error.event_id = event_id
+        raise
 
+
+def _open(body: dict[str, Json], event_id: str) -> _Envelope:
+    problems: list[str] = []
+    if "detail-type" not in body:
+        operation = _read_operation(body.get("operation"), problems)
+        return _Envelope(operation, body, "", event_id, problems)
+    detail_type, content = body["detail-type"], body.get("detail")
+    known = DETAIL_TYPES.get(detail_type) if isinstance(detail_type, str) else None
+    if known is None:
+        problems.append(f"detail-type: must be one of {_quoted(DETAIL_TYPES)}")
+    if not isinstance(content, dict):
+        raise _rejection([*problems, f"detail: must be a JSON object, not {json_type(content)}"])
+    if "detail-type" in content:
+        raise _rejection(["detail: holds another EventBridge envelope; publish the lead event itself"])
+    return _Envelope(known, content, "detail.", event_id, problems)
+
+
+def _read_content(envelope: _Envelope, defaults: Mapping[str, str]) -> LeadEvent:
+    operation, content, path, problems = (
+        envelope.operation,
+        envelope.content,
+        envelope.path,
+        envelope.problems,
+    )
     unknown = _unknown_keys(content, path, problems, is_plain=not path)
     key = _read_key(content.get("idempotencyKey"), path, problems)
     # Without a known operation the lead is still checked, so that the producer sees all problems at once.
@@ -102,8 +99,8 @@ def read_event(message: Message, defaults: Mapping[str, str]) -> LeadEvent:
         operation=operation,
         lead=lead,
         lead_hash=_sha256(email),
-        key=_event_key(key, operation, email, str(lead["assistantEmail"]).lower(), event_id),
-        event_id=event_id,
+        key=_event_key(key, operation, email, str(lead["assistantEmail"]).lower(), envelope.event_id),
+        event_id=envelope.event_id,
         unknown_fields=tuple(unknown + unknown_lead_fields),
     )
 

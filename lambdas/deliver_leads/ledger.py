@@ -20,7 +20,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .envelope import LeadEvent, Message
+from .envelope import LeadEvent
+from .lead import Operation
+from .message import Message
 from .outcome import DeferredError, DeliveredLead, RetryError
 
 # Longer than a lead can wait in the lead queue (14 days) and then in the dead-letter queue (14 days): the
@@ -28,6 +30,8 @@ from .outcome import DeferredError, DeliveredLead, RetryError
 UNDELIVERED_KEPT_S = 30 * 24 * 3600
 # Clocks of two execution environments may differ by seconds.
 CLOCK_SKEW_S = 30
+# Most attempts end long before their lease does.
+HELD_EVENT_CHECKED_AFTER_S = 15
 
 _CLAIM = (
     "SET #state = :sending, #owner = :owner, leaseUntil = :lease, operation = :operation,"
@@ -127,6 +131,32 @@ class Ledger:
             raise RetryError(f"delivery ledger: {type(error).__name__}", shared=False) from None
         return _claimed(event, owner, answer.get("Attributes", {}), now)
 
+    def find_follower(self, event: LeadEvent) -> DeliveredLead | None:
+        """The lead as an update or stop found it that was delivered while its create had no answer yet.
+
+        Such an event proves that the lead stands. A read, but on the rare way to a confirmation only. Raises
+        `RetryError` when the ledger can't be read.
+        """
+        try:
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                KeyConditionExpression="#lead = :lead",
+                FilterExpression="#state = :delivered AND operation <> :create AND expiresAt > :now",
+                ExpressionAttributeNames={"#lead": "lead", "#state": "state"},
+                ExpressionAttributeValues={
+                    ":lead": {"S": event.lead_hash},
+                    ":delivered": {"S": State.DELIVERED},
+                    ":create": {"S": Operation.CREATE},
+                    ":now": {"N": str(int(self._clock()))},
+                },
+                ConsistentRead=True,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise RetryError(f"delivery ledger: {type(error).__name__}", shared=False) from None
+        for item in answer["Items"]:
+            return DeliveredLead(item["leadId"]["S"], item["leadState"]["S"], status=None)
+        return None
+
     def complete(self, claim: Claim, lead: DeliveredLead) -> bool:
         """Notes the delivery. A failure is no reason to send again, so it is told by False, not raised."""
         now = int(self._clock())
@@ -191,7 +221,8 @@ class Ledger:
         if item.get("state", {}).get("S") == State.DELIVERED:
             return Duplicate(item.get("leadId", {}).get("S"))
         lease_left_s = max(1, int(item.get("leaseUntil", {}).get("N", now)) - now)
-        raise DeferredError("another attempt at this event is under way", delay_s=lease_left_s + 1)
+        delay_s = min(lease_left_s + 1, HELD_EVENT_CHECKED_AFTER_S)
+        raise DeferredError("another attempt at this event is under way", delay_s=delay_s)
 
 
 def _claimed(event: LeadEvent, owner: str, old: Mapping[str, Any], now: int) -> Claim:

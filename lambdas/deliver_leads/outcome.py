@@ -58,9 +58,13 @@ class DeliveryError(Exception):
 
 
 class RejectedError(DeliveryError):
-    """The lead's own fault: no repetition can help, a person mends or drops it."""
+    """The lead's own fault: no repetition can help, a person mends or drops it.
+
+    `event_id` traces an event that could not be read to its source.
+    """
 
     outcome = Outcome.REJECTED
+    event_id = ""
 
 
 class RetryError(DeliveryError):

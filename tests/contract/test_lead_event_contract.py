@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from deliver_leads.envelope import DETAIL_TYPES, MAX_KEY_LENGTH, Message, read_event
+from deliver_leads.envelope import DETAIL_TYPES, MAX_KEY_LENGTH, read_event
 from deliver_leads.lead import FIELD_CHECKS, Operation
+from deliver_leads.message import Message
 from deliver_leads.outcome import RejectedError
 from infra import delivery_stack
 

@@ -122,7 +122,7 @@ def test_the_role_allows_exactly_the_calls_that_are_made() -> None:
             frozenset({"secretsmanager:GetSecretValue"}),
             json.dumps({"Ref": output_target(template, "SecretName")}),
         ),
-        (frozenset({"dynamodb:UpdateItem"}), arn(template, "LedgerTableName")),
+        (frozenset({"dynamodb:UpdateItem", "dynamodb:Query"}), arn(template, "LedgerTableName")),
         (frozenset({"logs:CreateLogStream", "logs:PutLogEvents"}), arn(template, "LogGroupName")),
         (frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"}), json.dumps("*")),
     }

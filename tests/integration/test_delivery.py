@@ -228,6 +228,21 @@ class TestRetries:
         confirming = [r["body"] for r in pipeline.ask_sandbox("requests") if r["operation"] == "update"]
         assert confirming == [lead("jane", source="Web")]
 
+    def test_an_update_that_was_applied_meanwhile_proves_the_create_and_is_not_undone(
+        self, pipeline: Pipeline
+    ) -> None:
+        """A confirming update would set name and source back."""
+        pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "cut_after"}})
+        pipeline.send(create(source="Web"))
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.send({"operation": "update", "lead": lead(source="Fair") | {"name": "Janet"}})
+        pipeline.deliver()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        assert pipeline.calls() == [("create", None), ("update", 200)]
+        held = pipeline.leads()["jane@example.com"]
+        assert (held["name"], held["source"], held["creates"]) == ("Janet", "Fair", 1)
+
     def test_a_create_that_did_not_arrive_is_sent_after_confirming(self, pipeline: Pipeline) -> None:
         """404 to the confirming update tells that the create may be sent."""
         pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "cut_before"}})

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deliver_leads.envelope import LeadEvent, Message, read_event
+from deliver_leads.envelope import LeadEvent, read_event
 from deliver_leads.lead import Operation
+from deliver_leads.message import Message
 from deliver_leads.outcome import RejectedError
 
 LEAD = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.net"}
@@ -244,6 +245,24 @@ class TestIdentity:
         update = json.dumps({"operation": "update", "lead": LEAD})
         parked = Message("message-9", "receipt", update, 1, 0.0, parked_event_id="message-1")
         assert read_event(parked, {}).key == read_event(message(update), {}).key
+
+    @pytest.mark.parametrize(
+        ("body", "event_id"),
+        [
+            ({"detail-type": "Lead Created", "id": "e-1", "detail": {"lead": {}}}, "e-1"),
+            ({"detail-type": "Lead Created", "id": "e-1", "detail": []}, "e-1"),
+            ({"Type": "Notification", "MessageId": "n-1", "Message": "{}"}, "n-1"),
+            ({"lead": {}}, "message-1"),
+            ("not json", "message-1"),
+        ],
+    )
+    def test_a_rejection_names_the_event_as_far_as_it_could_be_read(
+        self, body: object, event_id: str
+    ) -> None:
+        """A producer finds it in its own records."""
+        with pytest.raises(RejectedError) as caught:
+            read(body)
+        assert caught.value.event_id == event_id
 
     def test_no_identity_shows_an_address_or_a_key(self) -> None:
         """Both are stored and logged."""

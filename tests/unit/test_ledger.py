@@ -9,9 +9,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from deliver_leads.envelope import LeadEvent, Message
+from deliver_leads.envelope import LeadEvent
 from deliver_leads.lead import Operation
-from deliver_leads.ledger import CLOCK_SKEW_S, Claim, Duplicate, Ledger, State
+from deliver_leads.ledger import CLOCK_SKEW_S, HELD_EVENT_CHECKED_AFTER_S, Claim, Duplicate, Ledger, State
+from deliver_leads.message import Message
 from deliver_leads.outcome import DeferredError, DeliveredLead, RetryError
 
 DAY_S = 24 * 3600
@@ -119,7 +120,11 @@ def test_an_event_that_another_attempt_holds_is_deferred_until_its_lease_is_over
     claim(ledger)
     with pytest.raises(DeferredError) as caught:
         ledger.claim(event(), MESSAGE, lease_s=120)
-    assert caught.value.delay_s == 120 + CLOCK_SKEW_S + 1
+    assert caught.value.delay_s == HELD_EVENT_CHECKED_AFTER_S
+    clock.now += 120 + CLOCK_SKEW_S - 3
+    with pytest.raises(DeferredError) as caught:
+        ledger.claim(event(), MESSAGE, lease_s=120)
+    assert caught.value.delay_s == 4
 
 
 def test_after_a_kill_the_next_attempt_has_to_confirm(ledger: Ledger, clock: Clock) -> None:
@@ -200,6 +205,8 @@ class Stubborn:
     def update_item(self, **_: object) -> None:
         raise self.faults.pop(0)
 
+    query = update_item
+
 
 THROTTLE = ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateItem")
 NO_NETWORK = EndpointConnectionError(endpoint_url="https://example.com")
@@ -218,6 +225,14 @@ def test_a_delivery_that_can_not_be_noted_is_told_but_not_raised(clock: Clock, f
     """The lead is delivered; raising would send it again."""
     granted = Claim(event(), "owner", maybe_sent=False, unknown_since=None)
     assert ledger_on(Stubborn(fault), clock).complete(granted, LEAD) is False
+
+
+@pytest.mark.parametrize("fault", [THROTTLE, NO_NETWORK])
+def test_a_ledger_that_can_not_be_read_confirms_nothing(clock: Clock, fault: Exception) -> None:
+    """The create stays unconfirmed and comes back."""
+    with pytest.raises(RetryError) as caught:
+        ledger_on(Stubborn(fault), clock).find_follower(event())
+    assert caught.value.shared is False
 
 
 class LosesFirstAnswer:

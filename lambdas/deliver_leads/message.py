@@ -1,0 +1,42 @@
+"""An SQS record as the function sees it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record, reduced to what the function acts on.
+
+    Times are epoch seconds. `parked_event_id` and `parked_first_seen` are what an earlier visit to the
+    dead-letter queue noted down: a redrive gives a message a new id and a new sent time (AWS: "redriven
+    messages are assigned a new messageID and enqueueTime").
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receive_count: int
+    sent_at: float
+    group_id: str | None = None
+    parked_event_id: str | None = None
+    parked_first_seen: str | None = None
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Message":
+        """Reads a record of a Lambda SQS event; only `messageId` and `receiptHandle` must be there."""
+        attributes = record.get("attributes") or {}
+        noted = record.get("messageAttributes") or {}
+        body = record.get("body")
+        return cls(
+            message_id=record["messageId"],
+            receipt_handle=record["receiptHandle"],
+            body=body if isinstance(body, str) else json.dumps(body),
+            receive_count=int(attributes.get("ApproximateReceiveCount", "1")),
+            sent_at=int(attributes.get("SentTimestamp", "0")) / 1000,
+            group_id=attributes.get("MessageGroupId"),
+            parked_event_id=(noted.get("eventId") or {}).get("stringValue"),
+            parked_first_seen=(noted.get("firstSeen") or {}).get("stringValue"),
+        )

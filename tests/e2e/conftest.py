@@ -1,0 +1,22 @@
+"""One deployed stack for all end-to-end tests; each test finds it as if it had just been deployed."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.deployment import Deployment, deployed
+from local.sample_events import LEAD_DEFAULTS
+
+
+@pytest.fixture(scope="session")
+def shared_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Emulator, sandbox and stack; a failed start shows the end of what the CDK printed."""
+    with deployed(tmp_path_factory.mktemp("deployment"), lead_defaults=LEAD_DEFAULTS) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+def deployment(shared_deployment: Deployment) -> Deployment:
+    """The stack with empty queues, an empty sandbox, the good secret and no warm execution environment."""
+    shared_deployment.start_anew()
+    return shared_deployment

@@ -1,0 +1,35 @@
+"""Made-up leads for the deployed stack: sending them, and waiting for them at the sandbox."""
+
+import json
+import uuid
+from typing import Any
+
+from local.deployment import Deployment
+from local.waiting import wait_until
+
+EVENT_TIMEOUT_S = 60.0
+
+
+def new_lead(**fields: Any) -> dict[str, Any]:
+    """A lead nobody has seen before: the ledger outlives a test."""
+    return {"name": "Zoë", "email": f"{uuid.uuid4().hex}@example.com", **fields}
+
+
+def plain(lead: dict[str, Any], operation: str = "create") -> str:
+    return json.dumps({"operation": operation, "lead": lead})
+
+
+def send(deployment: Deployment, body: str) -> str:
+    """Puts a message into the lead queue, returns its id."""
+    answer = deployment.sqs.send_message(QueueUrl=deployment.outputs["LeadQueueUrl"], MessageBody=body)
+    return str(answer["MessageId"])
+
+
+def wait_for_leads(deployment: Deployment, leads: list[dict[str, Any]]) -> None:
+    emails = {lead["email"] for lead in leads}
+    wait_until(
+        "the leads at the sandbox",
+        lambda: emails <= deployment.sandbox.leads().keys(),
+        timeout_s=EVENT_TIMEOUT_S,
+    )
+    wait_until("an empty lead queue", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)

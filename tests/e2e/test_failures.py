@@ -1,0 +1,70 @@
+"""The deployed stack when something goes wrong, judged at the sandbox and at the queues."""
+
+import json
+
+import pytest
+
+from local.deployment import Credentials, Deployment
+from local.waiting import wait_until
+from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, plain, send, wait_for_leads
+
+pytestmark = pytest.mark.e2e
+
+
+def test_killing_the_sandbox_in_mid_run_loses_nothing(deployment: Deployment) -> None:
+    """Calls that break with the sandbox, and those while it is away, end in one lead each once it is back."""
+    leads = [new_lead() for _ in range(60)]
+    deployment.sandbox.set_faults([{"operation": "create", "fault": {"kind": "delay", "seconds": 0.3}}])
+    for lead in leads:
+        send(deployment, plain(lead))
+    wait_until("some leads", lambda: len(deployment.sandbox.leads()) >= 10, timeout_s=EVENT_TIMEOUT_S)
+    deployment.sandbox.kill()
+    # Some messages must have met the outage before it ends.
+    wait_until("a retry", lambda: "no connection" in deployment.emulator.output(), timeout_s=EVENT_TIMEOUT_S)
+    deployment.sandbox.start()
+    wait_for_leads(deployment, leads)
+    assert [lead["creates"] for lead in deployment.sandbox.leads().values()] == [1] * len(leads)
+    assert deployment.take_dead_letters() == []
+
+
+def test_a_wrong_secret_blocks_without_parking_and_mending_it_is_enough(deployment: Deployment) -> None:
+    """Refused credentials keep the leads in the queue, tell what to do, and need no redeploy to be mended."""
+    wrong = Credentials(deployment.credentials.client_id, "not-the-secret")
+    deployment.fill_secret(wrong)
+    leads = [new_lead() for _ in range(5)]
+    for lead in leads:
+        send(deployment, plain(lead))
+    wait_until(
+        "the advice", lambda: "put-secret-value" in deployment.emulator.output(), timeout_s=EVENT_TIMEOUT_S
+    )
+    line = next(line for line in deployment.emulator.output().splitlines() if "put-secret-value" in line)
+    assert json.loads(line)["outcome"] == "blocked"
+    assert deployment.outputs["SecretName"] in json.loads(line)["reason"]
+    assert "Traceback" not in deployment.emulator.output()
+    assert "not-the-secret" not in deployment.emulator.output()
+    assert deployment.lead_queue_count() == len(leads)
+    assert deployment.sandbox.leads() == {}
+
+    deployment.fill_secret()
+    wait_for_leads(deployment, leads)
+    assert deployment.take_dead_letters() == []
+
+
+def test_a_rejected_lead_is_parked_with_its_body_and_its_reason(deployment: Deployment) -> None:
+    """A lead that the API refuses lies in the dead-letter queue with all that is needed to mend it."""
+    lead = new_lead()
+    refusal = {"kind": "status", "status": 422, "body": {"message": "the address bounces"}}
+    deployment.sandbox.set_faults([{"operation": "create", "fault": refusal}])
+    message_id = send(deployment, plain(lead))
+    wait_until("an empty lead queue", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)
+    [letter] = deployment.take_dead_letters()
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert letter["Body"] == plain(lead)
+    assert attributes.pop("firstSeen").endswith("+00:00")
+    assert attributes == {
+        "reason": "rejected",
+        "detail": "leads API answered 422: the address bounces",
+        "status": "422",
+        "messageId": message_id,
+        "eventId": message_id,
+    }

@@ -1,0 +1,64 @@
+"""`make run`: what it promises to a newcomer."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.child_process import PROJECT
+from local.emulator import is_alive
+from local.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+RUN = (sys.executable, "-m", "local.run")
+
+
+def start_run(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(  # noqa: S603 - this project's own program
+        RUN,
+        cwd=PROJECT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A run that was just started; ended after the test, should the test fail."""
+    with start_run(tmp_path) as process:
+        yield process
+        if process.poll() is None:
+            process.terminate()
+
+
+def test_the_run_accounts_for_every_event(running: "subprocess.Popen[str]", tmp_path: Path) -> None:
+    """The run ends with status 0, says so in words, and leaves no file behind."""
+    output, _ = running.communicate(timeout=400)
+    assert running.returncode == 0, output
+    assert "All 350 events are accounted for, each exactly once." in output
+    assert list(tmp_path.glob("lead-delivery-*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_nothing_behind(
+    running: "subprocess.Popen[str]", tmp_path: Path, number: signal.Signals
+) -> None:
+    """A signal in the middle of the deployment ends every process that was started, and removes the files."""
+    process = psutil.Process(running.pid)
+    wait_until("the deployment's start", lambda: len(process.children()) >= 3, timeout_s=60)
+    started = process.children(recursive=True)
+    running.send_signal(number)
+    output, _ = running.communicate(timeout=30)
+    assert running.returncode == 130, output
+    assert "Nothing is left running." in output
+    assert [each for each in started if is_alive(each)] == []
+    assert list(tmp_path.glob("lead-delivery-*")) == []
