@@ -17,6 +17,7 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 from mypy_boto3_sqs import SQSClient
 
 from local.leads_api_sandbox import LeadsApiSandbox
+from tests.ledger_table import create_ledger_table
 from tests.settings import ENVIRONMENT
 
 SECRET = {
@@ -171,18 +172,7 @@ def pipeline(
     with mock_aws(config={"core": {"passthrough": {"urls": [f"{sandbox.url}/.*"]}}}):
         sqs, secrets, dynamodb = boto3.client("sqs"), boto3.client("secretsmanager"), boto3.client("dynamodb")
         secrets.create_secret(Name="client-secret", SecretString=json.dumps(SECRET))
-        dynamodb.create_table(
-            TableName="ledger",
-            KeySchema=[
-                {"AttributeName": "lead", "KeyType": "HASH"},
-                {"AttributeName": "event", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "lead", "AttributeType": "S"},
-                {"AttributeName": "event", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_ledger_table(dynamodb)
         lead_queue_url = sqs.create_queue(QueueName="leads", Attributes={"VisibilityTimeout": "720"})[
             "QueueUrl"
         ]

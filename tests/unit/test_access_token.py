@@ -16,6 +16,7 @@ from mypy_boto3_secretsmanager import SecretsManagerClient
 from deliver_leads.access_token import AccessToken, AccessTokens
 from deliver_leads.http_client import HttpClient, NoAnswerError, NotSentError
 from deliver_leads.outcome import BlockedError, RetryError
+from tests.clock import Clock
 
 GOOD = {"client_id": "id-1", "client_secret": "secret-1", "user_identifier": "user-1"}
 SECRET_ID = "lead-delivery/client"
@@ -51,15 +52,6 @@ class Endpoint(HttpClient):
         if isinstance(given, Exception):
             raise given
         return given
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,15 +6,7 @@ import pytest
 
 from deliver_leads.breaker import FAULTS_TO_OPEN, CircuitBreaker, Evidence
 from deliver_leads.outcome import DeferredError
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture

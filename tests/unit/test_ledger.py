@@ -14,6 +14,8 @@ from deliver_leads.lead import Operation
 from deliver_leads.ledger import CLOCK_SKEW_S, HELD_EVENT_CHECKED_AFTER_S, Claim, Duplicate, Ledger, State
 from deliver_leads.message import Message
 from deliver_leads.outcome import DeferredError, DeliveredLead, RetryError
+from tests.clock import Clock
+from tests.ledger_table import TABLE, create_ledger_table
 
 DAY_S = 24 * 3600
 LEAD = DeliveredLead(2345, "Cold", 201)
@@ -23,15 +25,6 @@ MESSAGE = Message("message-1", "receipt", "{}", 1, 0.0)
 def event(key: str = "create#k", lead_hash: str = "hash-1") -> LeadEvent:
     """A lead event with this identity."""
     return LeadEvent(Operation.CREATE, {}, lead_hash, key, "event-1")
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -45,24 +38,13 @@ def dynamodb() -> Iterator[DynamoDBClient]:
     """A DynamoDB with the ledger's table."""
     with mock_aws():
         client = boto3.client("dynamodb")
-        client.create_table(
-            TableName="ledger",
-            KeySchema=[
-                {"AttributeName": "lead", "KeyType": "HASH"},
-                {"AttributeName": "event", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "lead", "AttributeType": "S"},
-                {"AttributeName": "event", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_ledger_table(client)
         yield client
 
 
 def ledger_on(dynamodb: Any, clock: Clock) -> Ledger:
     """A ledger with the default windows."""
-    return Ledger(dynamodb, "ledger", duplicate_window_s=DAY_S, key_window_s=14 * DAY_S, clock=clock)
+    return Ledger(dynamodb, TABLE, duplicate_window_s=DAY_S, key_window_s=14 * DAY_S, clock=clock)
 
 
 @pytest.fixture
@@ -179,7 +161,7 @@ def test_an_undelivered_event_is_remembered_longer_than_any_message_can_live(
 def test_nothing_but_hashes_and_states_is_stored(ledger: Ledger, dynamodb: DynamoDBClient) -> None:
     """No personal data at rest."""
     ledger.complete(claim(ledger), LEAD)
-    [item] = dynamodb.scan(TableName="ledger")["Items"]
+    [item] = dynamodb.scan(TableName=TABLE)["Items"]
     assert set(item) == {
         "lead",
         "event",
