@@ -53,11 +53,22 @@ class Server:
     def _serve(self, connection: socket.socket) -> None:
         try:
             with self._tls.wrap_socket(connection, server_side=True) if self._tls else connection as stream:
-                while head := stream.recv(65536):
-                    self.heads.append(head.decode("latin-1"))
+                while request := self._read_request(stream):
+                    self.heads.append(request)
                     self._behave(stream)
         except OSError:
             connection.close()
+
+    @staticmethod
+    def _read_request(stream: socket.socket) -> str:
+        """A whole request with the body `{}`, however many pieces it comes in; empty at the end."""
+        request = b""
+        while not request.endswith(b"\r\n\r\n{}"):
+            piece = stream.recv(65536)
+            if not piece:
+                return ""
+            request += piece
+        return request.decode("latin-1")
 
     def close(self) -> None:
         """Ends the accepting thread."""
