@@ -100,17 +100,17 @@ class Ledger:
         """
         now = int(self._clock())
         owner = uuid.uuid4().hex
-        values = {
-            ":sending": {"S": State.SENDING},
-            ":delivered": {"S": State.DELIVERED},
-            ":owner": {"S": owner},
-            ":lease": {"N": str(now + int(lease_s) + CLOCK_SKEW_S)},
-            ":operation": {"S": event.operation},
-            ":message": {"S": message.message_id},
-            ":now": {"N": str(now)},
-            ":expires": {"N": str(now + UNDELIVERED_KEPT_S)},
-            ":one": {"N": "1"},
-        }
+        values = _values(
+            sending=State.SENDING,
+            delivered=State.DELIVERED,
+            owner=owner,
+            lease=now + int(lease_s) + CLOCK_SKEW_S,
+            operation=event.operation,
+            message=message.message_id,
+            now=now,
+            expires=now + UNDELIVERED_KEPT_S,
+            one=1,
+        )
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table,
@@ -143,12 +143,12 @@ class Ledger:
                 KeyConditionExpression="#lead = :lead",
                 FilterExpression="#state = :delivered AND operation <> :create AND expiresAt > :now",
                 ExpressionAttributeNames={"#lead": "lead", "#state": "state"},
-                ExpressionAttributeValues={
-                    ":lead": {"S": event.lead_hash},
-                    ":delivered": {"S": State.DELIVERED},
-                    ":create": {"S": Operation.CREATE},
-                    ":now": {"N": str(int(self._clock()))},
-                },
+                ExpressionAttributeValues=_values(
+                    lead=event.lead_hash,
+                    delivered=State.DELIVERED,
+                    create=Operation.CREATE,
+                    now=int(self._clock()),
+                ),
                 ConsistentRead=True,
             )
         except (ClientError, BotoCoreError) as error:
@@ -165,14 +165,14 @@ class Ledger:
             claim,
             "SET #state = :state, leaseUntil = :zero, updatedAt = :now, expiresAt = :expires,"
             " leadId = :lead, leadState = :leadState",
-            {
-                ":state": {"S": State.DELIVERED},
-                ":zero": {"N": "0"},
-                ":now": {"N": str(now)},
-                ":expires": {"N": str(now + window_s)},
-                ":lead": {"S": str(lead.lead_id)},
-                ":leadState": {"S": lead.state or "-"},
-            },
+            _values(
+                state=State.DELIVERED,
+                zero=0,
+                now=now,
+                expires=now + window_s,
+                lead=str(lead.lead_id),
+                leadState=lead.state or "-",
+            ),
             names={"#state": "state"},
         )
 
@@ -183,14 +183,8 @@ class Ledger:
             claim,
             "SET #state = :state, leaseUntil = :zero, updatedAt = :now"
             + (", unknownSince = :since" if since else " REMOVE unknownSince"),
-            {
-                ":state": {"S": state},
-                ":zero": {"N": "0"},
-                ":now": {"N": str(int(self._clock()))},
-                ":owner": {"S": claim.owner},
-                ":sending": {"S": State.SENDING},
-            }
-            | ({":since": {"N": str(since)}} if since else {}),
+            _values(state=state, zero=0, now=int(self._clock()), owner=claim.owner, sending=State.SENDING)
+            | (_values(since=since) if since else {}),
             names={"#state": "state", "#owner": "owner"},
             # Another attempt may have taken the event over, or delivered it, since the lease ended.
             ConditionExpression="#owner = :owner AND #state = :sending",
@@ -230,6 +224,14 @@ def _claimed(event: LeadEvent, owner: str, old: Mapping[str, Any], now: int) -> 
     state = None if expired else old.get("state", {}).get("S")
     since = None if expired else old.get("unknownSince", {}).get("N")
     return Claim(event, owner, maybe_sent=state == State.SENDING, unknown_since=int(since) if since else None)
+
+
+def _values(**values: str | int) -> dict[str, Any]:
+    """The values of an expression, in DynamoDB's notation."""
+    return {
+        f":{name}": {"N": str(value)} if isinstance(value, int) else {"S": value}
+        for name, value in values.items()
+    }
 
 
 def _key(event: LeadEvent) -> dict[str, Any]:
