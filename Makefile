@@ -13,7 +13,7 @@ FIND_PYTHON = 'import sys; from infra.runtime_python import find_runtime_python 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint lock synth clean
+.PHONY: help run test chaos lint lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -24,6 +24,9 @@ run: .emulator/ready node_modules/ready ## Run the deployed stack on this machin
 test: lint .emulator/ready node_modules/ready ## Lint, check types, run all tests
 	$(VENV)/python -m pytest -q -m "not e2e" -n 2 --cov --cov-report=term
 	$(VENV)/python -m pytest -q -m e2e
+
+chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under faults (SEED=, LEADS=; about 10 minutes)
+	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
 
 lint: .venv/ready ## Check format, lint, check types
 	$(VENV)/ruff format --check .
