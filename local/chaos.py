@@ -8,33 +8,27 @@ the same events and the same plan of faults again; threads and clocks still diff
 
 import argparse
 import random
-import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import requests
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from local.attended_run import attend
 from local.aws_fault_proxy import AwsFaultProxy
 from local.chaos_check import Verdict, check
 from local.chaos_events import make_plan
 from local.chaos_faults import scale_time
 from local.chaos_report import figures
 from local.chaos_run import ChaosRun
-from local.child_process import ChildFailedError
+from local.child_process import PROJECT
 from local.deployment import Deployment, deployed
-from local.mutants import MUTANTS, Mutant, MutantError
-from local.waiting import NotInTimeError
+from local.mutants import MUTANTS, PACKAGE, Mutant, MutantError
 
 _MOST_SHOWN = 30
 # Many of the calls only wait, for a delay on purpose: more workers than the default keep the run short.
 _SETTINGS = {"maximumConcurrency": "8"}
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(console: Console, folder: Path, options: argparse.Namespace) -> Verdict:
@@ -80,40 +74,29 @@ def break_function(deployment: Deployment, folder: Path, mutant: Mutant) -> None
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
-    options = _options(arguments)
-    for number in _STOP_SIGNALS:
-        signal.signal(number, _interrupt)
-    console = Console()
-    folder = Path(tempfile.mkdtemp(prefix="lead-chaos-"))
-    again = f"python -m local.chaos --seed {options.seed} --leads {options.leads} --kills {options.kills}"
-    again += f" --outage-hours {options.outage_hours:g}" + (
-        f" --mutant {options.mutant}" if options.mutant else ""
-    )
-    console.print(f"To run it again: {again}", markup=False)
-    status = 1
-    try:
+    options, console = _options(arguments), Console()
+
+    def run_attended(folder: Path) -> bool:
         verdict = run(console, folder, options)
         for line in verdict.broken[:_MOST_SHOWN]:
-            console.print(f"  - {line}", markup=False)
+            console.print(f"  - {line}", markup=False, soft_wrap=True)
         if verdict.broken:
-            console.print(
-                f"{len(verdict.broken)} invariants are broken. To run it again: {again}", markup=False
-            )
+            console.print(f"{len(verdict.broken)} invariants are broken.")
+            console.print(again, markup=False, soft_wrap=True)
         else:
             console.print(f"All invariants hold, with seed {options.seed}.")
-            status = 0
-    except KeyboardInterrupt:
-        console.print("Stopped. Nothing is left running.")
-        status = 130
-    except (ChildFailedError, MutantError, NotInTimeError) as error:
-        console.print(f"The run failed: {error}", markup=False)
-    except (ClientError, BotoCoreError, requests.RequestException) as error:
-        console.print(f"The run failed, since the emulated AWS or the sandbox did: {error}", markup=False)
-    if status == 1:
-        console.print(f"Logs and state are kept in {folder}", markup=False)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    return status
+        return not verdict.broken
+
+    again = f"To run it again: {_command(options)}"
+    console.print(again, markup=False, soft_wrap=True)
+    return attend(console, "lead-chaos", run_attended)
+
+
+def _command(options: argparse.Namespace) -> str:
+    words = [
+        f"--{name.replace('_', '-')} {value}" for name, value in vars(options).items() if value is not None
+    ]
+    return " ".join(["python -m local.chaos", *words])
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -131,6 +114,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not 0.5 <= options.outage_hours <= 24:
         parser.error("--outage-hours must be from 0.5 to 24")
+    if options.mutant:
+        mutant = MUTANTS[options.mutant]
+        try:
+            mutant.apply((PROJECT / "lambdas" / PACKAGE / mutant.file).read_text("utf-8"))
+        except MutantError as error:
+            parser.error(str(error))
     if options.seed is None:
         options.seed = random.randrange(100_000)  # noqa: S311 - guards nothing
     return options
@@ -143,13 +132,6 @@ def _count(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
-
-
-def _interrupt(*_: object) -> None:
-    """Unwinds, which ends every process that was started; a second signal can't stop that half-way."""
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

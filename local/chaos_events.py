@@ -60,51 +60,46 @@ class Plan:
     outage: list[ChaosEvent]
     lanes: list[ChaosEvent]
 
-    @property
-    def events(self) -> Iterator[ChaosEvent]:
-        yield from (*self.storm, *self.lanes, *self.outage)
-
 
 def make_plan(seed: int, leads: int) -> Plan:
     """Events for `leads` leads and some wrong ones beside; the same for the same arguments."""
     draws = random.Random(seed)  # noqa: S311 - draws events, guards nothing
-    numbers = range(1, leads + 1)
-    calm_from = leads - max(5, round(leads * _SHARE["in the outage"])) + 1
-    refused = set(
-        draws.sample(numbers[: calm_from - 1], min(_MOST_REFUSED, round(leads * _SHARE["refused"]) + 1))
-    )
+    in_outage = max(5, round(leads * _SHARE["in the outage"]))
+    numbers = range(1, leads - in_outage + 1)
+    refused = set(draws.sample(numbers, min(_MOST_REFUSED, round(leads * _SHARE["refused"]) + 1)))
     storm: list[tuple[float, ChaosEvent]] = []
-    outage = [_event("create", number, draws) for number in numbers[calm_from - 1 :]]
-    lane_leads: list[int] = []
-    for number in numbers[: calm_from - 1]:
+    outage = [_event("create", number, draws) for number in range(numbers.stop, leads + 1)]
+    never_updated: list[int] = []
+    for number in numbers:
         if number in refused:
             storm.append((number, _event("create", number, draws, expected="rejected", problem=SUPPRESSED)))
             continue
-        storm += _story(number, draws)
-        if _happens("updated", draws) or number == 1:
-            early = {EARLY_FIELD: f"early {number}", LAST: "early"}
-            # A create without an answer is confirmed with the name it came with: that must not undo this one.
-            early |= {"name": f"Early {number}"} if number % 2 else {}
-            storm += _placed(_event("update", number, draws, early), draws)
-            if _happens("updated in the outage", draws) or number == 1:
-                late = {LATE_FIELD: f"late {number}", LAST: "late", "name": f"Late {number}"}
-                outage.append(_event("update", number, draws, late))
-        else:
-            lane_leads.append(number)
-    storm += [
-        (draws.uniform(1, calm_from), wrong) for wrong in _wrong_events(round(leads * _SHARE["wrong"]) + 3)
-    ]
+        storm += _placed(_event("create", number, draws), draws)
+        if _happens("stopped", draws):
+            storm += _placed(_event("stop_followup", number, draws), draws)
+        if not _happens("updated", draws):
+            never_updated.append(number)
+            continue
+        storm += _placed(_early_update(number, draws), draws)
+        if _happens("updated in the outage", draws):
+            outage.append(_late_update(number, draws))
+    wrong = _wrong_events(round(leads * _SHARE["wrong"]) + 3)
+    storm += [(draws.uniform(1, numbers.stop), event) for event in wrong]
     draws.shuffle(outage)
-    lanes = list(_lanes(lane_leads[: min(40, len(lane_leads) // 4 * 2)], draws))
+    lanes = list(_lanes(never_updated[: min(40, len(never_updated) // 4 * 2)], draws))
     return Plan(_in_blocks(event for _, event in sorted(storm, key=lambda each: each[0])), outage, lanes)
 
 
-def _story(number: int, draws: random.Random) -> Iterator[tuple[float, ChaosEvent]]:
-    """A lead's create with its copies, perhaps a stop; each with its place in the storm."""
-    create = _event("create", number, draws)
-    yield from _placed(create, draws)
-    if _happens("stopped", draws):
-        yield from _placed(_event("stop_followup", number, draws), draws)
+def _early_update(number: int, draws: random.Random) -> ChaosEvent:
+    fields = {EARLY_FIELD: f"early {number}", LAST: "early"}
+    # A create without an answer is confirmed with the name it came with: that must not undo a new name.
+    fields |= {"name": f"Early {number}"} if number % 2 else {}
+    return _event("update", number, draws, fields)
+
+
+def _late_update(number: int, draws: random.Random) -> ChaosEvent:
+    fields = {LATE_FIELD: f"late {number}", LAST: "late", "name": f"Late {number}"}
+    return _event("update", number, draws, fields)
 
 
 def _placed(event: ChaosEvent, draws: random.Random) -> Iterator[tuple[float, ChaosEvent]]:

@@ -80,8 +80,12 @@ class Kill:
 
 @dataclass
 class OutageFigures:
-    """`calls` reached sandbox or token endpoint while the API was down; `waiting` events had to wait."""
+    """`calls` reached sandbox or token endpoint while the API was down; `waiting` events had to wait.
 
+    `began_at` and `ended_at` are in epoch seconds, 0 until then.
+    """
+
+    began_at: float = 0.0
     lasted_s: float = 0.0
     calls: int = 0
     most_calls: int = 0

@@ -13,18 +13,21 @@ from local.chaos_run import Evidence
 def figures(evidence: Evidence, verdict: Verdict, kills: list[Kill], proxy: AwsFaultProxy) -> Table:
     """Everything that was counted, whether the invariants held or not."""
     requests = evidence.requests
-    faulty = sum(each["fault"] is not None for each in requests)
+    outage = evidence.outage
+    # The share tells of the storm: in an outage all answers are wrong.
+    before = [each for each in requests if each["at"] < outage.began_at]
+    faulty = sum(each["fault"] is not None for each in before)
     duplicates = sum(each.event.expected == "duplicate" for each in evidence.published)
     operations = Counter(kill.operation for kill in kills)
     effects = Counter(each["effect"] for each in requests)
-    outage = evidence.outage
     rows = {
         "events published": len(evidence.published),
         "  of these duplicates": duplicates,
         "leads the API holds": len(evidence.leads),
         "  created again": effects["created_again"],
         "requests that reached the API": len(requests),
-        "  answered wrongly": f"{faulty} ({faulty / max(1, len(requests)):.1%})",
+        "  before the outage": len(before),
+        "    answered wrongly": f"{faulty} ({faulty / max(1, len(before)):.1%})",
         "workers killed in mid-call": ", ".join(f"{count} {name}" for name, count in operations.items()) or 0,
         "execution environments started": evidence.environments,
         "access tokens fetched": sum(

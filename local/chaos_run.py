@@ -81,6 +81,7 @@ class ChaosRun:
         later = self._plan.outage[half:]
         started_before = self._deployment.execution_environments_started()
         figures.environments = len(self._deployment.emulator.workers())
+        figures.began_at = time.time()
         seen, begun = len(sandbox.requests()), time.monotonic()
         for part, share in _OUTAGE_PARTS.items():
             lasts_s = hours * 3600 / SCALE * share

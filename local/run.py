@@ -7,21 +7,16 @@ Exit status 0 only if everything adds up; 1 if it doesn't, or could not be run; 
 
 import argparse
 import contextlib
-import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import requests
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from local.accounting import FarSide, account
-from local.child_process import ChildFailedError
+from local.attended_run import attend
 from local.deployment import Deployment, deployed
 from local.run_report import Progress, RunFigures, print_report
 from local.sample_events import (
@@ -144,39 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seed", type=int, default=1, help="of the draws for the sandbox's faults; default: 1"
     )
     options = parser.parse_args(arguments)
-    for number in _STOP_SIGNALS:
-        signal.signal(number, _interrupt)
     console = Console()
-    folder = Path(tempfile.mkdtemp(prefix="lead-delivery-"))
-    status = 1
-    try:
-        status = 0 if run(console, folder, options.seed) else 1
-    except KeyboardInterrupt:
-        console.print("Stopped. Nothing is left running.")
-        status = 130
-    except (ChildFailedError, NotInTimeError) as error:
-        console.print(f"The run failed: {error}", markup=False, soft_wrap=True)
-    except (ClientError, BotoCoreError, requests.RequestException) as error:
-        console.print(
-            f"The run failed, since the emulated AWS or the sandbox did: {error}",
-            markup=False,
-            soft_wrap=True,
-        )
-    if status == 1 and any(folder.iterdir()):
-        console.print(f"Logs and state are kept in {folder}", markup=False, soft_wrap=True)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-    return status
-
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def _interrupt(*_: object) -> None:
-    """Unwinds, which ends every process that was started; a second signal can't stop that half-way."""
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    return attend(console, "lead-delivery", lambda folder: run(console, folder, options.seed))
 
 
 if __name__ == "__main__":
