@@ -135,13 +135,14 @@ class Ledger:
         """The lead as an update or stop found it that was delivered while its create had no answer yet.
 
         Such an event proves that the lead stands. A read, but on the rare way to a confirmation only. Raises
-        `RetryError` when the ledger can't be read.
+        `DeferredError` when such an event is under way just now, `RetryError` when the ledger can't be read.
         """
         try:
             answer = self._dynamodb.query(
                 TableName=self._table,
                 KeyConditionExpression="#lead = :lead",
-                FilterExpression="#state = :delivered AND operation <> :create AND expiresAt > :now",
+                FilterExpression="operation <> :create AND expiresAt > :now"
+                " AND (#state = :delivered OR leaseUntil > :now)",
                 ExpressionAttributeNames={"#lead": "lead", "#state": "state"},
                 ExpressionAttributeValues=_values(
                     lead=event.lead_hash,
@@ -153,7 +154,11 @@ class Ledger:
             )
         except (ClientError, BotoCoreError) as error:
             raise RetryError(f"delivery ledger: {type(error).__name__}", shared=False) from None
-        for item in answer["Items"]:
+        items = answer["Items"]
+        if any(item["state"]["S"] == State.SENDING for item in items):
+            why = "a later event of the lead is under way, which confirming could undo"
+            raise DeferredError(why, delay_s=HELD_EVENT_CHECKED_AFTER_S)
+        for item in items:
             return DeliveredLead(item["leadId"]["S"], item["leadState"]["S"], status=None)
         return None
 

@@ -217,6 +217,26 @@ def test_a_ledger_that_can_not_be_read_confirms_nothing(clock: Clock, fault: Exc
     assert caught.value.shared is False
 
 
+def update_event() -> LeadEvent:
+    """An update of the lead that `event` creates."""
+    return LeadEvent(Operation.UPDATE, {}, "hash-1", "event#u", "event-2")
+
+
+def test_an_update_under_way_makes_the_confirmation_of_its_create_wait(ledger: Ledger, clock: Clock) -> None:
+    """In between, a confirming update would undo it; once it is delivered, it is the confirmation."""
+    under_way = claim(ledger, update_event())
+    with pytest.raises(DeferredError):
+        ledger.find_follower(event())
+    ledger.complete(under_way, LEAD)
+    assert ledger.find_follower(event()) == DeliveredLead("2345", "Cold", None)
+
+
+def test_an_update_that_was_not_applied_proves_nothing(ledger: Ledger) -> None:
+    """It waits for its create."""
+    ledger.release(claim(ledger, update_event()), State.WAITING)
+    assert ledger.find_follower(event()) is None
+
+
 class LosesFirstAnswer:
     """A DynamoDB whose answer to the first write is lost, so that botocore repeats the write."""
 
