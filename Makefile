@@ -19,7 +19,7 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 run: .emulator/ready node_modules/ready ## Run the deployed stack on this machine with a few hundred lead events
-	@$(VENV)/python -m local.run
+	@$(VENV)/python -m local.sample
 
 test: lint .emulator/ready node_modules/ready ## Lint, check types, run all tests
 	$(VENV)/python -m pytest -q -m "not e2e" -n 2 --cov --cov-report=term

@@ -10,10 +10,10 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .api.http_client import Deadline
 from .delivery import Attempt, Delivery
-from .envelope import Read, read_event
-from .http_client import Deadline
-from .message import Message
+from .event.envelope import Read, read_event
+from .event.message import Message
 from .outcome import Outcome, RejectedError
 
 LARGEST_SQS_BATCH = 10

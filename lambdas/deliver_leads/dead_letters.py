@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from .message import Message
+from .event.message import Message
 from .outcome import DeliveryError, Outcome
 
 # An SQS message with its attributes holds at most 1 MiB (AWS quota since 2025).

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .api.http_client import Deadline, HttpClient
+from .api.leads_api import LeadsApi
 from .breaker import CircuitBreaker, Evidence
 from .dead_letters import DeadLetterQueue
-from .envelope import LeadEvent, Read
-from .http_client import Deadline, HttpClient
-from .lead import Operation
-from .leads_api import LeadsApi
+from .event.envelope import LeadEvent, Read
+from .event.lead import Operation
+from .event.message import Message
 from .ledger import Claim, Duplicate, Ledger, State
-from .message import Message
 from .outcome import (
     DeferredError,
     DeliveredLead,

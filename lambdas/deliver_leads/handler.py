@@ -7,13 +7,13 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
-from .access_token import AccessTokens
+from .api.access_token import AccessTokens
+from .api.http_client import HttpClient
+from .api.leads_api import LeadsApi
 from .batch import Batch
 from .breaker import CircuitBreaker
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
-from .http_client import HttpClient
-from .leads_api import LeadsApi
 from .ledger import Ledger
 from .settings import Settings
 

@@ -20,9 +20,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .envelope import LeadEvent
-from .lead import Operation
-from .message import Message
+from .event.envelope import LeadEvent
+from .event.lead import Operation
+from .event.message import Message
 from .outcome import DeferredError, DeliveredLead, RetryError
 
 # Longer than a lead can wait in the lead queue (14 days) and then in the dead-letter queue (14 days): the

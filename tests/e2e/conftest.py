@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.deployment import Deployment, deployed
-from local.sample_events import LEAD_DEFAULTS
+from local.sample.events import LEAD_DEFAULTS
+from local.stack.deployment import Deployment, deployed
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import json
 import uuid
 from typing import Any
 
-from local.deployment import Deployment
-from local.waiting import wait_until
+from local.stack.deployment import Deployment
+from local.stack.waiting import wait_until
 
 EVENT_TIMEOUT_S = 60.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.child_process import PROJECT
+from local.stack.child_process import PROJECT
 
 pytestmark = pytest.mark.e2e
 

@@ -5,8 +5,8 @@ import uuid
 
 import pytest
 
-from local.deployment import Deployment
-from local.waiting import wait_until
+from local.stack.deployment import Deployment
+from local.stack.waiting import wait_until
 from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, plain, send, wait_for_leads
 
 pytestmark = pytest.mark.e2e

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from local.deployment import Credentials, Deployment
-from local.waiting import wait_until
+from local.stack.deployment import Credentials, Deployment
+from local.stack.waiting import wait_until
 from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, plain, send, wait_for_leads
 
 pytestmark = pytest.mark.e2e

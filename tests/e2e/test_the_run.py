@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.child_process import PROJECT
-from local.emulator import is_alive
-from local.waiting import wait_until
+from local.stack.child_process import PROJECT
+from local.stack.emulator import is_alive
+from local.stack.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
-RUN = (sys.executable, "-m", "local.run")
+RUN = (sys.executable, "-m", "local.sample")
 
 
 def start_run(folder: Path) -> "subprocess.Popen[str]":

@@ -16,7 +16,7 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 from mypy_boto3_sqs import SQSClient
 
-from local.leads_api_sandbox import LeadsApiSandbox
+from local.sandbox.server import LeadsApiSandbox
 from tests.ledger_table import create_ledger_table
 from tests.settings import ENVIRONMENT
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from tests.integration.conftest import Pipeline
 
-GROUP = {"MessageGroupId": "bus", "ApproximateReceiveCount": "1", "SentTimestamp": "1795166999000"}
+GROUP = {"MessageGroupId": "bus"}
 
 
 def create(number: int, **fields: object) -> dict[str, object]:
@@ -25,7 +26,8 @@ def record(body: object, number: int, **attributes: str) -> dict[str, Any]:
         "messageId": f"message-{number}",
         "receiptHandle": f"receipt-{number}",
         "body": json.dumps(body),
-        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1795166999000"} | attributes,
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(time.time() * 1000))}
+        | attributes,
     }
 
 

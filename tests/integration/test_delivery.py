@@ -5,7 +5,7 @@ import json
 import pytest
 from botocore.client import BaseClient
 
-from deliver_leads.leads_api import LeadsApi
+from deliver_leads.api.leads_api import LeadsApi
 from tests.integration.conftest import SECRET, Pipeline
 
 LEAD = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.net"}

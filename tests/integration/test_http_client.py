@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from deliver_leads.http_client import LONGEST_IDLE_S, HttpClient, NoAnswerError, NotSentError
+from deliver_leads.api.http_client import LONGEST_IDLE_S, HttpClient, NoAnswerError, NotSentError
 from deliver_leads.outcome import DeferredError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: lead=jane; Path=/\r\n\r\nok"
@@ -198,7 +198,7 @@ class TestSharing:
     def test_a_connection_that_idled_long_is_not_used_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It may be dead without a word, and a create sent over it would go unanswered."""
         now = [1000.0]
-        monkeypatch.setattr("deliver_leads.http_client.time.time", lambda: now[0])
+        monkeypatch.setattr("deliver_leads.api.http_client.time.time", lambda: now[0])
         with serving(lambda s: s.sendall(OK)) as server:
             http = client()
             for idle_s, connections in ((0.0, 1), (LONGEST_IDLE_S, 1), (LONGEST_IDLE_S + 1, 2)):

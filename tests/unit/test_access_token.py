@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from deliver_leads.access_token import AccessToken, AccessTokens
-from deliver_leads.http_client import HttpClient, NoAnswerError, NotSentError
+from deliver_leads.api.access_token import AccessToken, AccessTokens
+from deliver_leads.api.http_client import HttpClient, NoAnswerError, NotSentError
 from deliver_leads.outcome import BlockedError, RetryError
 from tests.clock import Clock
 

@@ -9,7 +9,7 @@ from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
 from deliver_leads.dead_letters import LARGEST_MESSAGE_BYTES, DeadLetterQueue
-from deliver_leads.message import Message
+from deliver_leads.event.message import Message
 from deliver_leads.outcome import Outcome, RejectedError
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deliver_leads.envelope import LeadEvent, read_event
-from deliver_leads.lead import Operation
-from deliver_leads.message import Message
+from deliver_leads.event.envelope import LeadEvent, read_event
+from deliver_leads.event.lead import Operation
+from deliver_leads.event.message import Message
 from deliver_leads.outcome import RejectedError
 
 LEAD = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.net"}

@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from deliver_leads.envelope import LeadEvent
-from deliver_leads.lead import Operation
+from deliver_leads.event.envelope import LeadEvent
+from deliver_leads.event.lead import Operation
+from deliver_leads.event.message import Message
 from deliver_leads.ledger import CLOCK_SKEW_S, HELD_EVENT_CHECKED_AFTER_S, Claim, Duplicate, Ledger, State
-from deliver_leads.message import Message
 from deliver_leads.outcome import DeferredError, DeliveredLead, RetryError
 from tests.clock import Clock
 from tests.ledger_table import TABLE, create_ledger_table

@@ -1,0 +1,1 @@
+"""The 7Targets leads API: its calls, its access token, and what its answers mean."""

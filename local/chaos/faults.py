@@ -1,0 +1,198 @@
+"""What the fault suite does to the deployed function: scaled time, faulty answers, kills, an outage."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from local.chaos.aws_fault_proxy import AwsFaultProxy
+from local.chaos.events import SUPPRESSED, ChaosEvent
+from local.stack.deployment import Credentials, Deployment
+from local.stack.waiting import wait_until
+
+# A delay step of 15 minutes (the default of retryMaxDelaySeconds) is 3 s here, and so 24 hours are 288 s. It
+# can't be less: function and SQS count in whole seconds, and the breaker's longest interval, a third of the
+# delay step, is one second already.
+SCALE = 300
+DELAY_STEP_S = 900 // SCALE
+PROBE_INTERVAL_S = DELAY_STEP_S / 3
+READ_TIMEOUT_S = 2
+# Longer than the function waits, but over before its next attempt, which confirms: then the lead stands.
+_HELD_S = READ_TIMEOUT_S + 0.5
+_FUNCTION_TIMEOUT_S = 20
+SCALED_ENVIRONMENT = {
+    "RETRY_BASE_DELAY_S": "1",
+    "RETRY_MAX_DELAY_S": str(DELAY_STEP_S),
+    "READ_TIMEOUT_S": str(READ_TIMEOUT_S),
+    "CONNECT_TIMEOUT_S": "1",
+    "PARK_AFTER_S": str(96 * 3600 // SCALE),
+    # Not scaled, since the ledger's allowance for clocks that differ, 30 s, isn't: an update may wait for it.
+    "UPDATE_GRACE_S": "3600",
+}
+# Longer than a killed function's claim in the ledger lasts (its time-out and the same 30 s), as in a real
+# stack: the message's next receive finds the claim over.
+VISIBILITY_TIMEOUT_S = _FUNCTION_TIMEOUT_S + 30 + 4
+
+_UNAVAILABLE = {"kind": "status", "status": 503}
+_FAULTS: tuple[tuple[str, float, dict[str, Any]], ...] = (
+    ("token", 0.1, {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}}),
+    ("token", 0.1, _UNAVAILABLE),
+    ("token", 0.1, {"kind": "cut_before"}),
+    ("leads", 0.02, {**_UNAVAILABLE, "headers": {"Retry-After": "1"}}),
+    ("leads", 0.02, {"kind": "status", "status": 429, "headers": {"Retry-After": "2"}}),
+    ("leads", 0.015, {"kind": "status", "status": 500}),
+    ("leads", 0.015, {"kind": "status", "status": 502, "stored": True}),
+    ("leads", 0.015, {"kind": "status", "status": 502}),
+    ("leads", 0.015, {"kind": "cut_before"}),
+    ("leads", 0.02, {"kind": "cut_after"}),
+    ("leads", 0.015, {"kind": "wrong_content_type"}),
+    ("leads", 0.015, {"kind": "delay", "seconds": _HELD_S}),
+    ("leads", 0.005, {"kind": "revoked_token"}),
+)
+# On a busy machine, the cold starts of all workers alone take half a minute.
+_KILL_TIMEOUT_S = 120.0
+_AWS_FAULT_RATES = {"UpdateItem": 0.01, "SendMessage": 0.15}
+
+
+def scale_time(deployment: Deployment) -> None:
+    """Takes function and queue below what the stack's settings allow; the emulator starts new workers."""
+    client, name = deployment.emulator.client("lambda"), deployment.outputs["FunctionName"]
+    variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    client.update_function_configuration(
+        FunctionName=name,
+        Timeout=_FUNCTION_TIMEOUT_S,
+        Environment={"Variables": variables | SCALED_ENVIRONMENT},
+    )
+    deployment.sqs.set_queue_attributes(
+        QueueUrl=deployment.outputs["LeadQueueUrl"],
+        Attributes={"VisibilityTimeout": str(VISIBILITY_TIMEOUT_S)},
+    )
+
+
+@dataclass
+class Kill:
+    """A SIGKILL of the function's worker while the sandbox held its call; `at` is in epoch seconds."""
+
+    operation: str
+    at: float
+
+
+@dataclass
+class OutageFigures:
+    """`calls` reached sandbox or token endpoint while the API was down; `waiting` events had to wait.
+
+    `began_at` and `ended_at` are in epoch seconds, 0 until then.
+    """
+
+    began_at: float = 0.0
+    lasted_s: float = 0.0
+    calls: int = 0
+    most_calls: int = 0
+    environments: int = 0
+    waiting: int = 0
+    ended_at: float = 0.0
+
+
+@dataclass
+class Faults:
+    """Commits the faults on a deployment, and keeps what it did."""
+
+    deployment: Deployment
+    proxy: AwsFaultProxy
+    refused: Sequence[ChaosEvent]
+    kills: list[Kill] = field(default_factory=list)
+
+    def storm(self, *first: dict[str, Any]) -> None:
+        """Faulty answers of all kinds from now on; `first` are rules that go before the others."""
+        rules = [{"operation": operation, "rate": rate, "fault": fault} for operation, rate, fault in _FAULTS]
+        self.deployment.sandbox.set_faults([*self._refusals(), *first, *rules])
+        self.proxy.rates = _AWS_FAULT_RATES
+
+    def calm(self) -> None:
+        """No faults from now on; what 7Targets would refuse is refused still."""
+        self.deployment.sandbox.set_faults(self._refusals())
+        self.proxy.rates = {}
+
+    def kill_a_worker_in_mid_call(self, operation: str) -> None:
+        """Has the sandbox hold the next call (of "leads" or "token"), and kills the worker that waits for it.
+
+        Raises `NotInTimeError` when no call comes by.
+        """
+        if operation == "token":
+            self.deployment.sandbox.revoke_tokens()
+        self.storm({"operation": operation, "times": 1, "fault": {"kind": "delay", "seconds": _HELD_S - 1}})
+        wait_until(
+            "a call to kill",
+            lambda: self._kill_a_caller(operation),
+            timeout_s=_KILL_TIMEOUT_S,
+            interval_s=0.02,
+        )
+
+    def rotate_the_secret(self) -> None:
+        """Another client replaces the old one; the secret follows when the first credentials were refused.
+
+        The API crashes on the way, and learns at its start that there is a new client.
+        """
+        deployment = self.deployment
+        cognito, old = deployment.emulator.client("cognito-idp"), deployment.credentials
+        pool = cognito.list_user_pools(MaxResults=10)["UserPools"][0]["Id"]
+        client = cognito.create_user_pool_client(
+            UserPoolId=pool,
+            ClientName="lead-delivery-rotated",
+            GenerateSecret=True,
+            AllowedOAuthFlowsUserPoolClient=True,
+            AllowedOAuthFlows=["client_credentials"],
+            AllowedOAuthScopes=["leads/post"],
+        )["UserPoolClient"]
+        cognito.delete_user_pool_client(UserPoolId=pool, ClientId=old.client_id)
+        seen = len(deployment.sandbox.requests())  # `seq` counts from 1
+        # Without the old client, whose tokens would be good until the faults are told to the new process.
+        deployment.sandbox.client_ids = [client["ClientId"]]
+        deployment.sandbox.kill()
+        deployment.sandbox.start()
+        self.storm()
+        wait_until("refused credentials", lambda: self._has_refused(seen), timeout_s=_KILL_TIMEOUT_S)
+        deployment.credentials = Credentials(client["ClientId"], client["ClientSecret"])
+        deployment.fill_secret()
+
+    def go_down(self, fault: str) -> None:
+        """From now on the token endpoint ("token"), the leads calls ("leads") or all ("all") is down."""
+        sandbox = self.deployment.sandbox
+        if fault == "all":
+            sandbox.kill()
+            return
+        sandbox.set_faults([{"operation": fault, "fault": _UNAVAILABLE}])
+        if fault == "token":
+            sandbox.revoke_tokens()
+
+    def come_back(self) -> None:
+        """Ends an outage that took all of it away."""
+        self.deployment.sandbox.start()
+        self.calm()
+
+    def _refusals(self) -> list[dict[str, Any]]:
+        fault = {"kind": "status", "status": 422, "body": {"message": SUPPRESSED}}
+        return [{"operation": "create", "email": event.email, "fault": fault} for event in self.refused]
+
+    def _has_refused(self, seen: int) -> bool:
+        later = self.deployment.sandbox.requests(since=seen)
+        return any(each["operation"] == "token" and each["status"] == 400 for each in later)
+
+    def _kill_a_caller(self, operation: str) -> bool:
+        everything = self.deployment.sandbox.held()
+        held = {
+            port: name for port, name in everything.items() if (name == "token") == (operation == "token")
+        }
+        for worker in self.deployment.emulator.workers() if held else []:
+            try:
+                ports = {each.laddr.port for each in worker.net_connections("tcp")}
+                calls = [held[port] for port in ports & held.keys()]
+                if calls:
+                    worker.kill()
+                    self.kills.append(Kill(calls[0], time.time()))
+                    return True
+            except psutil.NoSuchProcess:
+                continue
+        return False

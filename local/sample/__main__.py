@@ -1,0 +1,147 @@
+"""The run on this machine: a few hundred lead events through the deployed stack, each accounted for.
+
+    python -m local.sample [--seed N]
+
+Exit status 0 only if everything adds up; 1 if it doesn't, or could not be run; 130 after Ctrl-C or SIGTERM.
+"""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from local.judge import FarSide, account
+from local.sample.events import (
+    LEAD_DEFAULTS,
+    REFUSED_WORDS,
+    Published,
+    SampleEvent,
+    malformed_events,
+    publish,
+    read_sample,
+    repeats,
+)
+from local.sample.report import Progress, RunFigures, print_report
+from local.stack.deployment import Deployment, deployed
+from local.stack.waiting import NotInTimeError, wait_until
+from local.supervised_run import attend
+
+REPEATS = 16
+_SETTLE_TIMEOUT_S = 300.0
+_QUIET_S = 5.0
+_FAULTS: tuple[tuple[float, dict[str, Any]], ...] = (
+    (0.04, {"kind": "status", "status": 503, "headers": {"Retry-After": "1"}}),
+    (0.03, {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}}),
+    (0.02, {"kind": "status", "status": 502, "stored": True}),
+    (0.02, {"kind": "cut_before"}),
+    (0.03, {"kind": "cut_after"}),
+    (0.02, {"kind": "wrong_content_type"}),
+)
+
+
+class Run:
+    """Publishes events to a deployment and waits until each has found its place."""
+
+    def __init__(self, deployment: Deployment, progress: Progress) -> None:
+        self._deployment = deployment
+        self._progress = progress
+        self.published: list[Published] = []
+        self._dead_letters: list[dict[str, Any]] = []
+        self._quiet_since: float | None = None
+
+    def publish(self, events: Iterable[SampleEvent]) -> None:
+        for batch in publish(self._deployment, events):
+            self.published += batch
+            self._show()
+
+    def settle(self) -> None:
+        """Returns when the lead queue is empty and all adds up, or when waiting longer makes no sense."""
+        self._quiet_since = None
+        with contextlib.suppress(NotInTimeError):  # the report tells what is where instead
+            wait_until("settled events", self._is_settled, timeout_s=_SETTLE_TIMEOUT_S, interval_s=0.5)
+
+    def far_side(self) -> FarSide:
+        sandbox = self._deployment.sandbox
+        self._dead_letters += self._deployment.take_dead_letters()
+        return FarSide(sandbox.requests(), sandbox.leads(), self._dead_letters)
+
+    def _is_settled(self) -> bool:
+        if self._show():
+            self._quiet_since = None
+            return False
+        # An event may be between bus and queue still: then it doesn't add up yet, and is given some time.
+        self._quiet_since = self._quiet_since or time.monotonic()
+        is_quiet = time.monotonic() - self._quiet_since > _QUIET_S
+        return is_quiet or not account(self.published, self.far_side()).off
+
+    def _show(self) -> int:
+        waiting = self._deployment.lead_queue_count()
+        held = self._deployment.sandbox.summary()["leads"]
+        self._progress.show(len(self.published), held, waiting)
+        return waiting
+
+
+def run(console: Console, folder: Path, seed: int) -> bool:
+    """Returns whether everything added up."""
+    started = time.monotonic()
+
+    def tell(step: str) -> None:
+        console.print(f"{step} ...")
+
+    with deployed(folder, lead_defaults=LEAD_DEFAULTS, seed=seed, tell=tell) as deployment:
+        deployed_at = time.monotonic()
+        events = [*read_sample(), *malformed_events()]
+        again = repeats(events, REPEATS)
+        deployment.sandbox.set_faults(faults(events))
+        with Progress(console, len(events) + len(again)) as progress:
+            this_run = Run(deployment, progress)
+            this_run.publish(events)
+            this_run.settle()
+            # Only now, so that each meets an event that was delivered rather than one under way.
+            this_run.publish(again)
+            this_run.settle()
+        far_side = this_run.far_side()
+        figures = RunFigures(
+            summary=deployment.sandbox.summary(),
+            environments=deployment.execution_environments_started(),
+            left_in_queue=deployment.lead_queue_count(),
+            deploy_s=deployed_at - started,
+            delivery_s=time.monotonic() - deployed_at,
+        )
+    return print_report(console, account(this_run.published, far_side), far_side, figures)
+
+
+def faults(events: Iterable[SampleEvent]) -> list[dict[str, Any]]:
+    """What the sandbox does: refuses some leads for good, one token once, and fails now and then."""
+    refusal = {"kind": "status", "status": 422, "body": {"message": REFUSED_WORDS}}
+    creates = [event for event in events if event.operation == "create"]
+    refused = [event.email for event in creates if event.problem == REFUSED_WORDS]
+    good = [event.email for event in creates if event.expected == "delivered"]
+    return [
+        *({"operation": "create", "email": email, "fault": refusal} for email in refused),
+        # Half-way, when every execution environment has its token.
+        {"operation": "leads", "email": good[len(good) // 2], "times": 1, "fault": {"kind": "revoked_token"}},
+        *({"operation": "leads", "rate": rate, "fault": fault} for rate, fault in _FAULTS),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.sample", description="Runs the deployed stack locally."
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the draws for the sandbox's faults; default: 1"
+    )
+    options = parser.parse_args(arguments)
+    console = Console()
+    return attend(console, "lead-delivery", lambda folder: run(console, folder, options.seed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The deployed stack on this machine: the emulated AWS, its processes, the deployment."""

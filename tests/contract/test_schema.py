@@ -1,0 +1,99 @@
+"""The contract with producers: schema, examples, parser and the rule's pattern say the same."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from deliver_leads.event.envelope import DETAIL_TYPES, MAX_KEY_LENGTH, read_event
+from deliver_leads.event.lead import FIELD_CHECKS, Operation
+from deliver_leads.event.message import Message
+from deliver_leads.outcome import RejectedError
+from infra import delivery_stack
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "docs/events").glob("*_*.json"))
+SCHEMA = json.loads((ROOT / "docs/events/lead-event.schema.json").read_text())
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+
+def read(body: object, **defaults: str) -> Any:
+    """The parser's view of a body."""
+    return read_event(Message("message-1", "receipt", json.dumps(body), 1, 0.0), defaults)
+
+
+def test_the_schema_is_a_valid_json_schema() -> None:
+    """A producer's validator can load it."""
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("path", [p for p in EXAMPLES if p.name != "sqs_batch.json"], ids=lambda p: p.stem)
+def test_every_example_is_valid_and_is_read_as_what_its_name_says(path: Path) -> None:
+    """An example per operation and source, each good for copying."""
+    body = json.loads(path.read_text())
+    source, operation = path.stem.split("_", 1)
+    VALIDATOR.validate(json.loads(body["Message"]) if source == "sns" else body)
+    event = read(body)
+    assert event.operation == Operation(operation)
+    assert event.lead["email"] == "jane.doe@example.com"
+    assert event.unknown_fields == ()
+
+
+def test_there_is_an_example_for_every_operation_and_source() -> None:
+    """No operation can be added without showing producers how to send it."""
+    names = {path.stem for path in EXAMPLES}
+    assert {f"{s}_{o}" for s in ("plain", "eventbridge", "sns") for o in Operation} <= names
+
+
+def test_the_schema_knows_the_operations_detail_types_fields_and_key_length_of_the_parser() -> None:
+    """The two lists can't drift apart."""
+    definitions = SCHEMA["$defs"]
+    assert definitions["message"]["properties"]["operation"]["enum"] == list(Operation)
+    assert definitions["eventBridgeEvent"]["properties"]["detail-type"]["enum"] == list(DETAIL_TYPES)
+    assert set(definitions["lead"]["properties"]) == set(FIELD_CHECKS)
+    assert definitions["idempotencyKey"]["maxLength"] == MAX_KEY_LENGTH
+
+
+def test_the_rule_lets_through_exactly_the_detail_types_that_the_parser_reads() -> None:
+    """Neither lost at the bus nor rejected behind it; tests/infra holds the template to it."""
+    assert tuple(DETAIL_TYPES) == delivery_stack.DETAIL_TYPES
+
+
+ADDRESSES = st.sampled_from(
+    ["a@example.com", "b.c@example.org", "not an address", "@example.com", "", None, 7]
+)
+VALUES = st.one_of(st.none(), st.text(max_size=5), st.integers(-2, 3), st.booleans(), st.just("+14155550100"))
+LEADS = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(FIELD_CHECKS, VALUES),
+        "email": ADDRESSES,
+        "assistantEmail": ADDRESSES,
+        "customFields": st.lists(
+            st.one_of(VALUES, st.fixed_dictionaries({}, optional={"name": VALUES, "value": VALUES})),
+            max_size=2,
+        ),
+    },
+)
+
+
+@given(st.sampled_from([*Operation, "upsert", None]), LEADS)
+def test_what_the_schema_accepts_the_parser_accepts(operation: str | None, lead: dict[str, object]) -> None:
+    """A producer that validates before it sends is never surprised by a rejection."""
+    body = {"operation": operation, "lead": lead}
+    if VALIDATOR.is_valid(body):
+        assert read(body, assistantEmail="sam@example.net").operation == operation
+
+
+@given(st.sampled_from([*Operation, "upsert", None]), LEADS)
+def test_what_the_parser_rejects_the_schema_rejects(operation: str | None, lead: dict[str, object]) -> None:
+    """The schema is no looser than the parser."""
+    body = {"operation": operation, "lead": lead}
+    try:
+        read(body, assistantEmail="sam@example.net")
+    except RejectedError:
+        assert not VALIDATOR.is_valid(body)
