@@ -2,11 +2,15 @@
 
 import os
 import sys
+from pathlib import Path
 
 # jsii's warnings on Node's version bury what synth has to say. The first is a list of versions, not a switch;
 # both are read when aws_cdk is imported.
 os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20")
 os.environ.setdefault("JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION", "1")
+
+# The stacks take the names that they share with the function from the function itself.
+sys.path.insert(0, str(Path(__file__).parent / "lambdas"))
 
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks

@@ -17,12 +17,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from deliver_leads.contract import CREDENTIAL_NAMES, DETAIL_TYPES, PLACEHOLDER, LedgerAttribute
 from infra.config import DeploymentConfig
 from infra.lead_function import LeadFunction
-
-DETAIL_TYPES = ("Lead Created", "Lead Updated", "Lead Followup Stopped")
-CREDENTIALS = ("client_id", "client_secret", "user_identifier")
-PLACEHOLDER = "REPLACE_ME"
 
 # Unique on its bus is enough for a rule. Where CloudFormation makes the name, its Ref is "<bus>|<name>".
 RULE_NAME = "leads"
@@ -142,7 +139,7 @@ class DeliveryStack(Stack):
             self,
             "Credentials",
             description="7Targets: client_id and client_secret from support, user_identifier from the app",
-            secret_object_value={key: SecretValue.unsafe_plain_text(PLACEHOLDER) for key in CREDENTIALS},
+            secret_object_value={key: SecretValue.unsafe_plain_text(PLACEHOLDER) for key in CREDENTIAL_NAMES},
             removal_policy=self._removal,
         )
         Validations.of(secret).acknowledge(
@@ -155,9 +152,11 @@ class DeliveryStack(Stack):
         table = dynamodb.Table(
             self,
             "Ledger",
-            partition_key=dynamodb.Attribute(name="lead", type=dynamodb.AttributeType.STRING),
-            sort_key=dynamodb.Attribute(name="event", type=dynamodb.AttributeType.STRING),
-            time_to_live_attribute="expiresAt",
+            partition_key=dynamodb.Attribute(
+                name=LedgerAttribute.PARTITION_KEY, type=dynamodb.AttributeType.STRING
+            ),
+            sort_key=dynamodb.Attribute(name=LedgerAttribute.SORT_KEY, type=dynamodb.AttributeType.STRING),
+            time_to_live_attribute=LedgerAttribute.EXPIRY,
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             encryption=dynamodb.TableEncryption.AWS_MANAGED,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(

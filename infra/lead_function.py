@@ -12,9 +12,8 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from deliver_leads.contract import METRICS_NAMESPACE
 from infra.config import DeploymentConfig
-
-METRICS_NAMESPACE = "SevenTargets/LeadDelivery"
 
 
 class LeadFunction(Construct):

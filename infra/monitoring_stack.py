@@ -9,9 +9,9 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from infra.config import DeploymentConfig
 from infra.delivery_stack import DeliveryStack
-from infra.lead_function import METRICS_NAMESPACE
 
 _PERIOD = Duration.minutes(5)
 
@@ -46,7 +46,7 @@ class MonitoringStack(Stack):
             ),
         )
         # Two alarms: on a standard queue this metric leaves out messages that were received three times and
-        # more, so it tells that leads are not taken at all; the function's own tells of those it sends back.
+        # more, so it shows leads that are never received; the function's own shows leads that it returns.
         # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
         minutes = config.oldest_message_alarm_minutes
         self._alarm(
@@ -58,13 +58,13 @@ class MonitoringStack(Stack):
         self._alarm(
             "LeadsWaiting",
             f"A lead was tried and sent back for more than {minutes} minutes: the function's log says why.",
-            _own_metric(delivery, "OldestReturned", "Maximum"),
+            _own_metric(delivery, Metric.OLDEST_RETURNED, "Maximum"),
             threshold=minutes * 60,
         )
         self._alarm(
             "DeliveryBlocked",
             "Leads wait: the credentials are missing or refused. The function's log names the setting.",
-            _own_metric(delivery, "Blocked", "Sum"),
+            _own_metric(delivery, Metric.BLOCKED, "Sum"),
         )
 
     def _alarm(self, name: str, description: str, metric: cloudwatch.IMetric, *, threshold: int = 0) -> None:
@@ -99,7 +99,7 @@ class MonitoringStack(Stack):
         return topic
 
 
-def _own_metric(delivery: DeliveryStack, name: str, statistic: str) -> cloudwatch.Metric:
+def _own_metric(delivery: DeliveryStack, name: Metric, statistic: str) -> cloudwatch.Metric:
     """A metric of the function's own, which CloudWatch reads from its log (embedded metric format)."""
     return cloudwatch.Metric(
         namespace=METRICS_NAMESPACE,

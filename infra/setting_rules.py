@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-LEAD_DEFAULT_FIELDS = ("assistantEmail", "source", "context", "scheduleName")
+from deliver_leads.contract import DEFAULTABLE_FIELDS
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 _UP_TO_A_YEAR = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
@@ -92,7 +92,7 @@ def _is_loopback(host: str) -> bool:
 
 def _is_lead_defaults(value: object) -> bool:
     return isinstance(value, Mapping) and all(
-        key in LEAD_DEFAULT_FIELDS and isinstance(text, str) and text.strip() for key, text in value.items()
+        key in DEFAULTABLE_FIELDS and isinstance(text, str) and text.strip() for key, text in value.items()
     )
 
 
@@ -117,7 +117,7 @@ URL = Rule(
     typed=lambda value: value.rstrip("/"),
 )
 LEAD_DEFAULTS = Rule(
-    f"an object of texts, with keys among {', '.join(LEAD_DEFAULT_FIELDS)}",
+    f"an object of texts, with keys among {', '.join(DEFAULTABLE_FIELDS)}",
     _is_lead_defaults,
     _json_or_text,
     MappingProxyType,

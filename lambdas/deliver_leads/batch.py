@@ -11,14 +11,15 @@ from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .api.http_client import Deadline
+from .contract import Metric
 from .delivery import Attempt, Delivery
-from .event.envelope import Read, read_event
+from .event.envelope import Reading, UnreadableError, read_event
 from .event.message import Message
-from .outcome import Outcome, RejectedError
+from .outcome import Outcome
 
 LARGEST_SQS_BATCH = 10
 
-Lane = list[tuple[Message, Read]]
+Lane = list[tuple[Message, Reading]]
 
 
 def sort_into_lanes(messages: Iterable[Message], defaults: Mapping[str, str]) -> list[Lane]:
@@ -27,34 +28,34 @@ def sort_into_lanes(messages: Iterable[Message], defaults: Mapping[str, str]) ->
     lane_of: dict[str, Lane] = {}
     for message in messages:
         try:
-            read: Read = read_event(message, defaults)
-        except RejectedError as error:
-            read = error
-        names = _lane_names(message, read)
+            reading: Reading = read_event(message, defaults)
+        except UnreadableError as error:
+            reading = error
+        names = _lane_names(message, reading)
         lane = next((lane_of[name] for name in names if name in lane_of), None)
         if lane is None:
             lane = []
             lanes.append(lane)
-        lane.append((message, read))
+        lane.append((message, reading))
         lane_of.update((name, lane) for name in names)
     return lanes
 
 
-def _lane_names(message: Message, read: Read) -> list[str]:
+def _lane_names(message: Message, reading: Reading) -> list[str]:
     if message.group_id is not None:
         return [f"group {message.group_id}"]
-    if isinstance(read, RejectedError):
+    if isinstance(reading, UnreadableError):
         return []
-    lead_id = read.lead.get("id")
-    return [f"lead {read.lead_hash}"] + ([f"id {lead_id}"] if lead_id is not None else [])
+    lead_id = reading.lead.get("id")
+    return [f"lead {reading.lead_hash}"] + ([f"id {lead_id}"] if lead_id is not None else [])
 
 
-class Batch:
+class BatchRunner:
     """Runs batches on a pool of threads that is kept between invocations.
 
     Threads return attempts; only the thread that calls `run` writes metrics, log lines, visibility timeouts
-    and the response. `run` returns after all threads did: one that outlived its invocation would go on in the
-    next one and send its lead twice.
+    and the response. `run` returns after all threads have, because one that outlived its invocation would go
+    on in the next one and send its lead twice.
     """
 
     def __init__(
@@ -79,23 +80,23 @@ class Batch:
         """Returns the partial batch response: the messages that stay in the lead queue."""
         lanes = sort_into_lanes(map(Message.from_record, records), self._defaults)
         futures = [self._pool.submit(self._run_lane, lane, deadline) for lane in lanes]
-        wait(futures)  # all of them, before a first result may raise
+        wait(futures)  # all of them, before any result may raise
         attempts = [attempt for future in futures for attempt in future.result()]
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
         self._set_visibility(returned)
         self._count(attempts)
         for attempt in attempts:
-            self._tell(attempt)
+            self._log(attempt)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
     def _run_lane(self, lane: Lane, deadline: Deadline) -> list[Attempt]:
         attempts: list[Attempt] = []
-        for message, read in lane:
+        for message, reading in lane:
             ahead = attempts[-1] if attempts else None
             if ahead is not None and ahead.delay_s is not None:
-                attempts.append(self._delivery.defer(message, read, ahead))
+                attempts.append(self._delivery.defer(message, reading, ahead))
             else:
-                attempts.append(self._delivery.attempt(message, read, deadline))
+                attempts.append(self._delivery.attempt(message, reading, deadline))
         return attempts
 
     def _set_visibility(self, returned: list[Attempt]) -> None:
@@ -123,23 +124,23 @@ class Batch:
                 )
 
     def _count(self, attempts: list[Attempt]) -> None:
-        counts = Counter(attempt.outcome.capitalize() for attempt in attempts)
-        counts["Parked"] = sum(attempt.parked for attempt in attempts)
+        counts = Counter(Metric[attempt.outcome.name] for attempt in attempts)
+        counts[Metric.PARKED] = sum(attempt.parked for attempt in attempts)
         for name, count in counts.items():
             self._metrics.add_metric(name, MetricUnit.Count, count)
         # SQS's own age metric leaves out messages that were received three times or more.
         ages_s = [time.time() - each.message.sent_at for each in attempts if each.delay_s is not None]
         if ages_s:
-            self._metrics.add_metric("OldestReturned", MetricUnit.Seconds, round(max(ages_s)))
+            self._metrics.add_metric(Metric.OLDEST_RETURNED, MetricUnit.Seconds, round(max(ages_s)))
 
-    def _tell(self, attempt: Attempt) -> None:
+    def _log(self, attempt: Attempt) -> None:
         event, message = attempt.event, attempt.message
         line = {
             "outcome": attempt.outcome,
             "parked": attempt.parked,
             "operation": event.operation if event else None,
             "message_id": message.message_id,
-            "correlation_id": attempt.event_id,
+            "event_id": attempt.event_id,
             "lead": event.lead_hash[:16] if event else None,
             "lead_id": attempt.lead_id,
             "lead_state": attempt.lead_state,

@@ -1,11 +1,11 @@
-"""The circuit breaker of an execution environment: while the API is down, probe it, don't hammer it."""
+"""The circuit breaker of an execution environment: while the API is down, it is probed and not hammered."""
 
 import threading
 import time
 from collections.abc import Callable
 from enum import Enum
 
-from .outcome import DeferredError
+from .outcome import BreakerOpenError
 
 FAULTS_TO_OPEN = 5
 PROBE_GROWTH = 2
@@ -23,8 +23,9 @@ class CircuitBreaker:
     """Opens after five shared faults in a row; then lets one lead through per interval as a probe.
 
     The interval starts at `first_interval_s` and doubles with every failed probe up to `longest_interval_s`.
-    While a probe is on, the other leads of the batch wait for its end, which costs nothing (the invocation
-    lasts as long as the probe anyway) and lets them all through when it succeeds. Safe under threads.
+    While a probe is under way, the other leads of the batch wait for its end. That costs nothing, because the
+    invocation lasts as long as the probe anyway, and lets them all through when it succeeds. Safe under
+    threads.
     """
 
     def __init__(
@@ -46,19 +47,19 @@ class CircuitBreaker:
     def admit(self, patience_s: float) -> bool:
         """Returns whether this attempt is the probe; every `admit` needs its `settle`.
 
-        Raises `DeferredError` while the API counts as down; waits at most `patience_s` for a probe's end.
+        Raises `BreakerOpenError` while the API counts as down; waits at most `patience_s` for a probe's end.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._probing, timeout=max(0.0, patience_s))
             if self._faults < FAULTS_TO_OPEN:
                 return False
             if self._probing or self._clock() < self._probe_at:
-                raise DeferredError(f"not tried, since all attempts fail: {self._cause}")
+                raise BreakerOpenError(f"not tried, because all attempts fail: {self._cause}")
             self._probing = True
             return True
 
     def settle(self, is_probe: bool, evidence: Evidence, cause: str = "") -> None:
-        """Takes note of how an admitted attempt ended; `cause` is free of personal data."""
+        """Notes how an admitted attempt ended; `cause` is free of personal data."""
         with self._changed:
             if evidence is Evidence.HEALTHY:
                 self._faults = 0

@@ -1,9 +1,11 @@
 """Parking a lead in the dead-letter queue: the original body, with attributes that say why."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from .contract import DeadLetterAttribute
 from .event.message import Message
 from .outcome import DeliveryError, Outcome
 
@@ -23,12 +25,12 @@ class DeadLetterQueue:
     def park(self, message: Message, event_id: str, reason: Outcome, error: DeliveryError) -> None:
         """Raises botocore's `ClientError` or `BotoCoreError`: then the lead must stay in the lead queue."""
         attributes = {
-            "reason": reason,
-            "messageId": message.message_id,
-            "eventId": event_id,
-            "firstSeen": message.parked_first_seen or _iso_time(message.sent_at),
-            "status": str(error.status) if error.status is not None else "-",
-            "detail": error.detail,
+            DeadLetterAttribute.REASON: reason,
+            DeadLetterAttribute.MESSAGE_ID: message.message_id,
+            DeadLetterAttribute.EVENT_ID: event_id,
+            DeadLetterAttribute.FIRST_SEEN: message.parked_first_seen or _iso_time(message.sent_at),
+            DeadLetterAttribute.STATUS: str(error.status) if error.status is not None else "-",
+            DeadLetterAttribute.DETAIL: error.detail,
         }
         fifo = (
             {"MessageGroupId": message.group_id, "MessageDeduplicationId": message.message_id}
@@ -43,7 +45,7 @@ class DeadLetterQueue:
         )
 
 
-def _fitting(attributes: dict[str, str], room_bytes: int) -> dict[str, dict[str, str]]:
+def _fitting(attributes: Mapping[DeadLetterAttribute, str], room_bytes: int) -> dict[str, dict[str, str]]:
     """As many of the attributes, in their order, as fit beside the body; the last of them is cut short."""
     fitting: dict[str, dict[str, str]] = {}
     for name, value in attributes.items():

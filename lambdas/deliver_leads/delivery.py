@@ -1,4 +1,4 @@
-"""One lead event's way: admitted by the breaker, claimed in the ledger, sent, and its outcome settled."""
+"""One lead event: admitted by the breaker, claimed in the ledger, sent; then its message is settled."""
 
 import random
 import time
@@ -12,11 +12,12 @@ from .api.http_client import Deadline, HttpClient
 from .api.leads_api import LeadsApi
 from .breaker import CircuitBreaker, Evidence
 from .dead_letters import DeadLetterQueue
-from .event.envelope import LeadEvent, Read
+from .event.envelope import LeadEvent, Reading, UnreadableError
 from .event.lead import Operation
 from .event.message import Message
 from .ledger import Claim, Duplicate, Ledger, State
 from .outcome import (
+    BreakerOpenError,
     DeferredError,
     DeliveredLead,
     DeliveryError,
@@ -32,7 +33,7 @@ from .settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one attempt at one message came to; free of personal data, so it can be logged.
+    """What came of one attempt at one message; free of personal data, so it can be logged.
 
     `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
     queue), else the seconds until it comes back.
@@ -71,23 +72,23 @@ class Delivery:
         self._dead_letters = dead_letters
         self._breaker = breaker
 
-    def attempt(self, message: Message, read: Read, deadline: Deadline) -> Attempt:
-        """Never raises: what is not foreseen is a retry, so that a bug takes no batch-mate with it."""
-        if isinstance(read, RejectedError):
-            return self._settle(message, read, read)
+    def attempt(self, message: Message, reading: Reading, deadline: Deadline) -> Attempt:
+        """Never raises: an unforeseen error is a retry, so that a bug harms no other lead of the batch."""
+        if isinstance(reading, UnreadableError):
+            return self._settle(message, reading, reading)
         started = time.monotonic()
         try:
-            attempt = self._deliver(message, read, deadline)
+            attempt = self._deliver(message, reading, deadline)
         except DeliveryError as error:
-            attempt = self._settle(message, read, error)
+            attempt = self._settle(message, reading, error)
         except Exception as error:
-            attempt = self._settle(message, read, RetryError(_describe(error), shared=False))
+            attempt = self._settle(message, reading, RetryError(_describe(error), shared=False))
         return replace(attempt, duration_ms=round((time.monotonic() - started) * 1000))
 
-    def defer(self, message: Message, read: Read, ahead: Attempt) -> Attempt:
-        """Sends a message back untried since the one `ahead`, of the same lead, goes back too."""
+    def defer(self, message: Message, reading: Reading, ahead: Attempt) -> Attempt:
+        """Returns a message untried, because the one `ahead`, an earlier event of the lead, is going back."""
         error = DeferredError("waits for an earlier event of its lead", delay_s=(ahead.delay_s or 0) + 1)
-        return self._settle(message, read, error)
+        return self._settle(message, reading, error)
 
     def _deliver(self, message: Message, event: LeadEvent, deadline: Deadline) -> Attempt:
         self._http.require_time(deadline)
@@ -149,20 +150,20 @@ class Delivery:
             self._ledger.release(claim, State.REJECTED if is_rejected else State.WAITING)
         return error
 
-    def _settle(self, message: Message, read: Read, error: DeliveryError) -> Attempt:
+    def _settle(self, message: Message, reading: Reading, error: DeliveryError) -> Attempt:
         age_s = max(0.0, time.time() - message.sent_at)
-        event = read if isinstance(read, LeadEvent) else None
+        event = reading if isinstance(reading, LeadEvent) else None
         outcome = error.outcome
         if error.create_may_stand and outcome in {Outcome.REJECTED, Outcome.RETRY}:
             outcome = Outcome.UNCONFIRMED
         park = isinstance(error, RejectedError) or (
-            age_s >= self._settings.park_after_s and not _waits_for_itself(error)
+            age_s >= self._settings.park_after_s and not _was_never_tried(error)
         )
         delay_s = None if park else self._delay_s(message, age_s, error)
         reason = error.summary
         if park:
             try:
-                self._dead_letters.park(message, read.event_id, outcome, error)
+                self._dead_letters.park(message, reading.event_id, outcome, error)
             except (ClientError, BotoCoreError) as fault:
                 park = False
                 delay_s = self._delay_s(message, age_s, error)
@@ -170,7 +171,7 @@ class Delivery:
         return Attempt(
             message,
             event,
-            read.event_id,
+            reading.event_id,
             outcome,
             delay_s=delay_s,
             parked=park,
@@ -181,9 +182,7 @@ class Delivery:
     def _delay_s(self, message: Message, age_s: float, error: DeliveryError) -> int:
         base_s, max_s = self._settings.retry_base_delay_s, self._settings.retry_max_delay_s
         jitter = random.random()  # noqa: S311 - spreads load, protects nothing
-        if isinstance(error, DeferredError):
-            if error.delay_s is not None:
-                return round(error.delay_s)
+        if isinstance(error, BreakerOpenError):
             return deferral_delay_s(
                 message.receive_count,
                 age_s,
@@ -192,6 +191,8 @@ class Delivery:
                 longest_probe_interval_s=self._breaker.longest_interval_s,
                 jitter=jitter,
             )
+        if isinstance(error, DeferredError):
+            return round(error.delay_s)
         return retry_delay_s(
             message.receive_count,
             age_s,
@@ -209,9 +210,9 @@ def _evidence(error: DeliveryError) -> Evidence:
     return Evidence.HEALTHY if error.status is not None else Evidence.NONE
 
 
-def _waits_for_itself(error: DeliveryError) -> bool:
-    """A lead that only stood behind another attempt or ran out of time has not had its chance yet."""
-    return isinstance(error, DeferredError) and error.delay_s is not None
+def _was_never_tried(error: DeliveryError) -> bool:
+    """True when another attempt held the event or time ran out. Such a lead isn't parked for its age."""
+    return isinstance(error, DeferredError) and not isinstance(error, BreakerOpenError)
 
 
 def _describe(error: Exception) -> str:

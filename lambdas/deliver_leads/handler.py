@@ -1,4 +1,4 @@
-"""The function's entry: makes what outlives an invocation, once per execution environment."""
+"""The function's entry: constructs what outlives an invocation, once per execution environment."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from botocore.config import Config
 from .api.access_token import AccessTokens
 from .api.http_client import HttpClient
 from .api.leads_api import LeadsApi
-from .batch import Batch
+from .batch import BatchRunner
 from .breaker import CircuitBreaker
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
@@ -21,7 +21,7 @@ settings = Settings.from_environment(os.environ)
 logger = Logger(location=None)  # every line comes from one place
 metrics = Metrics()
 
-# Short time-outs: these calls stand between a lead and its deadline, and SQS repeats what they fail.
+# Short time-outs, because these calls take from the time that a lead has left, and SQS repeats what fails.
 _config = Config(
     connect_timeout=1,
     read_timeout=3,
@@ -31,7 +31,7 @@ _config = Config(
 _session = boto3.Session()
 _sqs = _session.client("sqs", config=_config)
 http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s)
-batch = Batch(
+runner = BatchRunner(
     Delivery(
         settings,
         http,
@@ -68,4 +68,4 @@ batch = Batch(
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's context object
     """Takes an SQS event, returns a partial batch response."""
     http.drop_idle_connections()
-    return batch.run(event["Records"], deadline=lambda: context.get_remaining_time_in_millis() / 1000)
+    return runner.run(event["Records"], deadline=lambda: context.get_remaining_time_in_millis() / 1000)

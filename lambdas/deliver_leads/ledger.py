@@ -1,4 +1,4 @@
-"""The delivery ledger: one DynamoDB item per lead event, which makes a repeated delivery a known thing.
+"""The delivery ledger: one DynamoDB item per lead event, so that a repeated delivery is recognised.
 
     (nothing) ── claim ──> sending ── complete ──> delivered
                             │   ^
@@ -6,9 +6,9 @@
                             v   │
                 waiting | rejected | sending without a lease
 
-`sending` means that a request may have left: whoever claims such an item has to confirm before repeating.
-`waiting` and `rejected` mean that nothing of the event stands at 7Targets, so it may be sent. A function
-killed at any instant leaves `sending`, which is always safe. Two writes a delivered lead, no read.
+`sending` means that a request may have left: an attempt that claims such an item confirms before it repeats.
+In `waiting` and `rejected`, 7Targets has no trace of the event, so sending is safe. A function killed at any
+instant leaves `sending`, which is always safe. Each delivered lead costs two writes and no read.
 """
 
 import time
@@ -76,7 +76,7 @@ class Duplicate:
 
 
 class Ledger:
-    """Claims events and notes what became of them. Safe under threads (a boto3 client is)."""
+    """Claims events and stores what became of them. Safe under threads, because a boto3 client is."""
 
     def __init__(
         self,
@@ -134,8 +134,9 @@ class Ledger:
     def find_follower(self, event: LeadEvent) -> DeliveredLead | None:
         """The lead as an update or stop found it that was delivered while its create had no answer yet.
 
-        Such an event proves that the lead stands. A read, but on the rare way to a confirmation only. Raises
-        `DeferredError` when such an event is under way just now, `RetryError` when the ledger can't be read.
+        Such an event proves that the lead exists. This is a read, but only before a confirmation, which is
+        rare. Raises `DeferredError` when such an event is under way just now, `RetryError` when the ledger
+        can't be read.
         """
         try:
             answer = self._dynamodb.query(
@@ -163,9 +164,9 @@ class Ledger:
         return None
 
     def complete(self, claim: Claim, lead: DeliveredLead) -> bool:
-        """Notes the delivery. A failure is no reason to send again, so it is told by False, not raised."""
+        """Stores the delivery. A failure is no reason to send again, so it returns False."""
         now = int(self._clock())
-        window_s = self._duplicate_window_s if claim.event.key.startswith("create#") else self._key_window_s
+        window_s = self._duplicate_window_s if claim.event.key.from_content else self._key_window_s
         return self._write(
             claim,
             "SET #state = :state, leaseUntil = :zero, updatedAt = :now, expiresAt = :expires,"
@@ -240,7 +241,7 @@ def _values(**values: str | int) -> dict[str, Any]:
 
 
 def _key(event: LeadEvent) -> dict[str, Any]:
-    return {"lead": {"S": event.lead_hash}, "event": {"S": event.key}}
+    return {"lead": {"S": event.lead_hash}, "event": {"S": event.key.text}}
 
 
 def _code(error: ClientError) -> str:

@@ -1,12 +1,13 @@
 """What can become of a lead event, and the errors that say what to do next.
 
     DeliveryError
-    ├── RejectedError        the lead's own fault: park it now
-    └── RetryError           not the lead's fault: send it back to the queue, later
+    ├── RejectedError        caused by the lead: park it now
+    └── RetryError           not caused by the lead: return it to the queue, for later
         ├── UnconfirmedError a request left and no answer came: confirm before repeating
         ├── UnknownLeadError an update or stop came before its create: wait a grace period
-        ├── BlockedError     a setting is wrong: a person has to mend it, then leads flow by themselves
-        └── DeferredError    nothing was tried: no time left, the API is down, or another attempt is on
+        ├── BlockedError     a setting is wrong: a person fixes it, then leads flow by themselves
+        └── DeferredError    nothing was sent: no time left, or another attempt holds the event
+            └── BreakerOpenError  nothing was sent because the API is down
 
 Every error has a `summary` that is free of personal data (it is logged) and a `detail` that may hold the
 API's own words about the lead (it goes to the dead-letter queue only).
@@ -58,20 +59,16 @@ class DeliveryError(Exception):
 
 
 class RejectedError(DeliveryError):
-    """The lead's own fault: no repetition can help, a person mends or drops it.
-
-    `event_id` traces an event that could not be read to its source.
-    """
+    """Caused by the lead itself: sending it again can't help, so a person fixes or drops it."""
 
     outcome = Outcome.REJECTED
-    event_id = ""
 
 
 class RetryError(DeliveryError):
-    """Not the lead's fault.
+    """Not caused by the lead.
 
-    `shared` tells that any other lead would have met the same fault (it counts towards the circuit
-    breaker); `retry_after_s` is what the API asked for, in seconds.
+    `shared` means that any other lead would have met the same fault, so it counts towards the circuit
+    breaker; `retry_after_s` is what the API asked for, in seconds.
     """
 
     outcome = Outcome.RETRY
@@ -101,14 +98,18 @@ class UnknownLeadError(RetryError):
 
 
 class BlockedError(RetryError):
-    """Credentials or configuration are wrong; `summary` names the setting and how to mend it."""
+    """Credentials or configuration are wrong; `summary` names the setting and how to fix it."""
 
     outcome = Outcome.BLOCKED
 
 
 class DeferredError(RetryError):
-    """Nothing was sent by this attempt. `delay_s` stands in for the retry policy's own delay."""
+    """Nothing was sent by this attempt. `delay_s` replaces the retry policy's own delay."""
 
-    def __init__(self, summary: str, *, delay_s: float | None = None) -> None:
+    def __init__(self, summary: str, *, delay_s: float = 0) -> None:
         super().__init__(summary, shared=False)
         self.delay_s = delay_s
+
+
+class BreakerOpenError(DeferredError):
+    """Nothing was sent because the API counts as down; the retry policy chooses the delay."""

@@ -1,7 +1,5 @@
 """When a lead event that could not be delivered is tried again. Pure: no clock, no I/O, no randomness."""
 
-from email.utils import parsedate_to_datetime
-
 LATE_AGE_S = 24 * 3600
 LATE_FACTOR = 4
 LONGEST_RETRY_AFTER_S = 3600
@@ -43,21 +41,8 @@ def deferral_delay_s(
 ) -> int:
     """The delay of a lead that was not tried because the API is down.
 
-    It is shorter than a retry's by the longest pause between two probes. So a lead that is turned away by
-    the last pause of an outage still arrives within `max_s` after the API's recovery.
+    Shorter than a retry's delay by the longest probe interval: a lead deferred just before the API recovers
+    is still delivered within `max_s`.
     """
     ceiling = max(base_s, max_s - round(longest_probe_interval_s))
     return min(ceiling, retry_delay_s(receive_count, age_s, base_s=base_s, max_s=max_s, jitter=jitter))
-
-
-def read_retry_after(value: str | None, now: float) -> float | None:
-    """`Retry-After` in seconds from `now` (epoch), from either of its forms (RFC 9110, 10.2.3); else None."""
-    if not value:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdecimal() and len(text) < 10:
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    except (ValueError, OverflowError):
-        return None

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from deliver_leads.batch import Batch
+from deliver_leads.batch import BatchRunner
 from deliver_leads.breaker import FAULTS_TO_OPEN, CircuitBreaker
 from deliver_leads.delivery import Delivery
 from deliver_leads.ledger import Claim
@@ -64,7 +64,7 @@ class Simulation:
         self.delays |= {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for entry in Entries}
         return {}
 
-    def environment(self) -> Batch:
+    def environment(self) -> BatchRunner:
         """A function that was just started."""
         silent: Any = SimpleNamespace(
             add_metric=lambda *_: None, info=lambda *_, **__: None, warning=lambda *_, **__: None
@@ -76,7 +76,7 @@ class Simulation:
             SETTINGS.retry_base_delay_s, SETTINGS.retry_max_delay_s / 3, clock=lambda: self.now
         )
         delivery = Delivery(SETTINGS, http, api, ledger, api, breaker)
-        return Batch(delivery, self, "url", {}, SETTINGS.parallel_calls, silent, silent)
+        return BatchRunner(delivery, self, "url", {}, SETTINGS.parallel_calls, silent, silent)
 
     def run(self) -> None:
         """Until every lead is out of the queue. Leads keep arriving through the whole outage."""

@@ -10,6 +10,7 @@ from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from deliver_leads.event.envelope import LeadEvent
+from deliver_leads.event.idempotency_key import IdempotencyKey
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
 from deliver_leads.ledger import CLOCK_SKEW_S, HELD_EVENT_CHECKED_AFTER_S, Claim, Duplicate, Ledger, State
@@ -24,7 +25,9 @@ MESSAGE = Message("message-1", "receipt", "{}", 1, 0.0)
 
 def event(key: str = "create#k", lead_hash: str = "hash-1") -> LeadEvent:
     """A lead event with this identity."""
-    return LeadEvent(Operation.CREATE, {}, lead_hash, key, "event-1")
+    return LeadEvent(
+        Operation.CREATE, {}, lead_hash, IdempotencyKey(key, from_content=key == "create#k"), "event-1"
+    )
 
 
 @pytest.fixture
@@ -219,7 +222,7 @@ def test_a_ledger_that_can_not_be_read_confirms_nothing(clock: Clock, fault: Exc
 
 def update_event() -> LeadEvent:
     """An update of the lead that `event` creates."""
-    return LeadEvent(Operation.UPDATE, {}, "hash-1", "event#u", "event-2")
+    return LeadEvent(Operation.UPDATE, {}, "hash-1", IdempotencyKey("event#u", from_content=False), "event-2")
 
 
 def test_an_update_under_way_makes_the_confirmation_of_its_create_wait(ledger: Ledger, clock: Clock) -> None:

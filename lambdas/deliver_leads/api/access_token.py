@@ -11,12 +11,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ..contract import CREDENTIAL_NAMES, PLACEHOLDER
 from ..outcome import BlockedError, RetryError
-from ..retry_policy import read_retry_after
-from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError
+from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError, read_retry_after
 
 SCOPE = "leads/post"  # the API document
-PLACEHOLDER = "REPLACE_ME"
 # Amazon Cognito's guidance for cached client-credentials tokens: use them for about 75 % of their life.
 USED_SHARE_OF_LIFE = 0.75
 
@@ -67,7 +66,7 @@ class AccessTokens:
     def get(self, deadline: Deadline, refused: AccessToken | None = None) -> AccessToken:
         """The cached token, or a new one when there is none, it is about to end, or it is the `refused` one.
 
-        Raises `BlockedError` when a person has to mend the credentials or the token URL, else `RetryError`.
+        Raises `BlockedError` when a person has to fix the credentials or the token URL, else `RetryError`.
         """
         failures_before = self._failures
         with self._lock:
@@ -152,11 +151,10 @@ class AccessTokens:
         except BotoCoreError as error:
             raise RetryError(f"secret {self._secret_id} can't be read now ({type(error).__name__})") from None
         content = _json_object(text.encode())
-        names = ("client_id", "client_secret", "user_identifier")
-        values = [content.get(name) for name in names]
+        values = [content.get(name) for name in CREDENTIAL_NAMES]
         bad = [
             name
-            for name, value in zip(names, values, strict=True)
+            for name, value in zip(CREDENTIAL_NAMES, values, strict=True)
             if not isinstance(value, str) or not value.strip() or PLACEHOLDER in value
         ]
         if bad:

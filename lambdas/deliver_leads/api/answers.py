@@ -1,7 +1,8 @@
-"""What an answer of the leads API means for a lead. Pure, and the only place that decides it.
+"""What an answer of the leads API means for a lead: one answer to one outcome. Pure.
 
 The API documents 201 for a create and 200 for an update, and no error at all: every line below that is not
-about success is a choice, and can be changed here.
+about success is a choice, and can be changed here. `delivery.py` decides on the grace period of an update
+and on the memory of a lost create.
 """
 
 import json
@@ -17,7 +18,7 @@ from ..outcome import (
     UnknownLeadError,
 )
 
-# A refused token or user, or a plan that ran out: everybody's leads would get this answer.
+# A refused token or user, or a plan that ran out: every lead would get this answer.
 REFUSED_CLIENT = {
     402: "check the plan in 7Targets",
     403: "check user_identifier in the secret, and the assistants assigned to that user in 7Targets",
@@ -61,7 +62,7 @@ def classify(
 def lost_answer(
     operation: Operation, summary: str, status: int | None = None, detail: str = ""
 ) -> RetryError:
-    """A create may stand at 7Targets now and must be confirmed; an update or stop can simply be repeated."""
+    """A create may have had its effect and must be confirmed; an update or stop can simply be repeated."""
     kind = UnconfirmedError if operation is Operation.CREATE else RetryError
     return kind(summary, detail=detail, status=status)
 

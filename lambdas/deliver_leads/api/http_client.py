@@ -1,12 +1,13 @@
 """HTTP calls out of the function: one pooled session for all threads, and what a failed call means.
 
-Why one session can be shared by threads: nothing is written to it after its making, cookies are refused,
-the token goes with each request, and its pool is as large as the number of threads.
+Why threads can share one session: nothing is written to it after its construction, cookies are refused, the
+token goes with each request, and its pool is as large as the number of threads.
 """
 
 import ssl
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -83,7 +84,7 @@ class HttpClient:
     def require_time(self, deadline: Deadline) -> None:
         """Raises `DeferredError` when one more call might not end before the deadline."""
         if deadline() < self.longest_call_s + RESERVE_S:
-            raise DeferredError("not tried, since the invocation's time is nearly over", delay_s=0)
+            raise DeferredError("not tried, because the invocation's time is nearly over", delay_s=0)
 
     def drop_idle_connections(self) -> None:
         """To be called at an invocation's start, before any thread sends: see `LONGEST_IDLE_S`."""
@@ -91,6 +92,19 @@ class HttpClient:
         if now - self._last_used > LONGEST_IDLE_S:
             self._session.close()
         self._last_used = now
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """`Retry-After` in seconds from `now` (epoch), from either of its forms (RFC 9110, 10.2.3); else None."""
+    if not value:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _connection_fault(error: requests.ConnectionError) -> str | None:

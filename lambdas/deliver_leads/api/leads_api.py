@@ -7,10 +7,9 @@ import requests
 
 from ..event.lead import Json, Operation
 from ..outcome import DeliveredLead, RetryError
-from ..retry_policy import read_retry_after
 from .access_token import AccessTokens
 from .answers import classify, lost_answer
-from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError
+from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError, read_retry_after
 
 CALLS = {
     Operation.CREATE: ("POST", "/leads"),

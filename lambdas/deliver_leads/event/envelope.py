@@ -1,20 +1,16 @@
 """From an SQS record to a lead event (plain, EventBridge or SNS body), or a rejection with every problem."""
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..contract import DETAIL_TYPES
 from ..outcome import RejectedError
+from .idempotency_key import IdempotencyKey, derive_key, hash_address
 from .lead import Json, Operation, json_type, read_lead
 from .message import Message
 
-DETAIL_TYPES = {
-    "Lead Created": Operation.CREATE,
-    "Lead Updated": Operation.UPDATE,
-    "Lead Followup Stopped": Operation.STOP_FOLLOWUP,
-}
 MAX_KEY_LENGTH = 256
 
 
@@ -23,13 +19,13 @@ class LeadEvent:
     """One thing to do with one lead.
 
     `lead_hash` and `key` are safe to store and to log: both are derived through SHA-256. Two events with the
-    same `key` and `lead_hash` are the same event, however often and by whichever way they arrive.
+    same `key` and `lead_hash` are the same event, however often and by whichever route they arrive.
     """
 
     operation: Operation
     lead: dict[str, Json]
     lead_hash: str
-    key: str
+    key: IdempotencyKey
     event_id: str
     unknown_fields: tuple[str, ...] = ()
 
@@ -45,21 +41,36 @@ class _Envelope:
     problems: list[str]
 
 
-Read = LeadEvent | RejectedError
-"""A body that was read: its event, or why there is none."""
+class UnreadableError(RejectedError):
+    """No event could be read. The summary lists every problem; `event_id` traces the source."""
+
+    def __init__(self, problems: Sequence[str], event_id: str) -> None:
+        super().__init__(" | ".join(problems))
+        self.event_id = event_id
+
+
+Reading = LeadEvent | UnreadableError
+"""What came of reading a body: its event, or why there is none."""
+
+
+class _ProblemsError(Exception):
+    """What is wrong with a body: a sentence for each problem, with the field's path and without its value."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems
 
 
 def read_event(message: Message, defaults: Mapping[str, str]) -> LeadEvent:
-    """Raises `RejectedError` that lists every problem, by field path, without any value."""
+    """Raises `UnreadableError`, which lists every problem by field path, without any value."""
     event_id = message.parked_event_id or message.message_id
     try:
         body, event_id = _unwrap_sns(_parse(message.body), event_id)
         if "detail-type" in body:
             event_id = _text_or(body.get("id"), event_id)
         return _read_content(_open(body, event_id), defaults)
-    except RejectedError as error:
-        error.event_id = event_id
-        raise
+    except _ProblemsError as error:
+        raise UnreadableError(error.problems, event_id) from None
 
 
 def _open(body: dict[str, Json], event_id: str) -> _Envelope:
@@ -69,13 +80,14 @@ def _open(body: dict[str, Json], event_id: str) -> _Envelope:
         return _Envelope(operation, body, "", event_id, problems)
     detail_type, content = body["detail-type"], body.get("detail")
     known = DETAIL_TYPES.get(detail_type) if isinstance(detail_type, str) else None
-    if known is None:
+    operation = Operation(known) if known else None
+    if operation is None:
         problems.append(f"detail-type: must be one of {_quoted(DETAIL_TYPES)}")
     if not isinstance(content, dict):
-        raise _rejection([*problems, f"detail: must be a JSON object, not {json_type(content)}"])
+        raise _ProblemsError([*problems, f"detail: must be a JSON object, not {json_type(content)}"])
     if "detail-type" in content:
-        raise _rejection(["detail: holds another EventBridge envelope; publish the lead event itself"])
-    return _Envelope(known, content, "detail.", event_id, problems)
+        raise _ProblemsError(["detail: holds another EventBridge envelope; publish the lead event itself"])
+    return _Envelope(operation, content, "detail.", event_id, problems)
 
 
 def _read_content(envelope: _Envelope, defaults: Mapping[str, str]) -> LeadEvent:
@@ -93,24 +105,16 @@ def _read_content(envelope: _Envelope, defaults: Mapping[str, str]) -> LeadEvent
     )
     problems += lead_problems
     if problems or operation is None:
-        raise _rejection(problems)
-    email = str(lead["email"]).lower()
+        raise _ProblemsError(problems)
+    email, assistant = str(lead["email"]).lower(), str(lead["assistantEmail"]).lower()
     return LeadEvent(
         operation=operation,
         lead=lead,
-        lead_hash=_sha256(email),
-        key=_event_key(key, operation, email, str(lead["assistantEmail"]).lower(), envelope.event_id),
+        lead_hash=hash_address(email),
+        key=derive_key(key, operation, email, assistant, envelope.event_id),
         event_id=envelope.event_id,
         unknown_fields=tuple(unknown + unknown_lead_fields),
     )
-
-
-def _event_key(key: str | None, operation: Operation, email: str, assistant: str, event_id: str) -> str:
-    if key is not None:
-        return f"key#{_sha256(key)}"
-    if operation is Operation.CREATE:
-        return f"create#{_sha256(f'{email}|{assistant}')}"
-    return f"event#{_sha256(event_id)}"
 
 
 def _parse(text: str) -> dict[str, Json]:
@@ -124,9 +128,9 @@ def _parse(text: str) -> dict[str, Json]:
         place = (
             f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         )
-        raise _rejection([f"body: is not JSON{place}"]) from None
+        raise _ProblemsError([f"body: is not JSON{place}"]) from None
     if not isinstance(body, dict):
-        raise _rejection([f"body: must be a JSON object, not {json_type(body)}"])
+        raise _ProblemsError([f"body: must be a JSON object, not {json_type(body)}"])
     _refuse_unpaired_surrogates(body)
     return body
 
@@ -136,10 +140,10 @@ def _unwrap_sns(body: dict[str, Json], event_id: str) -> tuple[dict[str, Json], 
         return body, event_id
     inner = body["Message"]
     if not isinstance(inner, str):
-        raise _rejection([f"Message: must be a string with the lead event, not {json_type(inner)}"])
+        raise _ProblemsError([f"Message: must be a string with the lead event, not {json_type(inner)}"])
     unwrapped = _parse(inner)
     if unwrapped.get("Type") == "Notification" and "Message" in unwrapped:
-        raise _rejection(["Message: holds another SNS notification; publish the lead event itself"])
+        raise _ProblemsError(["Message: holds another SNS notification; publish the lead event itself"])
     return unwrapped, _text_or(body.get("MessageId"), event_id)
 
 
@@ -180,18 +184,10 @@ def _refuse_unpaired_surrogates(body: dict[str, Json]) -> None:
     try:
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise _rejection(
+        raise _ProblemsError(
             ["body: holds half of a surrogate pair (\\ud800 to \\udfff), which is no text"]
         ) from None
 
 
-def _rejection(problems: list[str]) -> RejectedError:
-    return RejectedError(" | ".join(problems))
-
-
 def _quoted(names: Any) -> str:  # noqa: ANN401 - any iterable of names
     return ", ".join(f'"{name}"' for name in names)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

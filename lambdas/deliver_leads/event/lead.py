@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TypeAlias
 
+from ..contract import DEFAULTABLE_FIELDS
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 MANDATORY = ("name", "email", "assistantEmail")
-DEFAULTABLE = ("assistantEmail", "source", "context", "scheduleName")
 UNDOCUMENTED = frozenset(
     {"company", "designation", "industry", "location", "crm", "externalId", "userTypedSubject", "state"}
 )
@@ -36,14 +37,16 @@ def read_lead(
 ) -> tuple[dict[str, Json], list[str], list[str]]:
     """Returns the lead as it is sent, every problem found in it, and the names of fields nobody documents.
 
-    Strings are trimmed; null, and what is blank after trimming, counts as absent and is left out, since the
-    API leaves an absent field as it is. Unknown fields travel unchanged. A problem names the field by its
-    `path` in the message and never repeats its value.
+    Strings are trimmed; null, and what is blank after trimming, counts as absent and is left out, because the
+    API leaves an absent field as it is. Unknown fields are passed on unchanged. A problem names the field by
+    its `path` in the message and never repeats its value.
     """
     if not isinstance(value, dict):
         return {}, [f"{path}: must be a JSON object with the lead's fields, not {json_type(value)}"], []
     lead: dict[str, Json] = {
-        name: defaults[name] for name in DEFAULTABLE if name in defaults and operation is Operation.CREATE
+        name: defaults[name]
+        for name in DEFAULTABLE_FIELDS
+        if name in defaults and operation is Operation.CREATE
     }
     if "assistantEmail" in defaults:
         lead["assistantEmail"] = defaults["assistantEmail"]

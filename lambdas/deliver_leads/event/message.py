@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..contract import DeadLetterAttribute
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """A record, reduced to what the function acts on.
 
-    Times are epoch seconds. `parked_event_id` and `parked_first_seen` are what an earlier visit to the
-    dead-letter queue noted down: a redrive gives a message a new id and a new sent time (AWS: "redriven
+    Times are epoch seconds. `parked_event_id` and `parked_first_seen` come from the attributes of a message
+    that was parked before: a redrive gives a message a new id and a new sent time (AWS: "redriven
     messages are assigned a new messageID and enqueueTime").
     """
 
@@ -37,6 +39,6 @@ class Message:
             receive_count=int(attributes.get("ApproximateReceiveCount", "1")),
             sent_at=int(attributes.get("SentTimestamp", "0")) / 1000,
             group_id=attributes.get("MessageGroupId"),
-            parked_event_id=(noted.get("eventId") or {}).get("stringValue"),
-            parked_first_seen=(noted.get("firstSeen") or {}).get("stringValue"),
+            parked_event_id=(noted.get(DeadLetterAttribute.EVENT_ID) or {}).get("stringValue"),
+            parked_first_seen=(noted.get(DeadLetterAttribute.FIRST_SEEN) or {}).get("stringValue"),
         )
