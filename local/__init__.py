@@ -1,1 +1,1 @@
-"""The run on this machine: an emulated AWS, the leads API sandbox and the deployed stack."""
+"""What runs on a developer's machine, none of which is deployed: see README.md."""

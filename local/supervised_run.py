@@ -16,7 +16,7 @@ from local.stack.waiting import NotInTimeError
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def attend(console: Console, name: str, run: Callable[[Path], bool]) -> int:
+def supervise(console: Console, name: str, run: Callable[[Path], bool]) -> int:
     """Calls `run` with a folder of its own, named after `name`; returns the exit status.
 
     0 when `run` says that all is well, 1 when not or when it failed, and then the folder is kept; 130 after
@@ -34,7 +34,7 @@ def attend(console: Console, name: str, run: Callable[[Path], bool]) -> int:
     except (ChildFailedError, NotInTimeError) as error:
         console.print(f"The run failed: {error}", markup=False, soft_wrap=True)
     except (ClientError, BotoCoreError, requests.RequestException) as error:
-        what = "The run failed, since the emulated AWS or the sandbox did"
+        what = "The run failed because the emulated AWS or the sandbox did"
         console.print(f"{what}: {error}", markup=False, soft_wrap=True)
     if status == 1 and any(folder.iterdir()):
         console.print(f"Logs and state are kept in {folder}", markup=False, soft_wrap=True)

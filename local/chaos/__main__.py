@@ -24,7 +24,7 @@ from local.chaos.mutants import MUTANTS, PACKAGE, Mutant, MutantError
 from local.chaos.report import figures
 from local.stack.child_process import PROJECT
 from local.stack.deployment import Deployment, deployed
-from local.supervised_run import attend
+from local.supervised_run import supervise
 
 _MOST_SHOWN = 30
 # Many of the calls only wait, for a delay on purpose: more workers than the default keep the run short.
@@ -32,33 +32,33 @@ _SETTINGS = {"maximumConcurrency": "8"}
 
 
 def run(console: Console, folder: Path, options: argparse.Namespace) -> Verdict:
-    """Deploys, commits the faults, prints the figures; returns what the invariants say."""
+    """Deploys, commits the faults, prints the figures; returns which invariants hold."""
     begun = time.monotonic()
 
-    def tell(step: str) -> None:
+    def report(step: str) -> None:
         console.print(f"{time.monotonic() - begun:4.0f} s  {step}", markup=False)
 
     plan = make_plan(options.seed, options.leads)
     with AwsFaultProxy(options.seed) as proxy:
         endpoints = {"dynamodb": proxy.url, "sqs": proxy.url}
         with deployed(
-            folder, settings=_SETTINGS, seed=options.seed, service_endpoints=endpoints, tell=tell
+            folder, settings=_SETTINGS, seed=options.seed, service_endpoints=endpoints, report=report
         ) as deployment:
             proxy.forward_to(deployment.emulator.url)
             scale_time(deployment)
             if options.mutant:
                 break_function(deployment, folder, MUTANTS[options.mutant])
-            chaos = ChaosRun(deployment, proxy, plan, tell)
-            tell(f"Storm: {len(plan.storm)} events, {options.kills} kills")
+            chaos = ChaosRun(deployment, proxy, plan, report)
+            report(f"Storm: {len(plan.storm)} events, {options.kills} kills")
             chaos.storm(options.kills)
-            tell("Calm: batches whose order is known")
-            chaos.lanes()
+            report("Calm: batches whose order is known")
+            chaos.calm()
             chaos.outage(options.outage_hours)
-            tell("Looking at the sandbox, the queues and the ledger")
+            report("Looking at the sandbox, the queues and the ledger")
             evidence = chaos.look_around()
-    verdict = check(evidence, chaos.faults.kills, proxy.defeated)
+    verdict = check(evidence, chaos.faults.kills, proxy.retries_exhausted)
     console.print(figures(evidence, verdict, chaos.faults.kills, proxy))
-    tell("Done")
+    report("Done")
     return verdict
 
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     options, console = _options(arguments), Console()
 
-    def run_attended(folder: Path) -> bool:
+    def run_and_report(folder: Path) -> bool:
         verdict = run(console, folder, options)
         for line in verdict.broken[:_MOST_SHOWN]:
             console.print(f"  - {line}", markup=False, soft_wrap=True)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     again = f"To run it again: {_command(options)}"
     console.print(again, markup=False, soft_wrap=True)
-    return attend(console, "lead-chaos", run_attended)
+    return supervise(console, "lead-chaos", run_and_report)
 
 
 def _command(options: argparse.Namespace) -> str:

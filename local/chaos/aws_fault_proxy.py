@@ -4,7 +4,7 @@
     SendMessage   refused with an internal failure
 
 Everything else passes through as it is. A fault meets one request, or as many in a row (of the same lead, or
-with the same message) as defeat botocore's two tries. It is drawn from the seed, the lead and how often
+with the same message) as exhaust botocore's two tries. It is drawn from the seed, the lead and how often
 that lead came by: not from the order in which threads happen to ask.
 """
 
@@ -36,18 +36,18 @@ class _Message:
 
 
 class AwsFaultProxy:
-    """Listens on `url` from its making until `close`, in a thread of its own.
+    """Starts when constructed; listens on `url` until `close`, in a thread of its own.
 
     `rates` maps an operation (`UpdateItem`, `SendMessage`) to the share of requests at which a fault starts;
     it may be replaced at any time. `counts` are requests met by `throttled`, `dropped` and `refused`;
-    `defeated` holds the ledger's partition keys for which botocore's two tries may all have failed.
+    `retries_exhausted` holds the ledger's partition keys for which botocore's two tries may all have failed.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.rates: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
-        self.defeated: set[str] = set()
+        self.retries_exhausted: set[str] = set()
         self._seen: Counter[str] = Counter()
         self._in_a_row: Counter[str] = Counter()
         self._under_way: dict[str, tuple[str, int]] = {}
@@ -120,7 +120,7 @@ class AwsFaultProxy:
         if old:
             old[1].transport.abort()
         if self._upstream is None:
-            raise ConnectionError("not told where to yet")
+            raise ConnectionError("the proxy does not know the emulator yet")
         return await asyncio.open_connection(*self._upstream)
 
     def _draw(self, request: _Message) -> str | None:
@@ -136,7 +136,7 @@ class AwsFaultProxy:
         self.counts[fault] += 1
         self._in_a_row[subject] += 1
         if lead and self._in_a_row[subject] >= _BOTOCORE_TRIES:
-            self.defeated.add(lead)
+            self.retries_exhausted.add(lead)
         if left > 1:
             self._under_way[subject] = (fault, left - 1)
         return fault

@@ -8,7 +8,7 @@ from typing import Any
 from local.chaos.aws_fault_proxy import AwsFaultProxy
 from local.chaos.events import ChaosEvent, Plan
 from local.chaos.faults import PROBE_INTERVAL_S, SCALE, Faults, OutageFigures
-from local.sample.events import LARGEST_BATCH, Published, publish
+from local.publishing import LARGEST_BATCH, Published, publish
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
 
@@ -29,7 +29,7 @@ _CALLS_PER_PROBE = {"token": 2, "leads": 1}
 class Evidence:
     """All that can be looked at from outside the function, after a run."""
 
-    published: list[Published] = field(default_factory=list)
+    published: list[Published[ChaosEvent]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     leads: dict[str, dict[str, Any]] = field(default_factory=dict)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
@@ -44,11 +44,11 @@ class ChaosRun:
     """Publishes a plan's events to a deployment while `faults` are committed on it."""
 
     def __init__(
-        self, deployment: Deployment, proxy: AwsFaultProxy, plan: Plan, tell: Callable[[str], None]
+        self, deployment: Deployment, proxy: AwsFaultProxy, plan: Plan, report: Callable[[str], None]
     ) -> None:
         self._deployment = deployment
         self._plan = plan
-        self._tell = tell
+        self._report = report
         refused = [event for event in plan.storm if event.email and event.expected == "rejected"]
         self.faults = Faults(deployment, proxy, refused)
         self.evidence = Evidence()
@@ -57,18 +57,19 @@ class ChaosRun:
         """All faults at once, `kills` workers killed in mid-call, a revocation, a rotation of the secret."""
         events, started = self._plan.storm, time.monotonic()
         self.faults.storm()
-        steps: list[tuple[float, Callable[[], None]]] = [
+        faults: list[tuple[float, Callable[[], None]]] = [
             ((place + 1) / (kills + 1), self._kill(place)) for place in range(kills)
         ]
-        steps += [(0.3, self._deployment.sandbox.revoke_tokens), (0.6, self.faults.rotate_the_secret)]
-        steps.sort(key=lambda step: step[0])
+        faults += [(0.3, self._deployment.sandbox.revoke_tokens), (0.6, self.faults.rotate_the_secret)]
+        faults.sort(key=lambda fault: fault[0])
         for start in range(0, len(events), _PIECE):
             self._publish(events[start : start + _PIECE])
-            while steps and steps[0][0] * len(events) <= start + _PIECE:
-                steps.pop(0)[1]()
-        for _, step in steps:
-            step()
-        self._tell("Storm: all is published; waiting for what is delayed")
+            while faults and faults[0][0] * len(events) <= start + _PIECE:
+                _, commit = faults.pop(0)
+                commit()
+        for _, commit in faults:
+            commit()
+        self._report("Storm: all is published; waiting for what is delayed")
         self._drain()
         self.evidence.events_per_s = len(events) / (time.monotonic() - started)
 
@@ -85,7 +86,7 @@ class ChaosRun:
         seen, begun = len(sandbox.requests()), time.monotonic()
         for part, share in _OUTAGE_PARTS.items():
             lasts_s = hours * 3600 / SCALE * share
-            self._tell(f"Outage of {hours:g} hours: {part}, {lasts_s:.0f} s")
+            self._report(f"Outage of {hours:g} hours: {part}, {lasts_s:.0f} s")
             if part == "all":
                 figures.calls = len(sandbox.requests(since=seen))
             self.faults.go_down(part)
@@ -101,16 +102,16 @@ class ChaosRun:
         figures.ended_at = time.time()
         self._drain()
 
-    def lanes(self) -> None:
+    def calm(self) -> None:
         """Batches whose make-up is known: the function is paused until all of their messages are queued.
 
-        Nothing fails here, since a batch that comes back in parts has no order any more.
+        Nothing fails here, because a batch that comes back in parts has no order any more.
         """
         self.faults.calm()
         mapping = self._deployment.outputs["EventSourceMappingId"]
         client = self._deployment.emulator.client("lambda")
         client.update_event_source_mapping(UUID=mapping, Enabled=False)
-        self._publish(self._plan.lanes)
+        self._publish(self._plan.calm)
         client.update_event_source_mapping(UUID=mapping, Enabled=True)
         self._drain()
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from local.sample.events import SampleEvent
+from local.publishing import REFUSED_WORDS, LeadToPublish
 
 ASSISTANT = "sam@example.com"
-SUPPRESSED = "the address is on the suppression list"
 # Each update writes a field of its own, which shows that it arrived, and its place into LAST.
 LAST = "additionalInformationLine"
 EARLY_FIELD, LATE_FIELD = "company", "designation"
@@ -33,14 +32,17 @@ _BLOCK = 20  # neighbours that are published together, sorted by channel
 
 
 @dataclass(frozen=True)
-class ChaosEvent(SampleEvent):
-    """`number` is the lead's, by which a failure is told; `copy` counts the times it was published before."""
+class ChaosEvent(LeadToPublish):
+    """`number` is the lead's; `copy` counts the times that the event was published before."""
 
     number: int = 0
     copy: int = 0
 
     def ledger_key(self, published_id: str) -> tuple[str, str]:
-        """The ledger's keys for this event: the hash of the address, then what makes the event one event."""
+        """The ledger's keys for this event: the hash of the address, then what makes the event one event.
+
+        The scheme is written again here, because what judges the function shares no code with it.
+        """
         if self.key:
             return sha256(self.email), f"key#{sha256(self.key)}"
         if self.operation == "create":
@@ -52,13 +54,13 @@ class ChaosEvent(SampleEvent):
 class Plan:
     """What is published when.
 
-    `storm`: under all faults, in this order. `lanes`: batches of ten, each with five updates of two leads in
-    their order, published in a calm. `outage`: when the outage begins and while it lasts.
+    `storm`: under all faults, in this order. `calm`: batches of ten, each with five updates of two leads in
+    their order, published while nothing fails. `outage`: when the outage begins and while it lasts.
     """
 
     storm: list[ChaosEvent]
     outage: list[ChaosEvent]
-    lanes: list[ChaosEvent]
+    calm: list[ChaosEvent]
 
 
 def make_plan(seed: int, leads: int) -> Plan:
@@ -72,7 +74,9 @@ def make_plan(seed: int, leads: int) -> Plan:
     never_updated: list[int] = []
     for number in numbers:
         if number in refused:
-            storm.append((number, _event("create", number, draws, expected="rejected", problem=SUPPRESSED)))
+            storm.append(
+                (number, _event("create", number, draws, expected="rejected", problem=REFUSED_WORDS))
+            )
             continue
         storm += _placed(_event("create", number, draws), draws)
         if _happens("stopped", draws):
@@ -86,8 +90,8 @@ def make_plan(seed: int, leads: int) -> Plan:
     wrong = _wrong_events(round(leads * _SHARE["wrong"]) + 3)
     storm += [(draws.uniform(1, numbers.stop), event) for event in wrong]
     draws.shuffle(outage)
-    lanes = list(_lanes(never_updated[: min(40, len(never_updated) // 4 * 2)], draws))
-    return Plan(_in_blocks(event for _, event in sorted(storm, key=lambda each: each[0])), outage, lanes)
+    calm = list(_batches_in_order(never_updated[: min(40, len(never_updated) // 4 * 2)], draws))
+    return Plan(_in_blocks(event for _, event in sorted(storm, key=lambda each: each[0])), outage, calm)
 
 
 def _early_update(number: int, draws: random.Random) -> ChaosEvent:
@@ -103,16 +107,21 @@ def _late_update(number: int, draws: random.Random) -> ChaosEvent:
 
 
 def _placed(event: ChaosEvent, draws: random.Random) -> Iterator[tuple[float, ChaosEvent]]:
-    """The event and its copies. A create stands at the lead's number, others some places before or after."""
+    """The event and its copies. A create is at the lead's number, others some places before or after."""
     place = float(event.number)
     if event.operation != "create":
         place += draws.uniform(-40, 0) if _happens("overtaking", draws) else draws.uniform(0, 100)
     yield place, event
     can_be_copied = event.operation == "create" or event.key
-    copies = 2 if _happens("thrice", draws) else 1 if _happens("twice", draws) else 0
-    for copy in range(1, copies + 1 if can_be_copied else 1):
+    for copy in range(1, 1 + (_draw_copies(draws) if can_be_copied else 0)):
         again = _sent_by(draws.choice(_CHANNELS), replace(event, expected="duplicate", copy=copy))
         yield place + draws.choice((0.0, draws.uniform(0, 300))), again
+
+
+def _draw_copies(draws: random.Random) -> int:
+    if _happens("thrice", draws):
+        return 2
+    return 1 if _happens("twice", draws) else 0
 
 
 def _happens(what: str, draws: random.Random) -> bool:
@@ -165,15 +174,15 @@ def _wrong_events(count: int) -> Iterator[ChaosEvent]:
         yield ChaosEvent("sqs", "", {}, bodies[problem], "rejected", problem, number=number)
 
 
-def _lanes(numbers: list[int], draws: random.Random) -> Iterator[ChaosEvent]:
+def _batches_in_order(numbers: list[int], draws: random.Random) -> Iterator[ChaosEvent]:
     for first, second in zip(numbers[::2], numbers[1::2], strict=True):
         for place in range(1, 6):
             for number in (first, second):
-                yield _sent_by("sqs", _event("update", number, draws, {LAST: f"lane {place}"}))
+                yield _sent_by("sqs", _event("update", number, draws, {LAST: f"batch {place}"}))
 
 
 def _in_blocks(events: Iterable[ChaosEvent]) -> list[ChaosEvent]:
-    """Neighbours of one channel can be published in one call; over a few places no order counts."""
+    """Neighbours of one channel can be published in one call; order within a block doesn't matter."""
     rest = list(events)
     blocks = (rest[start : start + _BLOCK] for start in range(0, len(rest), _BLOCK))
     return [event for block in blocks for event in sorted(block, key=lambda each: each.channel)]

@@ -8,8 +8,9 @@ from typing import Any
 import psutil
 
 from local.chaos.aws_fault_proxy import AwsFaultProxy
-from local.chaos.events import SUPPRESSED, ChaosEvent
-from local.stack.deployment import Credentials, Deployment
+from local.chaos.events import ChaosEvent
+from local.publishing import REFUSED_WORDS
+from local.stack.deployment import Deployment, make_client
 from local.stack.waiting import wait_until
 
 # A delay step of 15 minutes (the default of retryMaxDelaySeconds) is 3 s here, and so 24 hours are 288 s. It
@@ -19,7 +20,7 @@ SCALE = 300
 DELAY_STEP_S = 900 // SCALE
 PROBE_INTERVAL_S = DELAY_STEP_S / 3
 READ_TIMEOUT_S = 2
-# Longer than the function waits, but over before its next attempt, which confirms: then the lead stands.
+# Longer than the function waits, but over before its next attempt, which confirms: the lead exists by then.
 _HELD_S = READ_TIMEOUT_S + 0.5
 _FUNCTION_TIMEOUT_S = 20
 SCALED_ENVIRONMENT = {
@@ -28,7 +29,8 @@ SCALED_ENVIRONMENT = {
     "READ_TIMEOUT_S": str(READ_TIMEOUT_S),
     "CONNECT_TIMEOUT_S": "1",
     "PARK_AFTER_S": str(96 * 3600 // SCALE),
-    # Not scaled, since the ledger's allowance for clocks that differ, 30 s, isn't: an update may wait for it.
+    # Not scaled, because the ledger's allowance for clocks that differ (30 s) isn't, and an update may wait
+    # for it.
     "UPDATE_GRACE_S": "3600",
 }
 # Longer than a killed function's claim in the ledger lasts (its time-out and the same 30 s), as in a real
@@ -138,23 +140,16 @@ class Faults:
         deployment = self.deployment
         cognito, old = deployment.emulator.client("cognito-idp"), deployment.credentials
         pool = cognito.list_user_pools(MaxResults=10)["UserPools"][0]["Id"]
-        client = cognito.create_user_pool_client(
-            UserPoolId=pool,
-            ClientName="lead-delivery-rotated",
-            GenerateSecret=True,
-            AllowedOAuthFlowsUserPoolClient=True,
-            AllowedOAuthFlows=["client_credentials"],
-            AllowedOAuthScopes=["leads/post"],
-        )["UserPoolClient"]
+        credentials = make_client(cognito, pool, "lead-delivery-rotated")
         cognito.delete_user_pool_client(UserPoolId=pool, ClientId=old.client_id)
         seen = len(deployment.sandbox.requests())  # `seq` counts from 1
-        # Without the old client, whose tokens would be good until the faults are told to the new process.
-        deployment.sandbox.client_ids = [client["ClientId"]]
+        # Without the old client, whose tokens would be good until the new process knows the faults.
+        deployment.sandbox.client_ids = [credentials.client_id]
         deployment.sandbox.kill()
         deployment.sandbox.start()
         self.storm()
         wait_until("refused credentials", lambda: self._has_refused(seen), timeout_s=_KILL_TIMEOUT_S)
-        deployment.credentials = Credentials(client["ClientId"], client["ClientSecret"])
+        deployment.credentials = credentials
         deployment.fill_secret()
 
     def go_down(self, fault: str) -> None:
@@ -173,7 +168,7 @@ class Faults:
         self.calm()
 
     def _refusals(self) -> list[dict[str, Any]]:
-        fault = {"kind": "status", "status": 422, "body": {"message": SUPPRESSED}}
+        fault = {"kind": "status", "status": 422, "body": {"message": REFUSED_WORDS}}
         return [{"operation": "create", "email": event.email, "fault": fault} for event in self.refused]
 
     def _has_refused(self, seen: int) -> bool:

@@ -1,14 +1,15 @@
-"""The fault suite's invariants, judged at the far side: the sandbox, the queues, the ledger."""
+"""The fault suite's invariants, judged from outside the function: by the sandbox, the queues, the ledger."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from local.chaos.campaign import Evidence
-from local.chaos.events import LAST, SUPPRESSED, ChaosEvent, sha256
+from local.chaos.events import LAST, ChaosEvent, sha256
 from local.chaos.faults import DELAY_STEP_S, VISIBILITY_TIMEOUT_S, Kill
-from local.judge import CONFIRMING_FIELDS
+from local.judge import compare_leads, expected_leads, is_confirming, read_attributes
+from local.publishing import REFUSED_WORDS
 
 # What a busy machine may add to a delay; a lead that missed its step is back after the visibility timeout.
 _NOISE_S = 15
@@ -16,7 +17,7 @@ _NOISE_S = 15
 
 @dataclass
 class Verdict:
-    """`broken` lists each broken promise with the lead's number; empty means that all of them held."""
+    """`broken` has a sentence for each broken promise; empty means that all of them held."""
 
     broken: list[str] = field(default_factory=list)
     parked_twice: int = 0
@@ -24,43 +25,21 @@ class Verdict:
     drained_s: float = 0.0
 
 
-def check(evidence: Evidence, kills: Iterable[Kill], defeated: set[str]) -> Verdict:
-    """`defeated`: leads for whose ledger item all of botocore's tries failed at least once."""
+def check(evidence: Evidence, kills: Iterable[Kill], retries_exhausted: set[str]) -> Verdict:
+    """`retries_exhausted`: leads with a ledger write that failed after all of botocore's retries."""
     verdict = Verdict()
-    events = [(cast(ChaosEvent, each.event), each.id) for each in evidence.published]
+    events = [(each.event, each.id) for each in evidence.published]
     firsts = [event for event, _ in events if not event.copy]
-    _check_leads(firsts, evidence.leads, verdict)
+    expected = expected_leads(firsts, lambda event: event.lead)
+    verdict.broken += compare_leads(expected, evidence.leads)
     _check_creates(evidence.requests, verdict)
-    _check_repeats(evidence.requests, [kill.at for kill in kills], defeated, verdict)
+    _check_repeats(evidence.requests, [kill.at for kill in kills], retries_exhausted, verdict)
     _check_dead_letters(firsts, evidence.dead_letters, verdict)
-    _check_ledger(events, evidence.ledger, defeated, verdict)
+    _check_ledger(events, evidence.ledger, retries_exhausted, verdict)
     if evidence.left_in_queue:
         verdict.broken.append(f"lead queue: {evidence.left_in_queue} messages are left in it")
     _check_outage(evidence, verdict)
     return verdict
-
-
-def _check_leads(events: Iterable[ChaosEvent], leads: Mapping[str, dict[str, Any]], verdict: Verdict) -> None:
-    """Every create and update stands at the API, the last update over earlier ones, and nothing else does."""
-    expected: dict[str, dict[str, Any]] = {}
-    order = {"create": 0, "stop_followup": 1, "update": 2}
-    delivered = [event for event in events if event.expected == "delivered"]
-    numbers = {event.email: event.number for event in delivered}
-    for event in sorted(delivered, key=lambda event: order[event.operation]):  # stable: updates as published
-        fields = (
-            {"followup": 0, "nextScheduleTime": None} if event.operation == "stop_followup" else event.lead
-        )
-        expected[event.email] = expected.get(event.email, {"creates": 1}) | fields
-    for email, lead in expected.items():
-        if email not in leads:
-            verdict.broken.append(f"lead {numbers[email]}: lost, the API doesn't hold it")
-            continue
-        for name, value in lead.items():
-            held = leads[email].get(name)
-            if held != value:
-                verdict.broken.append(f"lead {numbers[email]}: {name} is {held!r}, not {value!r}")
-    for email in leads.keys() - expected.keys():
-        verdict.broken.append(f"lead {email.partition('@')[0]}: held, though no event asks for it")
 
 
 def _check_creates(requests: Iterable[Mapping[str, Any]], verdict: Verdict) -> None:
@@ -70,15 +49,13 @@ def _check_creates(requests: Iterable[Mapping[str, Any]], verdict: Verdict) -> N
 
 
 def _check_repeats(
-    requests: Iterable[Mapping[str, Any]], kills: list[float], defeated: set[str], verdict: Verdict
+    requests: Iterable[Mapping[str, Any]], kills: list[float], retries_exhausted: set[str], verdict: Verdict
 ) -> None:
     """An update or stop with a clean answer is repeated only if the function could not note the answer."""
     clean: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
     for request in requests:
         is_change = request["effect"] in {"updated", "stopped"} and request["fault"] is None
-        if is_change and not (
-            request["operation"] == "update" and request["body"].keys() <= CONFIRMING_FIELDS
-        ):
+        if is_change and not is_confirming(request):
             name = (request["operation"], _lead(request), str(request["body"].get(LAST)))
             clean[name].append(request["at"])
     addresses = {_lead(request): request["email"] for request in requests if request["email"]}
@@ -87,7 +64,7 @@ def _check_repeats(
             continue
         verdict.repeated_updates += len(times) - 1
         was_killed = any(times[0] - 1 <= kill <= times[0] + VISIBILITY_TIMEOUT_S for kill in kills)
-        if not was_killed and sha256(addresses[lead]) not in defeated:
+        if not was_killed and sha256(addresses[lead]) not in retries_exhausted:
             verdict.broken.append(f"{lead}: {operation} delivered {len(times)} times for no reason")
 
 
@@ -98,7 +75,7 @@ def _check_dead_letters(
     wrong = {_mark(event): event for event in events if event.expected == "rejected"}
     parked: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
     for letter in dead_letters:
-        attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+        attributes = read_attributes(letter)
         mark = next((mark for mark in wrong if mark in letter["Body"]), letter["Body"][:40])
         parked[mark].append(attributes)
     for mark, event in wrong.items():
@@ -119,18 +96,18 @@ def _check_dead_letters(
 def _check_ledger(
     events: Iterable[tuple[ChaosEvent, str]],
     ledger: Mapping[tuple[str, str], str],
-    defeated: set[str],
+    retries_exhausted: set[str],
     verdict: Verdict,
 ) -> None:
     """One item for each event and none besides, in the event's end state unless that could not be written."""
     ends = {
-        event.ledger_key(published_id): (event, "rejected" if event.problem == SUPPRESSED else "delivered")
+        event.ledger_key(published_id): (event, "rejected" if event.problem == REFUSED_WORDS else "delivered")
         for event, published_id in events
         if event.email
     }
     for key, (event, end) in ends.items():
         state = ledger.get(key)
-        if state != end and not (state == "sending" and key[0] in defeated):
+        if state != end and not (state == "sending" and key[0] in retries_exhausted):
             verdict.broken.append(
                 f"lead {event.number}: the ledger says {state} of its {event.operation}, not {end}"
             )
@@ -160,7 +137,7 @@ def _check_outage(evidence: Evidence, verdict: Verdict) -> None:
 
 
 def _mark(event: ChaosEvent) -> str:
-    """What tells a wrong event by its body."""
+    """The words by which a wrong event is found in a dead letter's body."""
     return event.email or f"wrong-{event.number:06}"
 
 

@@ -14,7 +14,7 @@ class MutantError(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """Replaces `old`, which must stand exactly once in the package's `file`, by `new`."""
+    """Replaces `old`, which must be in the package's `file` exactly once, by `new`."""
 
     name: str
     breaks: str
@@ -26,7 +26,7 @@ class Mutant:
         """Raises `MutantError` when `old` is not there, or not once."""
         if source.count(self.old) != 1:
             raise MutantError(
-                f"mutant {self.name}: its text stands {source.count(self.old)} times, not once, in"
+                f"mutant {self.name}: its text is found {source.count(self.old)} times, not once, in"
                 f" {PACKAGE}/{self.file}: adapt it to the source"
             )
         return source.replace(self.old, self.new)

@@ -14,7 +14,7 @@ def figures(evidence: Evidence, verdict: Verdict, kills: list[Kill], proxy: AwsF
     """Everything that was counted, whether the invariants held or not."""
     requests = evidence.requests
     outage = evidence.outage
-    # The share tells of the storm: in an outage all answers are wrong.
+    # The share is the storm's, because in an outage all answers are wrong.
     before = [each for each in requests if each["at"] < outage.began_at]
     faulty = sum(each["fault"] is not None for each in before)
     duplicates = sum(each.event.expected == "duplicate" for each in evidence.published)
@@ -35,8 +35,8 @@ def figures(evidence: Evidence, verdict: Verdict, kills: list[Kill], proxy: AwsF
         ),
         "ledger writes throttled": proxy.counts["throttled"],
         "  done, but the answer dropped": proxy.counts["dropped"],
-        "  leads that met two in a row": len(proxy.defeated),
-        "updates repeated, since not noted": verdict.repeated_updates,
+        "  leads that met two in a row": len(proxy.retries_exhausted),
+        "updates repeated because not noted": verdict.repeated_updates,
         "dead letters": len(evidence.dead_letters),
         "  parked again after a kill": verdict.parked_twice,
         "  sends refused": proxy.counts["refused"],

@@ -15,21 +15,19 @@ from typing import Any
 
 from rich.console import Console
 
-from local.judge import FarSide, account
+from local.judge import Observed
+from local.publishing import REFUSED_WORDS, LeadToPublish, Published, publish
+from local.sample.accounting import account
 from local.sample.events import (
     LEAD_DEFAULTS,
-    REFUSED_WORDS,
-    Published,
-    SampleEvent,
     malformed_events,
-    publish,
     read_sample,
     repeats,
 )
-from local.sample.report import Progress, RunFigures, print_report
+from local.sample.report import Progress, RunFigures, check_figures, print_tables, print_verdict
 from local.stack.deployment import Deployment, deployed
 from local.stack.waiting import NotInTimeError, wait_until
-from local.supervised_run import attend
+from local.supervised_run import supervise
 
 REPEATS = 16
 _SETTLE_TIMEOUT_S = 300.0
@@ -45,16 +43,16 @@ _FAULTS: tuple[tuple[float, dict[str, Any]], ...] = (
 
 
 class Run:
-    """Publishes events to a deployment and waits until each has found its place."""
+    """Publishes events to a deployment and waits until each is where it must be."""
 
     def __init__(self, deployment: Deployment, progress: Progress) -> None:
         self._deployment = deployment
         self._progress = progress
-        self.published: list[Published] = []
+        self.published: list[Published[LeadToPublish]] = []
         self._dead_letters: list[dict[str, Any]] = []
         self._quiet_since: float | None = None
 
-    def publish(self, events: Iterable[SampleEvent]) -> None:
+    def publish(self, events: Iterable[LeadToPublish]) -> None:
         for batch in publish(self._deployment, events):
             self.published += batch
             self._show()
@@ -62,13 +60,13 @@ class Run:
     def settle(self) -> None:
         """Returns when the lead queue is empty and all adds up, or when waiting longer makes no sense."""
         self._quiet_since = None
-        with contextlib.suppress(NotInTimeError):  # the report tells what is where instead
+        with contextlib.suppress(NotInTimeError):  # the report shows what is where
             wait_until("settled events", self._is_settled, timeout_s=_SETTLE_TIMEOUT_S, interval_s=0.5)
 
-    def far_side(self) -> FarSide:
+    def observe(self) -> Observed:
         sandbox = self._deployment.sandbox
         self._dead_letters += self._deployment.take_dead_letters()
-        return FarSide(sandbox.requests(), sandbox.leads(), self._dead_letters)
+        return Observed(sandbox.requests(), sandbox.leads(), self._dead_letters)
 
     def _is_settled(self) -> bool:
         if self._show():
@@ -77,7 +75,7 @@ class Run:
         # An event may be between bus and queue still: then it doesn't add up yet, and is given some time.
         self._quiet_since = self._quiet_since or time.monotonic()
         is_quiet = time.monotonic() - self._quiet_since > _QUIET_S
-        return is_quiet or not account(self.published, self.far_side()).off
+        return is_quiet or not account(self.published, self.observe()).discrepancies
 
     def _show(self) -> int:
         waiting = self._deployment.lead_queue_count()
@@ -90,10 +88,10 @@ def run(console: Console, folder: Path, seed: int) -> bool:
     """Returns whether everything added up."""
     started = time.monotonic()
 
-    def tell(step: str) -> None:
+    def report(step: str) -> None:
         console.print(f"{step} ...")
 
-    with deployed(folder, lead_defaults=LEAD_DEFAULTS, seed=seed, tell=tell) as deployment:
+    with deployed(folder, lead_defaults=LEAD_DEFAULTS, seed=seed, report=report) as deployment:
         deployed_at = time.monotonic()
         events = [*read_sample(), *malformed_events()]
         again = repeats(events, REPEATS)
@@ -105,7 +103,7 @@ def run(console: Console, folder: Path, seed: int) -> bool:
             # Only now, so that each meets an event that was delivered rather than one under way.
             this_run.publish(again)
             this_run.settle()
-        far_side = this_run.far_side()
+        observed = this_run.observe()
         figures = RunFigures(
             summary=deployment.sandbox.summary(),
             environments=deployment.execution_environments_started(),
@@ -113,10 +111,14 @@ def run(console: Console, folder: Path, seed: int) -> bool:
             deploy_s=deployed_at - started,
             delivery_s=time.monotonic() - deployed_at,
         )
-    return print_report(console, account(this_run.published, far_side), far_side, figures)
+    result = account(this_run.published, observed)
+    print_tables(console, result, observed, figures)
+    discrepancies = [*result.discrepancies, *check_figures(figures)]
+    print_verdict(console, result, discrepancies)
+    return not discrepancies
 
 
-def faults(events: Iterable[SampleEvent]) -> list[dict[str, Any]]:
+def faults(events: Iterable[LeadToPublish]) -> list[dict[str, Any]]:
     """What the sandbox does: refuses some leads for good, one token once, and fails now and then."""
     refusal = {"kind": "status", "status": 422, "body": {"message": REFUSED_WORDS}}
     creates = [event for event in events if event.operation == "create"]
@@ -140,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     console = Console()
-    return attend(console, "lead-delivery", lambda folder: run(console, folder, options.seed))
+    return supervise(console, "lead-delivery", lambda folder: run(console, folder, options.seed))
 
 
 if __name__ == "__main__":

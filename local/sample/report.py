@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from local.judge import Account, FarSide
+from local.judge import Observed
+from local.sample.accounting import Account
 
 _PLAIN_LINE_EVERY_S = 3.0
 _MOST_SHOWN = 20
@@ -58,33 +60,36 @@ class RunFigures:
     delivery_s: float
 
 
-def print_report(console: Console, result: Account, far_side: FarSide, figures: RunFigures) -> bool:
-    """Prints tables and verdict; returns whether everything added up."""
-    off = [*result.off, *_check_figures(figures)]
-    console.print(_outcomes(result), _dead_letters(far_side), _faults(far_side), _figures(figures, far_side))
-    if not off:
+def print_tables(console: Console, result: Account, observed: Observed, figures: RunFigures) -> None:
+    """Prints what was counted."""
+    console.print(_outcomes(result), _dead_letters(observed), _faults(observed), _figures(figures, observed))
+
+
+def print_verdict(console: Console, result: Account, discrepancies: Sequence[str]) -> None:
+    """Prints whether everything added up, else what didn't."""
+    if not discrepancies:
         console.print(f"All {sum(result.expected.values())} events are accounted for, each exactly once.")
-        return True
-    console.print(f"{len(off)} things don't add up:")
-    for line in off[:_MOST_SHOWN]:
+        return
+    console.print(f"{len(discrepancies)} things don't add up:")
+    for line in discrepancies[:_MOST_SHOWN]:
         console.print(f"  - {line}", markup=False, soft_wrap=True)
-    if len(off) > _MOST_SHOWN:
-        console.print(f"  and {len(off) - _MOST_SHOWN} more")
-    return False
+    if len(discrepancies) > _MOST_SHOWN:
+        console.print(f"  and {len(discrepancies) - _MOST_SHOWN} more")
 
 
-def _check_figures(figures: RunFigures) -> list[str]:
-    off = []
+def check_figures(figures: RunFigures) -> list[str]:
+    """A sentence for each figure that isn't what it must be."""
+    found = []
     if figures.left_in_queue:
-        off.append(f"lead queue: {figures.left_in_queue} messages are left in it")
+        found.append(f"lead queue: {figures.left_in_queue} messages are left in it")
     if figures.summary["created_again"]:
-        off.append(f"sandbox: {figures.summary['created_again']} creates were repeated")
+        found.append(f"sandbox: {figures.summary['created_again']} creates were repeated")
     if figures.summary["tokens_fetched"] != figures.environments + 1:
-        off.append(
+        found.append(
             f"tokens: {figures.summary['tokens_fetched']} were fetched by {figures.environments} execution"
             " environments, instead of one each and one more for the token that was refused"
         )
-    return off
+    return found
 
 
 def _outcomes(result: Account) -> Table:
@@ -94,29 +99,29 @@ def _outcomes(result: Account) -> Table:
     return table
 
 
-def _dead_letters(far_side: FarSide) -> Table:
+def _dead_letters(observed: Observed) -> Table:
     table = Table("Reason", "Detail", "Messages", title="Dead-letter queue")
-    letters = [each["MessageAttributes"] for each in far_side.dead_letters]
+    letters = [each["MessageAttributes"] for each in observed.dead_letters]
     counts = Counter((each["reason"]["StringValue"], each["detail"]["StringValue"]) for each in letters)
     for (reason, detail), count in sorted(counts.items()):
         table.add_row(reason, detail, str(count))
     return table
 
 
-def _faults(far_side: FarSide) -> Table:
+def _faults(observed: Observed) -> Table:
     table = Table("Fault", "Answer", "Calls", title="What the sandbox did wrong")
-    counts = Counter((each["fault"], each["status"] or "none") for each in far_side.requests if each["fault"])
+    counts = Counter((each["fault"], each["status"] or "none") for each in observed.requests if each["fault"])
     for (fault, status), count in sorted(counts.items(), key=str):
         table.add_row(fault, str(status), str(count))
     return table
 
 
-def _figures(figures: RunFigures, far_side: FarSide) -> Table:
+def _figures(figures: RunFigures, observed: Observed) -> Table:
     table = Table("Figure", "Value", title="Figures")
     rows = {
         "leads the sandbox holds": figures.summary["leads"],
         "of these, with their follow-up stopped": sum(
-            lead["followup"] == 0 for lead in far_side.leads.values()
+            lead["followup"] == 0 for lead in observed.leads.values()
         ),
         "creates that were repeated": figures.summary["created_again"],
         "messages left in the lead queue": figures.left_in_queue,

@@ -179,7 +179,7 @@ class TokenCheck:
 
 @lru_cache(maxsize=256)  # parsing costs more than everything else in a call but the signature
 def token_id(token: str) -> str | None:
-    """The `jti` of a token, good or bad, so that a request can be told by it; None if it has none."""
+    """The `jti` of a token, good or bad, by which a request is recognised; None if it has none."""
     try:
         jti = jwt.decode(token, options={"verify_signature": False}).get("jti")
     except jwt.PyJWTError:

@@ -1,4 +1,4 @@
-"""A process that is surely ended: it leads a process group of its own, and its output goes to a file."""
+"""A child process that is always cleaned up: its own process group, and its output in a file."""
 
 import contextlib
 import os

@@ -63,7 +63,7 @@ class Deployment:
 
     def start_anew(self) -> None:
         """Empties queues and sandbox, fills the secret, ends the execution environments; the ledger stays."""
-        # First, since a worker that is under way would still write.
+        # First, because a worker that is under way would still write.
         self.emulator.kill_workers()
         for name in ("LeadQueueUrl", "DeadLetterQueueUrl", "RuleDeadLetterQueueUrl"):
             self.sqs.purge_queue(QueueUrl=self.outputs[name])
@@ -108,17 +108,17 @@ def deployed(
     settings: Mapping[str, str] | None = None,
     seed: int = 0,
     service_endpoints: Mapping[str, str] | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Deployment]:
     """Starts emulator and sandbox, deploys the stack, fills the secret; ends every process on the way out.
 
     `folder` takes logs and state. `settings` are the stack's, as on the CDK's command line; they win over
-    `QUICK_SETTINGS`. `tell` gets a sentence before each step. Raises `ChildFailedError` or `NotInTimeError`,
-    whose texts are for people.
+    `QUICK_SETTINGS`. `report` gets a sentence before each step. Raises `ChildFailedError` or
+    `NotInTimeError`, whose texts are for people.
     """
-    tell("Starting the emulated AWS")
+    report("Starting the emulated AWS")
     with Emulator(folder, service_endpoints) as emulator:
-        pool, credentials = _make_client(emulator)
+        pool, credentials = _make_user_pool(emulator)
         sandbox = SandboxProcess(
             folder,
             token_upstream=f"{emulator.url}/oauth2/token",
@@ -128,7 +128,7 @@ def deployed(
             seed=seed,
         )
         with sandbox:
-            tell("Deploying the stack with the CDK")
+            report("Deploying the stack with the CDK")
             urls = {"leadsApiUrl": sandbox.url, "tokenUrl": f"{sandbox.url}/oauth2/token"}
             defaults = {"leadDefaults": json.dumps(dict(lead_defaults or {}))}
             _deploy(
@@ -139,7 +139,7 @@ def deployed(
             yield deployment
 
 
-def _make_client(emulator: Emulator) -> tuple[str, Credentials]:
+def _make_user_pool(emulator: Emulator) -> tuple[str, Credentials]:
     """Makes a user pool and a client for the client credentials grant, as 7Targets has them."""
     cognito = emulator.client("cognito-idp")
     pool = cognito.create_user_pool(PoolName="7targets-sandbox")["UserPool"]["Id"]
@@ -150,15 +150,20 @@ def _make_client(emulator: Emulator) -> tuple[str, Credentials]:
         Scopes=[{"ScopeName": "post", "ScopeDescription": "Create and update leads"}],
     )
     cognito.create_user_pool_domain(UserPoolId=pool, Domain="7targets-sandbox")
+    return pool, make_client(cognito, pool, "lead-delivery")
+
+
+def make_client(cognito: Any, pool: str, name: str) -> Credentials:  # noqa: ANN401 - a boto3 client
+    """Adds a client for the client credentials grant to a user pool."""
     client = cognito.create_user_pool_client(
         UserPoolId=pool,
-        ClientName="lead-delivery",
+        ClientName=name,
         GenerateSecret=True,
         AllowedOAuthFlowsUserPoolClient=True,
         AllowedOAuthFlows=["client_credentials"],
         AllowedOAuthScopes=["leads/post"],
     )["UserPoolClient"]
-    return pool, Credentials(client["ClientId"], client["ClientSecret"])
+    return Credentials(client["ClientId"], client["ClientSecret"])
 
 
 def _deploy(emulator: Emulator, folder: Path, context: Mapping[str, str]) -> None:
@@ -169,7 +174,7 @@ def _deploy(emulator: Emulator, folder: Path, context: Mapping[str, str]) -> Non
         emulator, PROJECT, folder, "synth", "LeadDelivery", "--quiet", "--output", str(assembly), *words
     )
     with synth:
-        # Meanwhile, since it needs no assembly. In a folder without cdk.json, or it would want one.
+        # Meanwhile, because it needs no assembly. In a folder without cdk.json, or it would want one.
         with _cdk(emulator, folder, folder, "bootstrap", f"aws://{ACCOUNT}/{REGION}") as bootstrap:
             bootstrap.wait(_CDK_TIMEOUT_S)
         synth.wait(_CDK_TIMEOUT_S)

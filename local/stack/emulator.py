@@ -1,7 +1,7 @@
 """The emulated AWS: MiniStack on the loopback interface, from a virtual environment of its own.
 
-That environment (`.emulator`, made by the Makefile) holds MiniStack and nothing else, since what is installed
-there and what stands in MiniStack's environment variables is visible to the function.
+That environment (`.emulator`, made by the Makefile) holds MiniStack and nothing else, because the function sees
+what is installed there and what is in MiniStack's environment variables.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _PORTS = range(20_000, 32_000)
 
 
 class Emulator:
-    """Runs from its making until `close`. Its state is in memory and in `folder`.
+    """Starts when constructed; runs until `close`. Its state is in memory and in `folder`.
 
     `service_endpoints` (e.g. {"dynamodb": "http://127.0.0.1:5000"}) sends the function's own calls of a
     service there instead of straight to the emulator: the place for a proxy.

@@ -17,7 +17,7 @@ _CALL_TIMEOUT_S = 10.0
 
 
 class SandboxProcess:
-    """Runs from its making until `close`; `kill` and `start` again keep the port and everything it holds.
+    """Starts when constructed, runs until `close`; `kill` and `start` keep the port and everything it holds.
 
     `client_ids` are the clients whose tokens it takes; a change counts from the next `start`.
     """

@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
-from local.judge import FarSide, account
-from local.sample.events import Published, SampleEvent
+from local.judge import Observed
+from local.publishing import LeadToPublish, Published
+from local.sample.accounting import account
 
 LEAD = {"name": "Zoë", "email": "zoe@example.com", "assistantEmail": "sam@example.com", "source": "Webinar"}
 CHANGED = {**LEAD, "phone": "+12125550100"}
 HELD = {**LEAD, "creates": 1, "state": "Cold", "type": "SALES"}
 
 
-def event(operation: str, lead: dict[str, Any], expected: str = "delivered", problem: str = "") -> Published:
+def event(
+    operation: str, lead: dict[str, Any], expected: str = "delivered", problem: str = ""
+) -> Published[LeadToPublish]:
     body = json.dumps({"operation": operation, "lead": lead})
-    return Published(SampleEvent("sqs", operation, lead, body, expected, problem), id=f"{operation}-id")
+    return Published(LeadToPublish("sqs", operation, lead, body, expected, problem), id=f"{operation}-id")
 
 
 def request(operation: str, body: dict[str, Any], effect: str, fault: str | None = None) -> dict[str, Any]:
@@ -35,9 +38,11 @@ CREATE = event("create", LEAD)
 CREATED = request("create", LEAD, "created")
 
 
-def off(published: list[Published], *requests: Any, held: Any = HELD, letters: Any = ()) -> list[str]:
+def discrepancies(
+    published: list[Published[LeadToPublish]], *requests: Any, held: Any = HELD, letters: Any = ()
+) -> list[str]:
     leads = {"zoe@example.com": held} if held else {}
-    return account(published, FarSide(list(requests), leads, list(letters))).off
+    return account(published, Observed(list(requests), leads, list(letters))).discrepancies
 
 
 def test_a_delivered_lead_its_repeat_and_its_update_add_up() -> None:
@@ -45,14 +50,14 @@ def test_a_delivered_lead_its_repeat_and_its_update_add_up() -> None:
     published = [CREATE, event("create", LEAD, "duplicate"), event("update", CHANGED)]
     update = request("update", CHANGED, "updated")
     lost_answer = request("update", CHANGED, "updated", "cut_after")
-    assert off(published, CREATED, lost_answer, update, held={**HELD, **CHANGED}) == []
+    assert discrepancies(published, CREATED, lost_answer, update, held={**HELD, **CHANGED}) == []
 
 
 def test_a_rejected_event_adds_up_when_its_detail_names_the_field() -> None:
     """A parked event is where it must be only if its detail names the very field."""
     published = [event("create", {"name": "Zoë"}, "rejected", "lead.email")]
-    assert off(published, held=None, letters=[letter("lead.email: is missing")]) == []
-    assert off(published, held=None, letters=[letter("lead.name: is missing")]) != []
+    assert discrepancies(published, held=None, letters=[letter("lead.email: is missing")]) == []
+    assert discrepancies(published, held=None, letters=[letter("lead.name: is missing")]) != []
 
 
 @pytest.mark.parametrize(
@@ -65,13 +70,13 @@ def test_a_rejected_event_adds_up_when_its_detail_names_the_field() -> None:
         pytest.param([CREATED], HELD, [letter("lead.email: is missing", "unknown-id")], id="a stray letter"),
     ],
 )
-def test_whatever_does_not_add_up_is_told(
+def test_whatever_does_not_add_up_is_reported(
     requests: list[dict[str, Any]], held: dict[str, Any] | None, letters: list[dict[str, Any]]
 ) -> None:
     """An event that is nowhere, in two places or not as it was published is reported."""
-    assert off([CREATE], *requests, held=held, letters=letters) != []
+    assert discrepancies([CREATE], *requests, held=held, letters=letters) != []
 
 
-def test_a_lead_nobody_asked_for_is_told() -> None:
+def test_a_lead_that_no_event_asked_for_is_reported() -> None:
     """A lead at the sandbox without an event is reported."""
-    assert off([], held=HELD) == ["lead zoe@example.com: is held, but no event asks for it"]
+    assert discrepancies([], held=HELD) == ["lead zoe@example.com: is held, but no event asks for it"]
