@@ -11,9 +11,12 @@ CHECK_NODE = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1
 
 FIND_PYTHON = 'import sys; from infra.runtime_python import find_runtime_python as find; print(find() or sys.executable)'
 
+# A company's proxy may be known to the system's certificate store only, which uv ignores unless told.
+export UV_SYSTEM_CERTS ?= true
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test chaos lint lock synth clean
+.PHONY: help run check test chaos lint types quick-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -21,17 +24,26 @@ help: ## List the targets
 run: .emulator/ready node_modules/ready ## Run the deployed stack on this machine with a few hundred lead events
 	@$(VENV)/python -m local.sample
 
-test: lint .emulator/ready node_modules/ready ## Lint, check types, run all tests
-	$(VENV)/python -m pytest -q -m "not e2e" -n 2 --cov --cov-report=term
+check: .venv/ready ## Lint, check types, run all tests that need no emulator (under a minute)
+	@$(CHECK_NODE)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types quick-tests
+
+test: lint types .emulator/ready node_modules/ready ## Lint, check types, run all tests (about 10 minutes)
+	$(VENV)/python -m pytest -q -m "not e2e" -n 2 --dist loadgroup --cov --cov-report=term
 	$(VENV)/python -m pytest -q -m e2e
 
 chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under faults (SEED=, LEADS=; about 10 minutes)
 	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
 
-lint: .venv/ready ## Check format, lint, check types
+lint: .venv/ready
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
+
+types: .venv/ready
 	$(VENV)/mypy
+
+quick-tests: .venv/ready
+	$(VENV)/python -m pytest -q -m "not e2e" -n 3 --dist loadgroup
 
 synth: .venv/ready node_modules/ready ## Write the CloudFormation templates to cdk.out (STAGE=dev or prod)
 	node node_modules/aws-cdk/bin/cdk synth --quiet -c stage=$(STAGE)
@@ -44,7 +56,7 @@ clean: ## Remove everything that was built or installed
 	rm -rf .venv .emulator node_modules cdk.out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# uv installs the rest, since it is ten times as fast as pip. It comes from the same lock file, with its hashes.
+# uv installs the rest, because it is ten times as fast as pip. It comes from the same lock file, with its hashes.
 .venv/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or newer is needed, but '$(PYTHON)' is not: name another, e.g. make run PYTHON=python3.12"; \
@@ -52,7 +64,7 @@ clean: ## Remove everything that was built or installed
 	$(PYTHON) -m venv .venv
 	awk '/^[^ ]/ { wanted = /^uv==/ } wanted' requirements.lock > .venv/uv.lock
 	$(VENV)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
-	$(VENV)/uv pip sync --quiet --python $(VENV)/python --require-hashes requirements.lock
+	$(VENV)/uv pip sync --quiet --compile-bytecode --python $(VENV)/python --require-hashes requirements.lock
 	@touch $@
 
 # The emulator's own environment is visible to the function, so it holds no more than the emulator needs: `cryptography`

@@ -22,7 +22,7 @@ from infra.monitoring_stack import MonitoringStack
 
 
 def build_stacks(app: cdk.App, bundling: LocalBundling) -> tuple[DeliveryStack, MonitoringStack]:
-    """Build both stacks of the stage that the app's context names. Raises `ConfigError`."""
+    """Builds both stacks of the stage that the app's context names. Raises `ConfigError`."""
     config = DeploymentConfig.from_context(app.node.get_all_context())
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     delivery = DeliveryStack(app, "LeadDelivery", config=config, code=function_code(bundling))
@@ -31,7 +31,7 @@ def build_stacks(app: cdk.App, bundling: LocalBundling) -> tuple[DeliveryStack, 
 
 
 def main() -> None:
-    """Synthesise the app. Ends with status 1 and a sentence for a person when it can't."""
+    """Synthesises the app. Ends with status 1 and a sentence for a person when it can't."""
     app, bundling = cdk.App(), LocalBundling()
     try:
         build_stacks(app, bundling)

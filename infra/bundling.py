@@ -40,12 +40,12 @@ class BundlingError(Exception):
 
 @jsii.implements(ILocalBundling)
 class LocalBundling:
-    """Builds the bundle on this machine; keeps the first error, since jsii passes on its text alone."""
+    """Builds the bundle on this machine; keeps the first error, because jsii passes on its text alone."""
 
     error: BundlingError | None = None
 
     def try_bundle(self, output_dir: str, *_options: object, **_more_options: object) -> bool:
-        """Build into ``output_dir``. Never returns False, at which the CDK would start Docker."""
+        """Builds into `output_dir`. Never returns False, at which the CDK would start Docker."""
         try:
             build_bundle(Path(output_dir))
         except BundlingError as error:
@@ -65,10 +65,10 @@ def function_code(bundling: LocalBundling) -> lambda_.Code:
 
 
 def build_bundle(output_dir: Path, project: Path = PROJECT) -> None:
-    """Build the bundle into ``output_dir``, which is empty or not there yet.
+    """Builds the bundle into `output_dir`, which is empty or not there yet.
 
     The same lock file, sources and CPython 3.13 give the same bytes. With no CPython 3.13 at hand the bundle
-    has no ``.pyc`` files: it runs, with about twice the CPU time at a cold start.
+    has no `.pyc` files: it runs, with about twice the CPU time at a cold start.
     Raises `BundlingError`: no uv, a hash that isn't the lock file's, a package with a compiled part it needs.
     """
     _install(output_dir, project)
@@ -84,7 +84,7 @@ def build_bundle(output_dir: Path, project: Path = PROJECT) -> None:
 
 
 def _install(output_dir: Path, project: Path) -> None:
-    """Install the dependencies, each with the version and the hash that the lock file gives."""
+    """Installs the dependencies, each with the version and the hash that the lock file gives."""
     lock = project / "requirements.lock"
     options = {
         "--target": output_dir,
@@ -104,7 +104,7 @@ def _install(output_dir: Path, project: Path) -> None:
 
 
 def _pinned_dependencies(project: Path, lock: Path) -> list[str]:
-    """Each dependency in pyproject.toml as ``name==version``, with the lock file's version."""
+    """Each dependency in pyproject.toml as `name==version`, with the lock file's version."""
     names = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     versions = dict(re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock.read_text("utf-8"), re.MULTILINE))
     if missing := [name for name in names if name not in versions]:
@@ -123,7 +123,7 @@ def _find_uv() -> str:
 
 
 def _drop_compiled_parts(output_dir: Path) -> None:
-    """Delete compiled modules that have a Python twin, e.g. charset-normalizer's."""
+    """Deletes compiled modules that have a Python twin, e.g. charset-normalizer's."""
     for compiled in list(output_dir.rglob("*.so")):
         if not compiled.with_name(compiled.name.split(".")[0] + ".py").exists():
             raise BundlingError(
@@ -148,7 +148,7 @@ def _compile(output_dir: Path) -> None:
     if python is None:
         print(
             f"Notice: no CPython {RUNTIME_VERSION} found, so the function ships without .pyc files and takes "
-            f"about twice the CPU time at a cold start. `uv python install {RUNTIME_VERSION}` mends that.",
+            f"about twice the CPU time at a cold start. `uv python install {RUNTIME_VERSION}` fixes that.",
             file=sys.stderr,
         )
         return
@@ -164,6 +164,8 @@ def _compile(output_dir: Path) -> None:
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     # A user's PYTHONOPTIMIZE or PYTHONPYCACHEPREFIX would change what is compiled, and where it goes.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    # A company's proxy may be known to the system's certificate store only, which uv ignores unless told.
+    environment.setdefault("UV_SYSTEM_CERTS", "true")
     return subprocess.run(  # noqa: S603 - the programs are found here, no word comes from outside
         command,
         check=False,

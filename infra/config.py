@@ -1,7 +1,7 @@
 """What can be set per stage: read from the app's context, checked, typed.
 
-A setting stands in ``stages.<stage>`` in cdk.json; ``-c <setting>=<value>`` on the command line wins over it.
-Everything that is wrong is found before anything is built, and told at once.
+A setting is in `stages.<stage>` in cdk.json; `-c <setting>=<value>` on the command line wins over it.
+Everything that is wrong is found before anything is built, and reported together.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
 
 class ConfigError(Exception):
-    """The context holds no usable configuration. ``problems``: a sentence for each one that was found."""
+    """The context holds no usable configuration. `problems`: a sentence for each one that was found."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         super().__init__(
             "\n  - ".join(("The configuration can't be used:", *self.problems))
-            + "\nSettings stand in cdk.json under context.stages.<stage>; -c <setting>=<value> overrides one."
+            + "\nSettings are in cdk.json under context.stages.<stage>; -c <setting>=<value> overrides one."
         )
 
 
@@ -84,7 +84,7 @@ class DeploymentConfig:
 
     @classmethod
     def from_context(cls, context: Mapping[str, object]) -> Self:
-        """Read the app's whole context. Raises `ConfigError` with every problem in it."""
+        """Reads the app's whole context. Raises `ConfigError` with every problem in it."""
         problems = list(_unknown_context_keys(context))
         stage, stage_settings = _chosen_stage(context, problems)
         problems += _unknown_stage_settings(stage, stage_settings)

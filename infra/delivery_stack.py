@@ -26,7 +26,7 @@ RULE_NAME = "leads"
 
 
 class DeliveryStack(Stack):
-    """One stage's way of a lead. CloudFormation names what it can, so that stages never collide."""
+    """What one stage's leads pass through. CloudFormation names what it can, so that stages never collide."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, config: DeploymentConfig, code: lambda_.Code
@@ -117,7 +117,7 @@ class DeliveryStack(Stack):
         """Lead events go to the lead queue whole: the envelope's id and time are of use in the function."""
         target = targets.SqsQueue(
             self.lead_queue,
-            # A rule knows constant groups only: all its leads stand in one strict order.
+            # A rule has constant groups only, so all its leads are in one strict order.
             message_group_id="leads" if self._config.fifo else None,
             dead_letter_queue=self.rule_dead_letter_queue,
             # EventBridge's most, both.

@@ -1,4 +1,4 @@
-"""Who is told when leads stop flowing: the alarms and their topic."""
+"""The alarms that ring when leads stop flowing, and their topic."""
 
 from aws_cdk import Aws, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch

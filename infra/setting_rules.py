@@ -1,4 +1,4 @@
-"""What values a setting may take, and the words that tell a person so."""
+"""What values a setting may take, in code and in words."""
 
 import ipaddress
 import json
@@ -19,8 +19,8 @@ LOG_RETENTION_DAYS = (*_UP_TO_A_YEAR, 400, 545, 731, 1096, 1827, 2192, 2557, 292
 class Rule:
     """One kind of value.
 
-    ``must_be`` completes the sentence "… must be …". ``from_text`` turns what ``-c`` gives (always text) into
-    the JSON value it stands for, or leaves it as it is. ``typed`` turns an accepted value into the field's.
+    `must_be` completes the sentence "… must be …". `from_text` turns what `-c` gives (always text) into
+    the JSON value it stands for, or leaves it as it is. `typed` turns an accepted value into the field's.
     """
 
     must_be: str
@@ -29,7 +29,7 @@ class Rule:
     typed: Callable[..., object] = lambda value: value
 
     def read(self, value: object, *, from_command_line: bool) -> object:
-        """The typed value. Raises `ValueError` when the value isn't accepted; its text is ``must_be``."""
+        """The typed value. Raises `ValueError` when the value isn't accepted; its text is `must_be`."""
         if from_command_line and isinstance(value, str):
             value = self.from_text(value)
         if not self.accepts(value):

@@ -1,5 +1,8 @@
-"""What every test shares: hypothesis' profile, and an AWS that can't be the real one."""
+"""What every test shares: hypothesis' profile, AWS's service models, an AWS that can't be the real one."""
 
+import functools
+
+import botocore.loaders
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -8,6 +11,17 @@ settings.register_profile(
     "shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("shared-machine")
+
+# Each boto3 session reads the service models anew, which is half of the time that the quick tests take.
+_load_file = functools.cache(botocore.loaders.JSONFileLoader().load_file)
+setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: _load_file(path))  # noqa: B010
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps all tests of the templates in one process, because the CDK takes seconds to start in each."""
+    for item in items:
+        if "synthesise" in vars(getattr(item, "module", None) or item):
+            item.add_marker(pytest.mark.xdist_group("templates"))
 
 
 @pytest.fixture(autouse=True)

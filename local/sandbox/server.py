@@ -64,7 +64,7 @@ class LeadsApiSandbox:
         self._stopping = threading.Event()
         app = SandboxApp(self.store, self.faults, self.tokens, user_identifier, self._stopping)
         self._server = KeepAliveServer(port, app.flask)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
     @property

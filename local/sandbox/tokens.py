@@ -55,9 +55,14 @@ class TokenEndpoint(Protocol):
     def jwks(self) -> dict[str, Any]: ...
 
 
+@lru_cache
+def _signing_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 @dataclass
 class OwnTokenEndpoint:
-    """Amazon Cognito's client credentials grant, with a signing key made at start.
+    """Amazon Cognito's client credentials grant. Endpoints of one process share their signing key.
 
     `client_secret` may be changed while it runs, as a rotation does: tokens stay good until they expire.
     """
@@ -65,9 +70,7 @@ class OwnTokenEndpoint:
     client_id: str
     client_secret: str = field(repr=False)
     expires_in_s: int = 3600
-    _key: rsa.RSAPrivateKey = field(
-        default_factory=lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048), repr=False
-    )
+    _key: rsa.RSAPrivateKey = field(default_factory=_signing_key, repr=False)
     _key_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property

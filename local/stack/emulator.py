@@ -1,7 +1,7 @@
 """The emulated AWS: MiniStack on the loopback interface, from a virtual environment of its own.
 
-That environment (`.emulator`, made by the Makefile) holds MiniStack and nothing else, because the function sees
-what is installed there and what is in MiniStack's environment variables.
+That environment (`.emulator`, made by the Makefile) holds MiniStack and nothing else, because the function
+sees what is installed there and what is in MiniStack's environment variables.
 """
 
 import contextlib

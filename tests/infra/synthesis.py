@@ -24,7 +24,7 @@ class Templates(NamedTuple):
 
 
 def new_app(stage: str, **settings: str) -> cdk.App:
-    """An app with cdk.json's context, ``-c stage=<stage>`` and ``-c <setting>=<value>`` for each setting."""
+    """An app with cdk.json's context, `-c stage=<stage>` and `-c <setting>=<value>` for each setting."""
     return cdk.App(
         context={**CDK_JSON["context"], "stage": stage, **settings, "aws:cdk:bundling-stacks": []},
         analytics_reporting=CDK_JSON["analyticsReporting"],

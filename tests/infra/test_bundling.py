@@ -168,7 +168,7 @@ def test_without_a_python_3_13_the_bundle_has_no_pyc_and_says_so_once(
     build_bundle(tmp_path / "bundle")
     assert list(tmp_path.rglob("*.pyc")) == []
     (notice,) = capsys.readouterr().err.splitlines()
-    assert "`uv python install 3.13` mends that" in notice
+    assert "`uv python install 3.13` fixes that" in notice
 
 
 @pytest.mark.usefixtures("without_dependencies")
@@ -220,7 +220,7 @@ def fake_python(path: Path, says: str) -> Path:
 
 @pytest.fixture
 def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine without any Python 3.13; PATH is its folder ``bin``, pyenv's its folder ``pyenv``."""
+    """A machine without any Python 3.13; PATH is its folder `bin`, pyenv's its folder `pyenv`."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
@@ -248,3 +248,12 @@ def test_a_python_that_uv_installed_is_found(bare_machine: Path) -> None:
     """The notice tells people to install it this way."""
     python = fake_python(bare_machine / "uv/cpython-3.13.5-linux/bin/python3.13", "echo cpython 3.13")
     assert find_runtime_python() == python
+
+
+def test_uv_trusts_what_the_system_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's proxy may be known to the system's certificate store only; a person's own choice wins."""
+    program = [sys.executable, "-c", "import os; print(os.environ['UV_SYSTEM_CERTS'])"]
+    monkeypatch.delenv("UV_SYSTEM_CERTS", raising=False)
+    assert bundling._run(program).stdout == "true\n"
+    monkeypatch.setenv("UV_SYSTEM_CERTS", "false")
+    assert bundling._run(program).stdout == "false\n"

@@ -300,5 +300,5 @@ def test_synth_ends_with_the_problems_and_no_traceback() -> None:
     assert done.stderr.splitlines() == [
         "The configuration can't be used:",
         "  - batchSise is no setting; did you mean batchSize?",
-        "Settings stand in cdk.json under context.stages.<stage>; -c <setting>=<value> overrides one.",
+        "Settings are in cdk.json under context.stages.<stage>; -c <setting>=<value> overrides one.",
     ]

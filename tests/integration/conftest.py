@@ -1,5 +1,6 @@
 """The handler with everything around it: moto's AWS and the leads API sandbox over real HTTP."""
 
+import functools
 import importlib
 import io
 import json
@@ -151,6 +152,12 @@ class Pipeline:
         return [{name: str(next(iter(value.values()))) for name, value in item.items()} for item in items]
 
 
+@functools.cache
+def shared_session() -> boto3.Session:
+    """The AWS session of all tests of this process."""
+    return boto3.Session()
+
+
 @pytest.fixture
 def sandbox() -> Iterator[LeadsApiSandbox]:
     """A leads API of the test's own."""
@@ -170,7 +177,11 @@ def pipeline(
 ) -> Iterator[Pipeline]:
     """A cold execution environment on moto and the sandbox."""
     with mock_aws(config={"core": {"passthrough": {"urls": [f"{sandbox.url}/.*"]}}}):
-        sqs, secrets, dynamodb = boto3.client("sqs"), boto3.client("secretsmanager"), boto3.client("dynamodb")
+        # One session for all tests, because a new one costs as much as a test.
+        session = shared_session()
+        monkeypatch.setattr(boto3, "Session", lambda: session)
+        sqs, secrets = session.client("sqs"), session.client("secretsmanager")
+        dynamodb = session.client("dynamodb")
         secrets.create_secret(Name="client-secret", SecretString=json.dumps(SECRET))
         create_ledger_table(dynamodb)
         lead_queue_url = sqs.create_queue(QueueName="leads", Attributes={"VisibilityTimeout": "720"})[

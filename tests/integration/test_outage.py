@@ -134,7 +134,7 @@ def simulation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def test_a_day_without_the_api_parks_nothing_delays_at_most_one_step_and_is_not_hammered(
     simulation: Simulation,
 ) -> None:
-    """The figures of the README's table: no lead parked, all delivered in time, calls within the bound."""
+    """The figures of docs/measurements.md: no lead parked, all delivered in time, calls within the bound."""
     assert simulation.parked == []
     assert len(simulation.delivered) == LEADS
     late_s = max(simulation.delivered.values()) - DAY_S

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
 from requests.adapters import HTTPAdapter
 
 from local.sandbox.server import USER_IDENTIFIER, LeadsApiSandbox
@@ -353,8 +354,9 @@ def test_a_token_with_a_wrong_claim_is_refused(
 
 def test_a_token_signed_by_somebody_else_is_refused(api: Caller, tokens: OwnTokenEndpoint) -> None:
     """Neither an unknown key nor a known key's id on a foreign signature, nor anything else, will do."""
-    stranger = OwnTokenEndpoint(*CLIENT)
-    impostor = OwnTokenEndpoint(*CLIENT, _key_id=tokens.jwks()["keys"][0]["kid"])
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    stranger = OwnTokenEndpoint(*CLIENT, _key=key)
+    impostor = OwnTokenEndpoint(*CLIENT, _key=key, _key_id=tokens.jwks()["keys"][0]["kid"])
     for credential in (f"Bearer {stranger.sign()}", f"Bearer {impostor.sign()}", "Bearer x", tokens.sign()):
         api.session.headers["Authorization"] = credential
         assert api.create().status_code == 401

@@ -1,4 +1,4 @@
-"""The table of delays, as the README prints it."""
+"""The table of delays, as docs/delivery.md prints it."""
 
 from email.utils import formatdate
 

@@ -1,0 +1,1 @@
+"""The stacks, the settings of a stage, and the bundle."""

@@ -1,0 +1,92 @@
+"""The documents' tables say what the code does, and their links lead somewhere."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deliver_leads.outcome import Outcome
+from deliver_leads.retry_policy import LATE_AGE_S, retry_delay_s
+from infra.config import DeploymentConfig
+from tests.infra.synthesis import resources, synthesise
+
+PROJECT = Path(__file__).parents[2]
+DOCUMENTS = [
+    PROJECT / "README.md",
+    PROJECT / "CONTRIBUTING.md",
+    PROJECT / "local/README.md",
+    *(PROJECT / "docs").rglob("*.md"),
+]
+
+
+def read(name: str) -> str:
+    """A document's text."""
+    return (PROJECT / name).read_text("utf-8")
+
+
+def configuration_rows() -> dict[str, tuple[str, str]]:
+    """Each setting's accepted values and default, in the words of the code."""
+    rows = {}
+    for field in dataclasses.fields(DeploymentConfig):
+        if "rule" not in field.metadata:
+            continue
+        first, *rest = field.name.split("_")
+        name = first + "".join(word.capitalize() for word in rest)
+        assert field.default_factory is not dataclasses.MISSING
+        default: Any = field.default_factory()
+        shown = json.dumps(list(default) if isinstance(default, tuple) else default)
+        rows[name] = (field.metadata["rule"].must_be, shown)
+    return rows
+
+
+def test_the_configuration_table_lists_every_setting_with_its_values_and_default() -> None:
+    """A setting that nobody can read about doesn't exist for a newcomer."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \| [^|]* \|$", read("docs/settings.md"), re.MULTILINE))
+    assert rows == {
+        name: f"{values} | `{default}`" for name, (values, default) in configuration_rows().items()
+    }
+
+
+def test_the_outcome_table_has_a_row_for_every_outcome() -> None:
+    """The words of log lines, metrics and dead letters."""
+    rows = re.findall(r"^\| (\w+) \|", read("README.md").split("## What happens to a lead")[1], re.MULTILINE)
+    assert set(Outcome) <= set(rows)
+
+
+def test_the_table_of_delays_is_the_retry_policys() -> None:
+    """An operator plans by it."""
+    shown = re.findall(r"^\| comes back after at most \| (.*) \|$", read("docs/delivery.md"), re.MULTILINE)[
+        0
+    ].split(" | ")
+    units = {"s": 1, "min": 60}
+    delays = [int(number) * units[unit] for number, unit in (cell.split() for cell in shown)]
+    ages = [0] * 6 + [LATE_AGE_S]
+    attempts = [1, 2, 3, 4, 5, 6, 100]
+    assert delays == [
+        retry_delay_s(attempt, age, base_s=30, max_s=900, jitter=0)
+        for attempt, age in zip(attempts, ages, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_relative_link_leads_to_a_file(document: Path) -> None:
+    """Files move; a reader must not notice."""
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text("utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    """The table of where to add what is a newcomer's map."""
+    named = re.findall(r"`((?:lambdas|infra|local|docs|tests)/[\w/.]+)`", read("CONTRIBUTING.md"))
+    assert len(named) > 10
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_every_alarm_is_explained() -> None:
+    """An operator who is called at night finds its row."""
+    alarms = resources(synthesise().monitoring, "AWS::CloudWatch::Alarm")
+    explained = set(re.findall(r"^\| `(\w+)` \|", read("docs/operate.md"), re.MULTILINE))
+    assert {re.sub(r"[0-9A-F]{8}$", "", name) for name in alarms} == explained
