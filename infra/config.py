@@ -26,6 +26,9 @@ from infra.setting_rules import (
 # The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.
 CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
+# What the function keeps free for the ledger, a dead letter and the visibility time-outs after its last call.
+AFTER_THE_CALLS_S = 28
+
 
 class ConfigError(Exception):
     """The context holds no usable configuration. `problems`: a sentence for each one that was found."""
@@ -57,11 +60,16 @@ class DeploymentConfig:
     maximum_concurrency: int = _setting(5, whole_number(2, 1000, "concurrent invocations"))
     parallel_calls: int = _setting(10, whole_number(1, 32, "threads"))
     memory_megabytes: int = _setting(1024, whole_number(256, 10240, "MB"))
-    function_timeout_seconds: int = _setting(120, whole_number(60, 900, "seconds"))
+    function_timeout_seconds: int = _setting(150, whole_number(60, 900, "seconds"))
     connect_timeout_seconds: int = _setting(3, whole_number(1, 10, "seconds"))
     read_timeout_seconds: int = _setting(30, whole_number(5, 60, "seconds"))
+    # How long 7Targets may still be at work on a request that the function gave up on; nothing else is sent
+    # for that lead until then. An assumption: 7Targets documents no such time.
+    settling_time_seconds: int = _setting(60, whole_number(5, 600, "seconds"))
     duplicate_window_hours: int = _setting(24, whole_number(1, 336, "hours"))
     key_window_days: int = _setting(14, whole_number(1, 30, "days"))
+    # More than the longest window above: an event that counts as a repetition is one that can be looked up.
+    ledger_days: int = _setting(90, whole_number(31, 400, "days"))
     update_grace_minutes: int = _setting(60, whole_number(31, 1440, "minutes"))
     retry_base_delay_seconds: int = _setting(30, whole_number(1, 300, "seconds"))
     retry_max_delay_seconds: int = _setting(900, whole_number(60, 3600, "seconds"))
@@ -160,12 +168,18 @@ def _chosen_stage(context: Mapping[str, object], problems: list[str]) -> tuple[s
 
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:
     """Settings that are each in range, but not together."""
-    needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + 15
+    needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + AFTER_THE_CALLS_S
     if config.function_timeout_seconds < needed_s:
         yield (
             f"functionTimeoutSeconds is {config.function_timeout_seconds}, but must be at least {needed_s}: "
-            "3 x (connectTimeoutSeconds + readTimeoutSeconds) + 15, so that a token, a confirming call and "
-            "the call itself fit"
+            f"3 x (connectTimeoutSeconds + readTimeoutSeconds) + {AFTER_THE_CALLS_S}, so that a token, "
+            "two calls and what is noted of them fit"
+        )
+    if config.settling_time_seconds < config.read_timeout_seconds:
+        yield (
+            f"settlingTimeSeconds is {config.settling_time_seconds}, but must not be less than "
+            f"readTimeoutSeconds, {config.read_timeout_seconds}, since what is answered late "
+            "takes effect late"
         )
     if config.fifo and (config.batch_size > 10 or config.batching_window_seconds):
         yield "fifo is true, but then AWS wants batchSize to be at most 10 and batchingWindowSeconds to be 0"

@@ -17,12 +17,14 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from deliver_leads.contract import CREDENTIAL_NAMES, DETAIL_TYPES, PLACEHOLDER, LedgerAttribute
+from deliver_leads.contract import CREDENTIAL_NAMES, PLACEHOLDER, LedgerAttribute
 from infra.config import DeploymentConfig
 from infra.lead_function import LeadFunction
 
 # Unique on its bus is enough for a rule. Where CloudFormation makes the name, its Ref is "<bus>|<name>".
 RULE_NAME = "leads"
+# Reserved for events that the integration itself will publish, which must never come back to it as leads.
+OWN_EVENT_SOURCE = "7targets-lead-delivery"
 
 
 class DeliveryStack(Stack):
@@ -114,7 +116,7 @@ class DeliveryStack(Stack):
         )
 
     def _rule(self, bus: events.EventBus) -> None:
-        """Lead events go to the lead queue whole: the envelope's id and time are of use in the function."""
+        """All events go to the lead queue whole: the envelope's id and time are of use in the function."""
         target = targets.SqsQueue(
             self.lead_queue,
             # A rule has constant groups only, so all its leads are in one strict order.
@@ -124,9 +126,9 @@ class DeliveryStack(Stack):
             max_event_age=Duration.hours(24),
             retry_attempts=185,
         )
-        pattern = events.EventPattern(
-            detail_type=list(DETAIL_TYPES), source=list(self._config.event_sources) or None
-        )
+        # Everything else, whatever its type and source: what no rule takes is gone after a 200. The function
+        # rejects what isn't a lead event or comes from a source that isn't listed, and says why.
+        pattern = events.EventPattern(source=events.Match.anything_but(OWN_EVENT_SOURCE))
         events.Rule(
             self, "LeadRule", rule_name=RULE_NAME, event_bus=bus, event_pattern=pattern, targets=[target]
         )

@@ -12,42 +12,49 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .api.http_client import Deadline
 from .contract import Metric
-from .delivery import Attempt, Delivery
-from .event.envelope import Reading, UnreadableError, read_event
+from .delivery import Delivery
+from .event.envelope import LeadEvent, Reading, UnreadableError, read_event
 from .event.message import Message
 from .outcome import Outcome
+from .settings import Settings
+from .settlement import Attempt
 
 LARGEST_SQS_BATCH = 10
 
 Lane = list[tuple[Message, Reading]]
 
 
-def sort_into_lanes(messages: Iterable[Message], defaults: Mapping[str, str]) -> list[Lane]:
-    """One lane for each lead (same e-mail address or id) or FIFO message group, in the order of arrival."""
-    lanes: list[Lane] = []
-    lane_of: dict[str, Lane] = {}
-    for message in messages:
-        try:
-            reading: Reading = read_event(message, defaults)
-        except UnreadableError as error:
-            reading = error
-        names = _lane_names(message, reading)
-        lane = next((lane_of[name] for name in names if name in lane_of), None)
-        if lane is None:
-            lane = []
-            lanes.append(lane)
-        lane.append((message, reading))
-        lane_of.update((name, lane) for name in names)
-    return lanes
+def read(message: Message, settings: Settings) -> Reading:
+    """Never raises: what nobody foresaw is a rejection, so that a bug harms no other lead of the batch."""
+    try:
+        return read_event(message, settings.lead_defaults, settings.event_sources)
+    except UnreadableError as error:
+        return error
+    except Exception as error:
+        return UnreadableError([f"body: can't be read ({type(error).__name__})"], message.message_id)
 
 
-def _lane_names(message: Message, reading: Reading) -> list[str]:
-    if message.group_id is not None:
-        return [f"group {message.group_id}"]
-    if isinstance(reading, UnreadableError):
-        return []
-    lead_id = reading.lead.get("id")
-    return [f"lead {reading.lead_hash}"] + ([f"id {lead_id}"] if lead_id is not None else [])
+def sort_into_lanes(readings: Iterable[tuple[Message, Reading]]) -> list[Lane]:
+    """One lane for each lead (same e-mail address or id), in the order in which its events were sent.
+
+    The order of the records says less, because a standard queue doesn't keep it; it counts among events that
+    were sent in the same millisecond.
+    """
+    lanes: list[tuple[set[str], Lane]] = []
+    for message, reading in readings:
+        names, lane = _lane_names(reading), [(message, reading)]
+        for part in [each for each in lanes if each[0] & names]:
+            lanes.remove(part)
+            names, lane = part[0] | names, part[1] + lane
+        lanes.append((names, lane))
+    return [sorted(lane, key=lambda each: each[0].order_ms) for _, lane in lanes]
+
+
+def _lane_names(reading: Reading) -> set[str]:
+    names = {f"lead {reading.lead_hash}"} if reading.lead_hash else set()
+    if isinstance(reading, LeadEvent) and reading.lead_id is not None:
+        names.add(f"id {reading.lead_id}")
+    return names
 
 
 class BatchRunner:
@@ -62,26 +69,24 @@ class BatchRunner:
         self,
         delivery: Delivery,
         sqs: Any,  # noqa: ANN401 - a boto3 SQS client, whose type exists in the stubs only
-        queue_url: str,
-        defaults: Mapping[str, str],
-        parallel_calls: int,
+        settings: Settings,
         logger: Logger,
         metrics: Metrics,
     ) -> None:
         self._delivery = delivery
         self._sqs = sqs
-        self._queue_url = queue_url
-        self._defaults = defaults
-        self._pool = ThreadPoolExecutor(max_workers=parallel_calls, thread_name_prefix="lane")
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(max_workers=settings.parallel_calls, thread_name_prefix="lane")
         self._logger = logger
         self._metrics = metrics
 
     def run(self, records: Iterable[Mapping[str, Any]], deadline: Deadline) -> dict[str, Any]:
         """Returns the partial batch response: the messages that stay in the lead queue."""
-        lanes = sort_into_lanes(map(Message.from_record, records), self._defaults)
+        messages = map(Message.from_record, records)
+        lanes = sort_into_lanes((message, read(message, self._settings)) for message in messages)
         futures = [self._pool.submit(self._run_lane, lane, deadline) for lane in lanes]
         wait(futures)  # all of them, before any result may raise
-        attempts = [attempt for future in futures for attempt in future.result()]
+        attempts = self._try_alone([attempt for future in futures for attempt in future.result()], deadline)
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
         self._set_visibility(returned)
         self._count(attempts)
@@ -90,14 +95,18 @@ class BatchRunner:
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
     def _run_lane(self, lane: Lane, deadline: Deadline) -> list[Attempt]:
-        attempts: list[Attempt] = []
-        for message, reading in lane:
-            ahead = attempts[-1] if attempts else None
-            if ahead is not None and ahead.delay_s is not None:
-                attempts.append(self._delivery.defer(message, reading, ahead))
-            else:
-                attempts.append(self._delivery.attempt(message, reading, deadline))
-        return attempts
+        return [self._delivery.attempt(message, reading, deadline) for message, reading in lane]
+
+    def _try_alone(self, attempts: list[Attempt], deadline: Deadline) -> list[Attempt]:
+        """Events over which an environment died go last, one by one, those with the fewest deaths first.
+
+        So whatever lets the function die takes no other event along, and is found by its deaths.
+        """
+        suspects = sorted((each for each in attempts if each.deaths), key=lambda each: each.deaths)
+        others = [each for each in attempts if not each.deaths]
+        return others + [
+            self._delivery.attempt(each.message, each.reading, deadline, alone=True) for each in suspects
+        ]
 
     def _set_visibility(self, returned: list[Attempt]) -> None:
         """The event source mapping keeps a visibility timeout that the function sets for a failed item.
@@ -114,7 +123,9 @@ class BatchRunner:
                 for index, attempt in enumerate(returned[start : start + LARGEST_SQS_BATCH])
             ]
             try:
-                answer = self._sqs.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)
+                answer = self._sqs.change_message_visibility_batch(
+                    QueueUrl=self._settings.lead_queue_url, Entries=entries
+                )
                 refused = len(answer.get("Failed", []))
             except (ClientError, BotoCoreError):
                 refused = len(entries)
@@ -134,14 +145,15 @@ class BatchRunner:
             self._metrics.add_metric(Metric.OLDEST_RETURNED, MetricUnit.Seconds, round(max(ages_s)))
 
     def _log(self, attempt: Attempt) -> None:
-        event, message = attempt.event, attempt.message
+        reading, message = attempt.reading, attempt.message
         line = {
             "outcome": attempt.outcome,
             "parked": attempt.parked,
-            "operation": event.operation if event else None,
+            "operation": reading.operation,
             "message_id": message.message_id,
-            "event_id": attempt.event_id,
-            "lead": event.lead_hash[:16] if event else None,
+            "event_id": reading.event_id,
+            "source": reading.source,
+            "lead": reading.lead_hash,
             "lead_id": attempt.lead_id,
             "lead_state": attempt.lead_state,
             "status": attempt.status,
@@ -150,7 +162,7 @@ class BatchRunner:
             "delay_s": attempt.delay_s,
             "duration_ms": attempt.duration_ms,
             "ledger_written": attempt.ledger_written,
-            "unknown_fields": list(event.unknown_fields) if event else [],
+            "unknown_fields": list(reading.unknown_fields) if isinstance(reading, LeadEvent) else [],
         }
         quiet = {Outcome.DELIVERED, Outcome.DUPLICATE}
         log = self._logger.info if attempt.outcome in quiet else self._logger.warning

@@ -7,7 +7,7 @@ from enum import Enum
 
 from .outcome import BreakerOpenError
 
-FAULTS_TO_OPEN = 5
+FAULTS_TO_OPEN = 5  # of different leads, so that a few that always fail don't stop all others
 PROBE_GROWTH = 2
 
 
@@ -20,7 +20,7 @@ class Evidence(Enum):
 
 
 class CircuitBreaker:
-    """Opens after five shared faults in a row; then lets one lead through per interval as a probe.
+    """Opens after shared faults of five leads in a row; then lets one lead through per interval as a probe.
 
     The interval starts at `first_interval_s` and doubles with every failed probe up to `longest_interval_s`.
     While a probe is under way, the other leads of the batch wait for its end. That costs nothing, because the
@@ -38,7 +38,7 @@ class CircuitBreaker:
         self.longest_interval_s = longest_interval_s
         self._clock = clock
         self._changed = threading.Condition()
-        self._faults = 0
+        self._failed: set[str] = set()
         self._interval_s = first_interval_s
         self._probe_at = 0.0
         self._probing = False
@@ -51,30 +51,35 @@ class CircuitBreaker:
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._probing, timeout=max(0.0, patience_s))
-            if self._faults < FAULTS_TO_OPEN:
+            if len(self._failed) < FAULTS_TO_OPEN:
                 return False
             if self._probing or self._clock() < self._probe_at:
                 raise BreakerOpenError(f"not tried, because all attempts fail: {self._cause}")
             self._probing = True
             return True
 
-    def settle(self, is_probe: bool, evidence: Evidence, cause: str = "") -> None:
-        """Notes how an admitted attempt ended; `cause` is free of personal data."""
+    def settle(self, is_probe: bool, evidence: Evidence, subject: str = "", cause: str = "") -> None:
+        """Notes how an admitted attempt ended.
+
+        `subject`: what the faults are counted by, the lead or what else may be their reason. `cause` is free
+        of personal data.
+        """
         with self._changed:
             if evidence is Evidence.HEALTHY:
-                self._faults = 0
+                self._failed.clear()
                 self._interval_s = self._first_interval_s
             elif evidence is Evidence.FAULT:
-                self._count_fault(is_probe, cause)
+                self._count_fault(is_probe, subject, cause)
             if is_probe:
                 self._probing = False
                 self._changed.notify_all()
 
-    def _count_fault(self, is_probe: bool, cause: str) -> None:
-        was_open = self._faults >= FAULTS_TO_OPEN
-        self._faults += 1
+    def _count_fault(self, is_probe: bool, subject: str, cause: str) -> None:
+        was_open = len(self._failed) >= FAULTS_TO_OPEN
+        if not was_open:
+            self._failed.add(subject)
         self._cause = cause
         if is_probe:
             self._interval_s = min(self._interval_s * PROBE_GROWTH, self.longest_interval_s)
-        if is_probe or (self._faults >= FAULTS_TO_OPEN and not was_open):
+        if is_probe or (len(self._failed) >= FAULTS_TO_OPEN and not was_open):
             self._probe_at = self._clock() + self._interval_s

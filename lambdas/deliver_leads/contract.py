@@ -44,6 +44,10 @@ class DeadLetterAttribute(StrEnum):
     DETAIL = "detail"
 
 
+# The sort key of a lead's item in the ledger.
+LEAD_ITEM = "#lead"
+
+
 class LedgerAttribute(StrEnum):
     """The ledger's attributes that the table itself is defined by."""
 

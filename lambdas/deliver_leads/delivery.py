@@ -1,56 +1,36 @@
 """One lead event: admitted by the breaker, claimed in the ledger, sent; then its message is settled."""
 
-import random
 import time
 import traceback
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from .api.http_client import Deadline, HttpClient
 from .api.leads_api import LeadsApi
 from .breaker import CircuitBreaker, Evidence
 from .dead_letters import DeadLetterQueue
 from .event.envelope import LeadEvent, Reading, UnreadableError
-from .event.lead import Operation
+from .event.lead import Json, Operation
 from .event.message import Message
-from .ledger import Claim, Duplicate, Ledger, State
+from .lead_state import EventRecord, LeadState, State
+from .ledger import Claim, Ledger
+from .next_call import OVERDUE_S, SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, fingerprints, next_call
 from .outcome import (
-    BreakerOpenError,
+    BlockedError,
     DeferredError,
     DeliveredLead,
     DeliveryError,
     Outcome,
     RejectedError,
     RetryError,
+    SuspectError,
     UnconfirmedError,
+    UndecidedError,
     UnknownLeadError,
 )
-from .retry_policy import deferral_delay_s, retry_delay_s
 from .settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What came of one attempt at one message; free of personal data, so it can be logged.
-
-    `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
-    queue), else the seconds until it comes back.
-    """
-
-    message: Message
-    event: LeadEvent | None
-    event_id: str
-    outcome: Outcome
-    delay_s: int | None = None
-    parked: bool = False
-    status: int | None = None
-    reason: str | None = None
-    lead_id: int | str | None = None
-    lead_state: str | None = None
-    ledger_written: bool = True
-    duration_ms: int = 0
+from .settlement import Attempt, Settlement
 
 
 class Delivery:
@@ -69,150 +49,226 @@ class Delivery:
         self._http = http
         self._api = api
         self._ledger = ledger
-        self._dead_letters = dead_letters
         self._breaker = breaker
+        self._settlement = Settlement(settings, api, ledger, dead_letters, breaker)
 
-    def attempt(self, message: Message, reading: Reading, deadline: Deadline) -> Attempt:
-        """Never raises: an unforeseen error is a retry, so that a bug harms no other lead of the batch."""
+    def attempt(
+        self, message: Message, reading: Reading, deadline: Deadline, *, alone: bool = False
+    ) -> Attempt:
+        """Never raises: an unforeseen error is a retry, so that a bug harms no other lead of the batch.
+
+        `alone`: no other event is under way in this environment.
+        """
         if isinstance(reading, UnreadableError):
-            return self._settle(message, reading, reading)
+            return self._settlement.settle(message, reading, reading)
         started = time.monotonic()
         try:
-            attempt = self._deliver(message, reading, deadline)
+            attempt = self._deliver(message, reading, deadline, alone)
         except DeliveryError as error:
-            attempt = self._settle(message, reading, error)
+            attempt = self._settlement.settle(message, reading, error)
         except Exception as error:
-            attempt = self._settle(message, reading, RetryError(_describe(error), shared=False))
+            attempt = self._settlement.settle(message, reading, RetryError(_describe(error), shared=False))
         return replace(attempt, duration_ms=round((time.monotonic() - started) * 1000))
 
-    def defer(self, message: Message, reading: Reading, ahead: Attempt) -> Attempt:
-        """Returns a message untried, because the one `ahead`, an earlier event of the lead, is going back."""
-        error = DeferredError("waits for an earlier event of its lead", delay_s=(ahead.delay_s or 0) + 1)
-        return self._settle(message, reading, error)
-
-    def _deliver(self, message: Message, event: LeadEvent, deadline: Deadline) -> Attempt:
+    def _deliver(self, message: Message, event: LeadEvent, deadline: Deadline, alone: bool) -> Attempt:
         self._http.require_time(deadline)
         is_probe = self._breaker.admit(deadline() - self._http.longest_call_s)
-        evidence, cause = Evidence.NONE, ""
+        result: DeliveredLead | DeliveryError | None = None
         try:
             claim = self._ledger.claim(event, message, lease_s=deadline())
-            if isinstance(claim, Duplicate):
-                return Attempt(message, event, event.event_id, Outcome.DUPLICATE, lead_id=claim.lead_id)
-            try:
-                lead = self._send(claim, deadline)
-            except DeliveryError as error:
-                evidence, cause = _evidence(error), error.summary
-                raise self._release(claim, error) from None
-            evidence = Evidence.HEALTHY
-            written = self._ledger.complete(claim, lead)
+            step = next_call(
+                claim.state,
+                claim.record,
+                event.lead,
+                int(time.time()),
+                self._settings.duplicate_window_s,
+            )
+            if isinstance(step, Skip):
+                return self._skip(message, claim, step)
+            if isinstance(step, Refuse):
+                return self._settlement.settle(
+                    message, event, RejectedError(step.reason), claim, claim.record
+                )
+            if isinstance(step, Wait):
+                delay_s = min(step.delay_s, self._settings.retry_max_delay_s)
+                return self._settlement.settle(
+                    message, event, DeferredError(step.reason, delay_s=delay_s), claim, claim.record
+                )
+            if claim.record.deaths and not alone:
+                suspect = SuspectError("waits to be tried alone, because the function died over it")
+                return self._settlement.settle(message, event, suspect, claim, claim.record)
+            record, result = self._send(claim, step, deadline)
+            if isinstance(result, DeliveryError):
+                return self._settlement.settle(message, event, result, claim, record)
+            return self._conclude(message, claim, record, step, result)
         finally:
-            self._breaker.settle(is_probe, evidence, cause)
+            self._breaker.settle(is_probe, _evidence(result), _subject(event, result), _cause(result))
+
+    def _skip(self, message: Message, claim: Claim, step: Skip) -> Attempt:
+        record = claim.record
+        if record.state in {State.UNDER_WAY, State.WAITING}:
+            now_s = int(time.time())
+            record = replace(
+                record,
+                state=State.SUPERSEDED,
+                reason=step.reason,
+                updated_s=now_s,
+                repeats_until_s=now_s + self._window_s(message, claim.event),
+            )
+        if not self._ledger.complete(claim, record):
+            why = f"{step.reason}, but the ledger could not be written"
+            return self._settlement.settle(
+                message, claim.event, DeferredError(why, delay_s=self._settings.settling_s)
+            )
+        return Attempt(
+            message,
+            claim.event,
+            step.outcome,
+            reason=step.reason,
+            lead_id=claim.state.lead_id or None,
+        )
+
+    def _send(
+        self, claim: Claim, step: Send, deadline: Deadline
+    ) -> tuple[EventRecord, DeliveredLead | DeliveryError]:
+        """The event as its calls leave it, and what came of the last of them."""
+        event = claim.event
+        record = replace(claim.record, attempts=claim.record.attempts + 1)
+        begins = False
+        try:
+            if event.operation is Operation.CREATE:
+                if step.may_exist:
+                    try:
+                        return record, self._assign(step.fields, deadline)
+                    except UnknownLeadError:
+                        # By now the settling time is over: the earlier request left no trace.
+                        record = replace(record, unanswered=False)
+                begins = not claim.state.known_s
+            lead = self._api.send(event.operation, step.fields, deadline)
+            return replace(record, began_lead=record.began_lead or begins), lead
+        except UnknownLeadError as error:
+            return self._await_create(claim.state, replace(record, unanswered=False), error)
+        except UnconfirmedError as error:
+            return replace(record, unanswered=True, began_lead=record.began_lead or begins), error
+        except DeliveryError as error:
+            return record, error
+        except Exception as error:
+            # Nobody foresaw where this arose, so a request may have left.
+            unforeseen = UnconfirmedError(_describe(error), shared=False)
+            return replace(record, unanswered=True), unforeseen
+
+    def _assign(self, fields: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
+        """Sends a create as an update, for a lead that may exist, and so that its sequence isn't restarted.
+
+        Raises `UnknownLeadError` when 7Targets doesn't have the lead, so that the create may be POSTed.
+        """
+        asked = {name: value for name, value in fields.items() if name in SEQUENCE_FIELDS}
+        others = {name: value for name, value in fields.items() if name not in SEQUENCE_FIELDS}
+        lead = self._api.send(Operation.UPDATE, others, deadline)
+        if _is_in_sequence(lead, asked):
+            return lead
+        lead = self._api.send(Operation.UPDATE, fields, deadline)
+        if _is_in_sequence(lead, asked):
+            return lead
+        why = "7Targets has the lead, but leaves it in another sequence than the create asks for"
+        raise UndecidedError(why, status=lead.status)
+
+    def _await_create(
+        self, state: LeadState, record: EventRecord, error: UnknownLeadError
+    ) -> tuple[EventRecord, DeliveryError]:
+        """Waits a grace period for the create of an update or stop, and longer while one is known to wait."""
+        now_s = int(time.time())
+        # An event that comes back much later than it was due was held up by an outage; so was its create.
+        is_on_time = now_s <= record.due_s + OVERDUE_S
+        since_s = record.unknown_since_s if record.unknown_since_s and is_on_time else now_s
+        record = replace(record, unknown_since_s=since_s)
+        create_waits = any(
+            each.is_create and each.state is State.WAITING and now_s < each.due_s + OVERDUE_S
+            for each in state.events
+        )
+        if now_s - since_s < self._settings.update_grace_s or create_waits:
+            return record, error
+        if self._api.last_success_s <= since_s:
+            hint = "check the setting leadsApiUrl, because nothing was taken since; or send the lead's create"
+            return record, BlockedError(f"{error.summary}: {hint}", detail=error.detail, status=error.status)
+        why = "7Targets doesn't know this lead, and no create came within the grace period"
+        return record, RejectedError(
+            f"{error.summary}: {why}", detail=f"{error.detail} ({why})", status=error.status
+        )
+
+    def _conclude(
+        self, message: Message, claim: Claim, record: EventRecord, step: Send, lead: DeliveredLead
+    ) -> Attempt:
+        event, now_s = claim.event, int(time.time())
+        if event.operation is Operation.STOP_FOLLOWUP:
+            # Its fields only name the lead. It ends the sequence, which no earlier event may start again.
+            fields = dict.fromkeys(sorted(SEQUENCE_FIELDS), "")
+        else:
+            fields = fingerprints(event.lead, step.fields)
+        record = replace(
+            record,
+            state=State.DELIVERED,
+            message_id=message.message_id,
+            updated_s=now_s,
+            repeats_until_s=now_s + self._window_s(message, event),
+            unanswered=False,
+            due_s=0,
+            failing_since_s=0,
+            unknown_since_s=0,
+            deaths=0,
+            reason="",
+            parked_as="",
+            fields=fields,
+        )
+        if not self._ledger.complete(claim, record, lead_id=str(lead.lead_id)):
+            why = "delivered, but the ledger could not be written; it is sent again, as an update"
+            return self._settlement.settle(
+                message, event, DeferredError(why, delay_s=self._settings.settling_s)
+            )
         return Attempt(
             message,
             event,
-            event.event_id,
             Outcome.DELIVERED,
             status=lead.status,
             lead_id=lead.lead_id,
             lead_state=lead.state,
-            ledger_written=written,
         )
 
-    def _send(self, claim: Claim, deadline: Deadline) -> DeliveredLead:
-        event = claim.event
-        if event.operation is Operation.CREATE and claim.maybe_sent:
-            try:
-                # A later update that was applied proves the create, and must not be undone by confirming.
-                return self._ledger.find_follower(event) or self._api.confirm(event.lead, deadline)
-            except UnknownLeadError:
-                claim.maybe_sent = False
-        try:
-            return self._api.send(event.operation, event.lead, deadline)
-        except UnconfirmedError:
-            claim.maybe_sent = True
-            raise
-
-    def _release(self, claim: Claim, error: DeliveryError) -> DeliveryError:
-        """Returns the error to act on, after noting in the ledger what the next attempt must know."""
-        if isinstance(error, UnknownLeadError):
-            claim.unknown_since = claim.unknown_since or int(time.time())
-            if time.time() - claim.unknown_since >= self._settings.update_grace_s:
-                why = "7Targets doesn't know this lead, and no create came within the grace period"
-                error = RejectedError(
-                    f"{error.summary}: {why}", detail=f"{error.detail} ({why})", status=error.status
-                )
-                claim.unknown_since = None
-        if claim.maybe_sent and claim.event.operation is Operation.CREATE:
-            error.create_may_stand = True
-            self._ledger.release(claim, State.SENDING)
-        else:
-            is_rejected = isinstance(error, RejectedError)
-            self._ledger.release(claim, State.REJECTED if is_rejected else State.WAITING)
-        return error
-
-    def _settle(self, message: Message, reading: Reading, error: DeliveryError) -> Attempt:
-        age_s = max(0.0, time.time() - message.sent_at)
-        event = reading if isinstance(reading, LeadEvent) else None
-        outcome = error.outcome
-        if error.create_may_stand and outcome in {Outcome.REJECTED, Outcome.RETRY}:
-            outcome = Outcome.UNCONFIRMED
-        park = isinstance(error, RejectedError) or (
-            age_s >= self._settings.park_after_s and not _was_never_tried(error)
-        )
-        delay_s = None if park else self._delay_s(message, age_s, error)
-        reason = error.summary
-        if park:
-            try:
-                self._dead_letters.park(message, reading.event_id, outcome, error)
-            except (ClientError, BotoCoreError) as fault:
-                park = False
-                delay_s = self._delay_s(message, age_s, error)
-                reason = f"{reason}; the dead-letter queue refused it ({type(fault).__name__})"
-        return Attempt(
-            message,
-            event,
-            reading.event_id,
-            outcome,
-            delay_s=delay_s,
-            parked=park,
-            status=error.status,
-            reason=reason,
-        )
-
-    def _delay_s(self, message: Message, age_s: float, error: DeliveryError) -> int:
-        base_s, max_s = self._settings.retry_base_delay_s, self._settings.retry_max_delay_s
-        jitter = random.random()  # noqa: S311 - spreads load, protects nothing
-        if isinstance(error, BreakerOpenError):
-            return deferral_delay_s(
-                message.receive_count,
-                age_s,
-                base_s=base_s,
-                max_s=max_s,
-                longest_probe_interval_s=self._breaker.longest_interval_s,
-                jitter=jitter,
-            )
-        if isinstance(error, DeferredError):
-            return round(error.delay_s)
-        return retry_delay_s(
-            message.receive_count,
-            age_s,
-            base_s=base_s,
-            max_s=max_s,
-            jitter=jitter,
-            retry_after_s=error.retry_after_s if isinstance(error, RetryError) else None,
-        )
+    def _window_s(self, message: Message, event: LeadEvent) -> int:
+        """How long a repeat is a duplicate. A redriven message may have a twin that is redriven later."""
+        is_redriven = message.parked_event_id is not None
+        is_short = event.key.from_content and not is_redriven
+        return self._settings.duplicate_window_s if is_short else self._settings.key_window_s
 
 
-def _evidence(error: DeliveryError) -> Evidence:
-    if isinstance(error, RetryError) and error.shared:
+def _is_in_sequence(lead: DeliveredLead, asked: Mapping[str, Json]) -> bool:
+    """Whether the answer shows the sequence that was asked for. Raises `UndecidedError` if it shows none."""
+    for name in ("scheduleId", "scheduleName"):  # the API document: the id wins over the name
+        if name in asked:
+            if name not in lead.sequence:
+                why = "7Targets has the lead, but its answer doesn't show in which sequence"
+                raise UndecidedError(why, status=lead.status)
+            return str(lead.sequence[name]) == str(asked[name])
+    return True
+
+
+def _evidence(result: DeliveredLead | DeliveryError | None) -> Evidence:
+    if result is None:
+        return Evidence.NONE
+    if isinstance(result, RetryError) and result.shared:
         return Evidence.FAULT
     # The API did answer: a rejection or an unknown lead says that it works.
-    return Evidence.HEALTHY if error.status is not None else Evidence.NONE
+    return Evidence.HEALTHY if result.status is not None else Evidence.NONE
 
 
-def _was_never_tried(error: DeliveryError) -> bool:
-    """True when another attempt held the event or time ran out. Such a lead isn't parked for its age."""
-    return isinstance(error, DeferredError) and not isinstance(error, BreakerOpenError)
+def _subject(event: LeadEvent, result: DeliveredLead | DeliveryError | None) -> str:
+    """An assistant that isn't the user's own is refused with 403, whoever the lead is."""
+    is_refused = isinstance(result, BlockedError) and result.status == 403
+    return str(event.lead["assistantEmail"]) if is_refused else event.lead_hash
+
+
+def _cause(result: DeliveredLead | DeliveryError | None) -> str:
+    return result.summary if isinstance(result, DeliveryError) else ""
 
 
 def _describe(error: Exception) -> str:

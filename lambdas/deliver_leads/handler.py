@@ -8,13 +8,14 @@ from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
 from .api.access_token import AccessTokens
-from .api.http_client import HttpClient
+from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, AWS_TRIES, HttpClient
 from .api.leads_api import LeadsApi
 from .batch import BatchRunner
 from .breaker import CircuitBreaker
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
+from .old_items import OldItems
 from .settings import Settings
 
 settings = Settings.from_environment(os.environ)
@@ -23,13 +24,14 @@ metrics = Metrics()
 
 # Short time-outs, because these calls take from the time that a lead has left, and SQS repeats what fails.
 _config = Config(
-    connect_timeout=1,
-    read_timeout=3,
-    retries={"mode": "standard", "total_max_attempts": 2},
+    connect_timeout=AWS_CONNECT_TIMEOUT_S,
+    read_timeout=AWS_READ_TIMEOUT_S,
+    retries={"mode": "standard", "total_max_attempts": AWS_TRIES},
     max_pool_connections=settings.parallel_calls,
 )
 _session = boto3.Session()
 _sqs = _session.client("sqs", config=_config)
+_dynamodb = _session.client("dynamodb", config=_config)
 http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s)
 runner = BatchRunner(
     Delivery(
@@ -45,19 +47,12 @@ runner = BatchRunner(
             ),
             settings.leads_api_url,
         ),
-        Ledger(
-            _session.client("dynamodb", config=_config),
-            settings.ledger_table,
-            duplicate_window_s=settings.duplicate_window_s,
-            key_window_s=settings.key_window_s,
-        ),
+        Ledger(_dynamodb, settings, OldItems(_dynamodb, settings.ledger_table).find),
         DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
         CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3),
     ),
     _sqs,
-    settings.lead_queue_url,
-    settings.lead_defaults,
-    settings.parallel_calls,
+    settings,
     logger,
     metrics,
 )

@@ -1,247 +1,263 @@
-"""The delivery ledger: one DynamoDB item per lead event, so that a repeated delivery is recognised.
+"""The delivery ledger: one DynamoDB item for each lead, so that all events of a lead run one after another.
 
-    (nothing) ── claim ──> sending ── complete ──> delivered
-                            │   ^
-                     release│   │claim, when the lease is over
-                            v   │
-                waiting | rejected | sending without a lease
-
-`sending` means that a request may have left: an attempt that claims such an item confirms before it repeats.
-In `waiting` and `rejected`, 7Targets has no trace of the event, so sending is safe. A function killed at any
-instant leaves `sending`, which is always safe. Each delivered lead costs two writes and no read.
+A delivered event costs two writes and no read. The first, `claim`, takes the lead with one condition, adds
+the event to the item's journal and returns the item as it was. The second, `complete`, folds the journal into
+the list of events. A claim whose environment died stays in the journal, where the next claim finds it.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .event.envelope import LeadEvent
+from .contract import LEAD_ITEM, LedgerAttribute
+from .event.envelope import LeadEvent, Reading
 from .event.lead import Operation
 from .event.message import Message
-from .outcome import DeferredError, DeliveredLead, RetryError
+from .lead_state import EventRecord, LeadState, State
+from .outcome import DeferredError, RetryError
+from .settings import Settings
 
-# Longer than a lead can wait in the lead queue (14 days) and then in the dead-letter queue (14 days): the
-# memory of an unanswered create must outlive the message that could repeat it.
-UNDELIVERED_KEPT_S = 30 * 24 * 3600
 # Clocks of two execution environments may differ by seconds.
 CLOCK_SKEW_S = 30
 # Most attempts end long before their lease does.
-HELD_EVENT_CHECKED_AFTER_S = 15
+HELD_LEAD_CHECKED_AFTER_S = 15
+# When a message comes back whose environment died: after the queue's visibility timeout, some minutes.
+DEAD_CLAIM_DUE_AFTER_S = 900
 
 _CLAIM = (
-    "SET #state = :sending, #owner = :owner, leaseUntil = :lease, operation = :operation,"
-    " messageId = :message, updatedAt = :now, expiresAt = :expires ADD attempts :one"
+    "SET heldUntil = :until, #owner = :owner, expiresAt = :expires,"
+    " journal = list_append(if_not_exists(journal, :empty), :entries)"
 )
-# DynamoDB deletes an expired item days late, so the expiry is part of the condition.
-_MAY_CLAIM = (
-    "attribute_not_exists(#lead) OR expiresAt <= :now OR (#state <> :delivered AND leaseUntil <= :now)"
-    " OR #owner = :owner"
-)
-_NAMES = {"#lead": "lead", "#state": "state", "#owner": "owner"}
+# The own owner: a claim whose answer was lost is repeated by the AWS client.
+_MAY_CLAIM = "attribute_not_exists(heldUntil) OR heldUntil <= :now OR #owner = :owner"
+_NOTE = "SET expiresAt = :expires, journal = list_append(if_not_exists(journal, :empty), :entries)"
 
 
-class State(StrEnum):
-    """The states of an item, as they are stored."""
-
-    SENDING = "sending"
-    WAITING = "waiting"
-    REJECTED = "rejected"
-    DELIVERED = "delivered"
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to deliver one event until the lease is over.
+    """The right to send for one lead until the lease is over.
 
-    `maybe_sent`: a request of an earlier or this attempt may have had its effect. `unknown_since`: when an
-    update or stop got its first 404, in epoch seconds.
+    `state` is the lead as it was, `record` the claimed event in it. `journal_length` counts the entries that
+    `state` has folded in.
     """
 
     event: LeadEvent
     owner: str
-    maybe_sent: bool
-    unknown_since: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """The same event was delivered before, inside its window."""
-
-    lead_id: str | None
+    state: LeadState
+    record: EventRecord
+    journal_length: int
 
 
 class Ledger:
-    """Claims events and stores what became of them. Safe under threads, because a boto3 client is."""
+    """Claims leads and stores what became of their events. Safe under threads, because a boto3 client is."""
 
     def __init__(
         self,
         dynamodb: Any,  # noqa: ANN401 - a boto3 DynamoDB client, whose type exists in the stubs only
-        table: str,
-        *,
-        duplicate_window_s: int,
-        key_window_s: int,
-        clock: Callable[[], float] = time.time,
+        settings: Settings,
+        find_older: Callable[[str], LeadState] = lambda _: LeadState(),
     ) -> None:
+        """`find_older` tells what an earlier version stored of a lead."""
         self._dynamodb = dynamodb
-        self._table = table
-        self._duplicate_window_s = duplicate_window_s
-        self._key_window_s = key_window_s
-        self._clock = clock
+        self._table = settings.ledger_table
+        self._settling_s = settings.settling_s
+        self._ledger_s = settings.ledger_s
+        self._find_older = find_older
 
-    def claim(self, event: LeadEvent, message: Message, lease_s: float) -> Claim | Duplicate:
-        """Takes the event for `lease_s` seconds.
+    def claim(self, event: LeadEvent, message: Message, lease_s: float) -> Claim:
+        """Takes the event's lead for `lease_s` seconds.
 
-        Raises `DeferredError` when another attempt holds it, `RetryError` when the ledger can't be written.
+        Raises `DeferredError` while another attempt holds the lead or a request without an answer may still
+        take effect, `RetryError` when the ledger can't be written.
         """
-        now = int(self._clock())
+        older = self._find_older(event.lead_hash)
+        now = time.time()
         owner = uuid.uuid4().hex
-        values = _values(
-            sending=State.SENDING,
-            delivered=State.DELIVERED,
-            owner=owner,
-            lease=now + int(lease_s) + CLOCK_SKEW_S,
-            operation=event.operation,
-            message=message.message_id,
-            now=now,
-            expires=now + UNDELIVERED_KEPT_S,
-            one=1,
-        )
+        entry = new_record(event, message, int(now), owner)
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table,
-                Key=_key(event),
+                Key=_key(event.lead_hash),
                 UpdateExpression=_CLAIM,
                 ConditionExpression=_MAY_CLAIM,
-                ExpressionAttributeNames=_NAMES,
-                ExpressionAttributeValues=values,
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues={
+                    **self._journal_values(entry, now),
+                    # An environment that dies leaves a request without an answer.
+                    ":until": {"N": str(math.ceil(now + lease_s + CLOCK_SKEW_S + self._settling_s))},
+                    ":owner": {"S": owner},
+                    ":now": {"N": str(int(now))},
+                },
                 ReturnValues="ALL_OLD",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
             if _code(error) == "ConditionalCheckFailedException":
-                item: Any = error.response.get("Item", {})
-                return self._refused(item, now)
+                held: Any = error.response.get("Item", {})
+                left_s = int(held.get("heldUntil", {}).get("N", now)) - int(now)
+                delay_s = max(1, min(left_s + 1, HELD_LEAD_CHECKED_AFTER_S))
+                raise DeferredError("another event of its lead is under way", delay_s=delay_s) from None
             raise RetryError(f"delivery ledger: {_code(error)}", shared=False) from None
         except BotoCoreError as error:
             raise RetryError(f"delivery ledger: {type(error).__name__}", shared=False) from None
-        return _claimed(event, owner, answer.get("Attributes", {}), now)
+        item = _plain(answer.get("Attributes", {}))
+        journal = tuple(map(_read_record, item.get("journal", ())))
+        state = (_read_state(item) if "events" in item else older).with_journal(
+            tuple(each for each in journal if each.owner != owner)
+        )
+        return Claim(event, owner, state, state.claimed(entry), len(journal) + 1)
 
-    def find_follower(self, event: LeadEvent) -> DeliveredLead | None:
-        """The lead as an update or stop found it that was delivered while its create had no answer yet.
+    def complete(self, claim: Claim, record: EventRecord, lead_id: str = "", quiet_s: int = 0) -> bool:
+        """Stores the event as `record`, and gives the lead back after `quiet_s` seconds.
 
-        Such an event proves that the lead exists. This is a read, but only before a confirmation, which is
-        rare. Raises `DeferredError` when such an event is under way just now, `RetryError` when the ledger
-        can't be read.
+        `lead_id` is given when 7Targets has shown the lead. Returns False when the ledger couldn't be written
+        or the lease was over: then the event counts as a request without an answer.
         """
-        try:
-            answer = self._dynamodb.query(
-                TableName=self._table,
-                KeyConditionExpression="#lead = :lead",
-                FilterExpression="operation <> :create AND expiresAt > :now"
-                " AND (#state = :delivered OR leaseUntil > :now)",
-                ExpressionAttributeNames={"#lead": "lead", "#state": "state"},
-                ExpressionAttributeValues=_values(
-                    lead=event.lead_hash,
-                    delivered=State.DELIVERED,
-                    create=Operation.CREATE,
-                    now=int(self._clock()),
-                ),
-                ConsistentRead=True,
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise RetryError(f"delivery ledger: {type(error).__name__}", shared=False) from None
-        items = answer["Items"]
-        if any(item["state"]["S"] == State.SENDING for item in items):
-            why = "a later event of the lead is under way, which confirming could undo"
-            raise DeferredError(why, delay_s=HELD_EVENT_CHECKED_AFTER_S)
-        for item in items:
-            return DeliveredLead(item["leadId"]["S"], item["leadState"]["S"], status=None)
-        return None
-
-    def complete(self, claim: Claim, lead: DeliveredLead) -> bool:
-        """Stores the delivery. A failure is no reason to send again, so it returns False."""
-        now = int(self._clock())
-        window_s = self._duplicate_window_s if claim.event.key.from_content else self._key_window_s
+        now = time.time()
+        state = claim.state.with_event(record).pruned(int(now) - self._ledger_s)
+        if lead_id:
+            state = replace(state, lead_id=lead_id, known_s=int(now))
+        # Each index means the item as it is before the write. From the last to the first, so that it makes no
+        # difference to an emulator that removes one after another.
+        folded = ", ".join(f"journal[{index}]" for index in reversed(range(claim.journal_length)))
+        events = _typed([_record_map(each) for each in state.events])
         return self._write(
-            claim,
-            "SET #state = :state, leaseUntil = :zero, updatedAt = :now, expiresAt = :expires,"
-            " leadId = :lead, leadState = :leadState",
-            _values(
-                state=State.DELIVERED,
-                zero=0,
-                now=now,
-                expires=now + window_s,
-                lead=str(lead.lead_id),
-                leadState=lead.state or "-",
-            ),
-            names={"#state": "state"},
+            claim.event.lead_hash,
+            "SET events = :events, leadId = :leadId, knownAt = :knownAt, heldUntil = :until,"
+            f" expiresAt = :expires REMOVE #owner, {folded}",
+            {
+                ":events": events,
+                ":leadId": _typed(state.lead_id),
+                ":knownAt": _typed(state.known_s),
+                ":until": _typed(math.ceil(now + quiet_s) if quiet_s else 0),
+                ":expires": _typed(int(now) + self._ledger_s),
+                ":owner": _typed(claim.owner),
+            },
+            ConditionExpression="#owner = :owner",
+            ExpressionAttributeNames={"#owner": "owner"},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
 
-    def release(self, claim: Claim, state: State) -> bool:
-        """Gives the event back. When that fails (False), it stays `sending` until the lease ends: safe."""
-        since = claim.unknown_since
-        return self._write(
-            claim,
-            "SET #state = :state, leaseUntil = :zero, updatedAt = :now"
-            + (", unknownSince = :since" if since else " REMOVE unknownSince"),
-            _values(state=state, zero=0, now=int(self._clock()), owner=claim.owner, sending=State.SENDING)
-            | (_values(since=since) if since else {}),
-            names={"#state": "state", "#owner": "owner"},
-            # Another attempt may have taken the event over, or delivered it, since the lease ended.
-            ConditionExpression="#owner = :owner AND #state = :sending",
-        )
+    def note(self, lead_hash: str, record: EventRecord) -> bool:
+        """Stores what became of an event without a claim; False when the ledger couldn't be written."""
+        return self._write(lead_hash, _NOTE, self._journal_values(record, time.time()))
 
-    def _write(
-        self,
-        claim: Claim,
-        expression: str,
-        values: Mapping[str, Any],
-        names: Mapping[str, str],
-        **condition: str,
-    ) -> bool:
+    def _journal_values(self, entry: EventRecord, now: float) -> dict[str, Any]:
+        return {
+            ":empty": _typed([]),
+            ":entries": _typed([_record_map(entry)]),
+            ":expires": _typed(int(now) + self._ledger_s),
+        }
+
+    def _write(self, lead_hash: str, expression: str, values: Mapping[str, Any], **more: Any) -> bool:  # noqa: ANN401
         try:
             self._dynamodb.update_item(
                 TableName=self._table,
-                Key=_key(claim.event),
+                Key=_key(lead_hash),
                 UpdateExpression=expression,
-                ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
-                **condition,
+                **more,
             )
-        except (ClientError, BotoCoreError):
+        except ClientError as error:
+            held: Any = error.response.get("Item", {})
+            # A write whose answer was lost is repeated by the AWS client, and finds its own result.
+            return ":events" in values and held.get("events") == values[":events"]
+        except BotoCoreError:
             return False
         return True
 
-    def _refused(self, item: Mapping[str, Any], now: int) -> Duplicate:
-        if item.get("state", {}).get("S") == State.DELIVERED:
-            return Duplicate(item.get("leadId", {}).get("S"))
-        lease_left_s = max(1, int(item.get("leaseUntil", {}).get("N", now)) - now)
-        delay_s = min(lease_left_s + 1, HELD_EVENT_CHECKED_AFTER_S)
-        raise DeferredError("another attempt at this event is under way", delay_s=delay_s)
+
+def new_record(event: Reading, message: Message, now_s: int, owner: str = "") -> EventRecord:
+    """An event as its first claim writes it."""
+    return EventRecord(
+        key=event.key.text if event.key else f"message#{message.message_id}",
+        operation=event.operation,
+        order_ms=message.order_ms,
+        sent_s=message.sent_ms // 1000,
+        message_id=message.message_id,
+        source=event.source,
+        first_seen_s=now_s,
+        updated_s=now_s,
+        due_s=now_s + DEAD_CLAIM_DUE_AFTER_S,
+        owner=owner,
+    )
 
 
-def _claimed(event: LeadEvent, owner: str, old: Mapping[str, Any], now: int) -> Claim:
-    expired = int(old.get("expiresAt", {}).get("N", now + 1)) <= now
-    state = None if expired else old.get("state", {}).get("S")
-    since = None if expired else old.get("unknownSince", {}).get("N")
-    return Claim(event, owner, maybe_sent=state == State.SENDING, unknown_since=int(since) if since else None)
+def _read_state(item: Mapping[str, Any]) -> LeadState:
+    return LeadState(
+        lead_id=item.get("leadId", ""),
+        known_s=item.get("knownAt", 0),
+        events=tuple(map(_read_record, item.get("events", ()))),
+    )
 
 
-def _values(**values: str | int) -> dict[str, Any]:
-    """The values of an expression, in DynamoDB's notation."""
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+_ATTRIBUTES = {field.name: _camel_case(field.name) for field in fields(EventRecord)}
+
+
+def _record_map(record: EventRecord) -> dict[str, Any]:
+    """An empty value is left out, since each kilobyte of an item costs."""
+    values = {attribute: getattr(record, name) for name, attribute in _ATTRIBUTES.items()}
+    return {attribute: value for attribute, value in values.items() if value}
+
+
+def _read_record(stored: Mapping[str, Any]) -> EventRecord:
+    values = {name: stored[attribute] for name, attribute in _ATTRIBUTES.items() if attribute in stored}
+    operation = stored.get("operation")
+    return EventRecord(
+        **{
+            "order_ms": 0,
+            "sent_s": 0,
+            "source": "",
+            **values,
+            "operation": Operation(operation) if operation else None,
+            "state": State(stored["state"]),
+        }
+    )
+
+
+def _typed(value: Any) -> dict[str, Any]:  # noqa: ANN401 - what a record holds
+    """A value in DynamoDB's notation."""
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int):
+        return {"N": str(value)}
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, list):
+        return {"L": [_typed(each) for each in value]}
+    return {"M": {name: _typed(each) for name, each in value.items()}}
+
+
+def _untyped(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as above
+    kind, content = next(iter(value.items()))
+    if kind == "N":
+        return int(content)
+    if kind == "L":
+        return [_untyped(each) for each in content]
+    if kind == "M":
+        return _plain(content)
+    return content
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _untyped(value) for name, value in item.items()}
+
+
+def _key(lead_hash: str) -> dict[str, Any]:
     return {
-        f":{name}": {"N": str(value)} if isinstance(value, int) else {"S": value}
-        for name, value in values.items()
+        LedgerAttribute.PARTITION_KEY: {"S": lead_hash},
+        LedgerAttribute.SORT_KEY: {"S": LEAD_ITEM},
     }
-
-
-def _key(event: LeadEvent) -> dict[str, Any]:
-    return {"lead": {"S": event.lead_hash}, "event": {"S": event.key.text}}
 
 
 def _code(error: ClientError) -> str:

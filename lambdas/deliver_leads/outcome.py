@@ -2,18 +2,21 @@
 
     DeliveryError
     ├── RejectedError        caused by the lead: park it now
+    │   └── UndecidedError   7Targets holds the lead, but nothing shows whether the event took effect
     └── RetryError           not caused by the lead: return it to the queue, for later
-        ├── UnconfirmedError a request left and no answer came: confirm before repeating
+        ├── UnconfirmedError a request left and no answer came: let it settle before anything is sent again
         ├── UnknownLeadError an update or stop came before its create: wait a grace period
         ├── BlockedError     a setting is wrong: a person fixes it, then leads flow by themselves
         └── DeferredError    nothing was sent: no time left, or another attempt holds the event
+            ├── SuspectError      the function has died over the event: try it alone
             └── BreakerOpenError  nothing was sent because the API is down
 
 Every error has a `summary` that is free of personal data (it is logged) and a `detail` that may hold the
 API's own words about the lead (it goes to the dead-letter queue only).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
@@ -34,19 +37,18 @@ class DeliveredLead:
     """What 7Targets answered for a lead that it holds.
 
     `state` is the vendor's word (`Cold`, `New`, `DeActivated`, ...): a lead taken over the plan's limit
-    comes back as `New` and is not followed up, so people must be able to see it.
+    comes back as `New` and is not followed up, so people must be able to see it. `sequence` holds the
+    fields `scheduleId` and `scheduleName`, as far as they were answered.
     """
 
     lead_id: int | str
     state: str | None
-    status: int | None
+    status: int
+    sequence: Mapping[str, int | str] = field(default_factory=dict)
 
 
 class DeliveryError(Exception):
-    """A lead event that was not delivered by this attempt.
-
-    `create_may_stand`: 7Targets may hold the lead all the same, since an answer to its create was lost.
-    """
+    """A lead event that was not delivered by this attempt."""
 
     outcome: ClassVar[Outcome]
 
@@ -55,13 +57,18 @@ class DeliveryError(Exception):
         self.summary = summary
         self.detail = detail or summary
         self.status = status
-        self.create_may_stand = False
 
 
 class RejectedError(DeliveryError):
     """Caused by the lead itself: sending it again can't help, so a person fixes or drops it."""
 
     outcome = Outcome.REJECTED
+
+
+class UndecidedError(RejectedError):
+    """A person has to look: 7Targets holds the lead, but its answer doesn't show what the event asked for."""
+
+    outcome = Outcome.UNCONFIRMED
 
 
 class RetryError(DeliveryError):
@@ -88,7 +95,7 @@ class RetryError(DeliveryError):
 
 
 class UnconfirmedError(RetryError):
-    """The request left and no answer came: 7Targets may hold the lead, or not."""
+    """The request left and no answer came: it took effect, may still do so, or never will."""
 
     outcome = Outcome.UNCONFIRMED
 
@@ -113,3 +120,7 @@ class DeferredError(RetryError):
 
 class BreakerOpenError(DeferredError):
     """Nothing was sent because the API counts as down; the retry policy chooses the delay."""
+
+
+class SuspectError(DeferredError):
+    """Nothing was sent because the function has died over this event: it goes when no other is under way."""

@@ -23,15 +23,23 @@ class Settings:
     dead_letter_queue_url: str
     ledger_table: str
     lead_defaults: dict[str, str]
+    event_sources: tuple[str, ...]
     parallel_calls: int
     connect_timeout_s: float
     read_timeout_s: float
+    settling_s: int
     duplicate_window_s: int
     key_window_s: int
+    ledger_s: int
     update_grace_s: int
     retry_base_delay_s: int
     retry_max_delay_s: int
     park_after_s: int
+
+    @property
+    def is_fifo(self) -> bool:
+        """Whether the lead queue is a FIFO queue; AWS ends the name of each of those with ".fifo"."""
+        return self.lead_queue_url.endswith(".fifo")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -41,6 +49,7 @@ class Settings:
             int: int,
             float: float,
             dict[str, str]: json.loads,
+            tuple[str, ...]: lambda text: tuple(json.loads(text)),
         }
         values: dict[str, object] = {}
         problems: list[str] = []
@@ -51,7 +60,7 @@ class Settings:
                 continue
             try:
                 values[field.name] = converters[field.type](environment[name])
-            except ValueError:
+            except (ValueError, TypeError):
                 problems.append(f"{name} can't be read as {getattr(field.type, '__name__', field.type)}")
         if problems:
             raise SettingsError("The function's environment is incomplete: " + "; ".join(problems))

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.config import ConfigError, DeploymentConfig
+from deliver_leads.api import http_client
+from infra.config import AFTER_THE_CALLS_S, ConfigError, DeploymentConfig
 from tests.infra.synthesis import CDK_JSON
 
 PROJECT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ def test_a_stage_without_settings_has_every_default() -> None:
     """Nothing but the stage must be given."""
     config = read()
     assert config.leads_api_url == "https://api.7targets.com"
-    assert (config.batch_size, config.function_timeout_seconds, config.park_after_hours) == (10, 120, 96)
+    assert (config.batch_size, config.function_timeout_seconds, config.park_after_hours) == (10, 150, 96)
 
 
 @pytest.mark.parametrize(("stage", "kept"), [("dev", False), ("prod", True)])
@@ -84,8 +85,10 @@ RANGES = [
     ("functionTimeoutSeconds", "a whole number of seconds from 60 to 900", (59, 901)),
     ("connectTimeoutSeconds", "a whole number of seconds from 1 to 10", (0, 11)),
     ("readTimeoutSeconds", "a whole number of seconds from 5 to 60", (4, 61)),
+    ("settlingTimeSeconds", "a whole number of seconds from 5 to 600", (4, 601)),
     ("duplicateWindowHours", "a whole number of hours from 1 to 336", (0, 337)),
     ("keyWindowDays", "a whole number of days from 1 to 30", (0, 31)),
+    ("ledgerDays", "a whole number of days from 31 to 400", (30, 401)),
     ("updateGraceMinutes", "a whole number of minutes from 31 to 1440", (30, 1441)),
     ("retryBaseDelaySeconds", "a whole number of seconds from 1 to 300", (0, 301)),
     ("retryMaxDelaySeconds", "a whole number of seconds from 60 to 3600", (59, 3601)),
@@ -228,8 +231,13 @@ def test_all_problems_are_told_at_once() -> None:
     ("settings", "start"),
     [
         (
-            {"functionTimeoutSeconds": 113},
-            "functionTimeoutSeconds is 113, but must be at least 114: 3 x (connectTimeoutSeconds +",
+            {"functionTimeoutSeconds": 126},
+            "functionTimeoutSeconds is 126, but must be at least 127: 3 x (connectTimeoutSeconds + "
+            "readTimeoutSeconds) + 28, so that a token, two calls",
+        ),
+        (
+            {"settlingTimeSeconds": 29},
+            "settlingTimeSeconds is 29, but must not be less than readTimeoutSeconds, 30",
         ),
         ({"batchSize": 11}, "batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of 11"),
         ({"fifo": True, "batchSize": 11}, "fifo is true, but then AWS wants batchSize to be at most 10"),
@@ -253,7 +261,8 @@ def test_settings_that_contradict_each_other_are_told(settings: dict[str, object
 @pytest.mark.parametrize(
     "settings",
     [
-        {"functionTimeoutSeconds": 114},
+        {"functionTimeoutSeconds": 127},
+        {"settlingTimeSeconds": 30},
         {"batchSize": 11, "batchingWindowSeconds": 1},
         {"fifo": True, "batchSize": 10},
         {"updateGraceMinutes": 41, "retryMaxDelaySeconds": 1200},
@@ -279,6 +288,17 @@ def test_no_setting_outgrows_what_sqs_allows() -> None:
     assert longest.visibility_timeout_seconds <= 43_200
     waits_s = longest.visibility_timeout_seconds + longest.retry_max_delay_seconds
     assert longest.park_after_hours * 3600 + waits_s < 14 * 24 * 3600
+
+
+def test_the_ledger_can_t_forget_a_delivery_before_its_repetitions_stop_to_count() -> None:
+    """At the ends of all ranges."""
+    config = read({"ledgerDays": 31, "keyWindowDays": 30, "duplicateWindowHours": 336})
+    assert config.ledger_days > max(config.key_window_days, config.duplicate_window_hours / 24)
+
+
+def test_the_stack_leaves_the_function_at_least_the_time_that_it_keeps_free_itself() -> None:
+    """Else the function would never start a call that the settings promise to have room for."""
+    assert http_client.RESERVE_S <= AFTER_THE_CALLS_S
 
 
 def run_app(context: str) -> "subprocess.CompletedProcess[str]":

@@ -7,6 +7,7 @@ import pytest
 
 from deliver_leads.settings import Settings
 from tests.infra.synthesis import Template, output_target, properties, resource_behind, synthesise
+from tests.settings import ENVIRONMENT
 
 
 def environment(template: Template) -> dict[str, Any]:
@@ -57,11 +58,14 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "DEAD_LETTER_QUEUE_URL",
         "LEDGER_TABLE",
         "LEAD_DEFAULTS",
+        "EVENT_SOURCES",
         "PARALLEL_CALLS",
         "CONNECT_TIMEOUT_S",
         "READ_TIMEOUT_S",
+        "SETTLING_S",
         "DUPLICATE_WINDOW_S",
         "KEY_WINDOW_S",
+        "LEDGER_S",
         "UPDATE_GRACE_S",
         "RETRY_BASE_DELAY_S",
         "RETRY_MAX_DELAY_S",
@@ -74,7 +78,13 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
 
 def test_the_function_can_read_its_environment() -> None:
     """The function's own settings accept what the stack gives it, in the function's units."""
-    template = synthesise(duplicateWindowHours="2", keyWindowDays="3", updateGraceMinutes="31").delivery
+    template = synthesise(
+        duplicateWindowHours="2",
+        keyWindowDays="3",
+        ledgerDays="31",
+        updateGraceMinutes="31",
+        settlingTimeSeconds="45",
+    ).delivery
     variables = {
         name: v if isinstance(v, str) else "known after deployment"
         for name, v in environment(template).items()
@@ -82,7 +92,16 @@ def test_the_function_can_read_its_environment() -> None:
     settings = Settings.from_environment(variables)
     assert settings.duplicate_window_s == 2 * 3600
     assert settings.key_window_s == 3 * 86_400
+    assert settings.ledger_s == 31 * 86_400
     assert settings.update_grace_s == 31 * 60
+    assert settings.settling_s == 45
+
+
+@pytest.mark.parametrize(("listed", "read"), [("", ()), ("my.crm,my.forms", ("my.crm", "my.forms"))])
+def test_the_function_knows_the_listed_event_sources(listed: str, read: tuple[str, ...]) -> None:
+    """The rule takes events of all sources, so it is the function that holds to the list."""
+    text = environment(synthesise(eventSources=listed).delivery)["EVENT_SOURCES"]
+    assert Settings.from_environment(ENVIRONMENT | {"EVENT_SOURCES": text}).event_sources == read
 
 
 def test_lead_defaults_reach_the_function_as_json() -> None:
@@ -122,7 +141,10 @@ def test_the_role_allows_exactly_the_calls_that_are_made() -> None:
             frozenset({"secretsmanager:GetSecretValue"}),
             json.dumps({"Ref": output_target(template, "SecretName")}),
         ),
-        (frozenset({"dynamodb:UpdateItem", "dynamodb:Query"}), arn(template, "LedgerTableName")),
+        (
+            frozenset({f"dynamodb:{name}" for name in ("UpdateItem", "GetItem", "Query", "Scan")}),
+            arn(template, "LedgerTableName"),
+        ),
         (frozenset({"logs:CreateLogStream", "logs:PutLogEvents"}), arn(template, "LogGroupName")),
         (frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"}), json.dumps("*")),
     }

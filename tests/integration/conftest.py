@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from boto3.dynamodb.types import TypeDeserializer
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -55,6 +57,7 @@ class Pipeline:
     dead_letter_queue_url: str
     log: io.StringIO
     context: Context = field(default_factory=Context)
+    passed_s: float = 0.0
 
     def send(self, body: object, **more: Any) -> str:
         """Publishes a message (an object as JSON); returns its id."""
@@ -82,6 +85,14 @@ class Pipeline:
             }
             for message in answer.get("Messages", [])
         ]
+
+    def pass_time(self, seconds: float) -> None:
+        """The function's clock goes on; messages get older, too."""
+        self.passed_s += seconds
+
+    def settle(self) -> None:
+        """Waits until a request without an answer can't take effect any more."""
+        self.pass_time(int(os.environ["SETTLING_S"]) + 1)
 
     def deliver(self, records: list[dict[str, Any]] | None = None) -> set[str]:
         """One invocation; deletes what it doesn't report as failed, returns the ids that it does."""
@@ -146,10 +157,38 @@ class Pipeline:
         """Every token issued until now is refused."""
         requests.post(f"{self.sandbox.url}/_sandbox/revoke", timeout=10).raise_for_status()
 
-    def ledger(self) -> list[dict[str, str]]:
-        """The ledger's items, flattened."""
+    def redrive(self) -> list[dict[str, Any]]:
+        """Moves what is parked back to the lead queue, as SQS does, and receives it."""
+        for letter in self.dead_letters():
+            noted = {
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in letter.items()
+                if name != "body"
+            }
+            self.send(letter["body"], MessageAttributes=noted)
+        self.sqs.purge_queue(QueueUrl=self.dead_letter_queue_url)
+        return self.bring_back(self.receive(), aged_s=-self.passed_s)
+
+    def bodies(self, operation: str) -> list[dict[str, Any]]:
+        """The lead in every call of this operation that arrived."""
+        return [r["body"] for r in self.ask_sandbox("requests") if r["operation"] == operation]
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """The ledger's items, one for each lead."""
+        read = TypeDeserializer().deserialize
         items = self.dynamodb.scan(TableName="ledger")["Items"]
-        return [{name: str(next(iter(value.values()))) for name, value in item.items()} for item in items]
+        plain = [{name: read(value) for name, value in item.items()} for item in items]
+        return [item for item in plain if item["event"] == "#lead"]
+
+    def states(self) -> list[tuple[str, str]]:
+        """Operation and state of every event that the ledger knows, after its claims."""
+        return [
+            (event["operation"], event["state"]) for item in self.ledger() for event in item.get("events", [])
+        ]
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event that the ledger knows, after its claims."""
+        return [event for item in self.ledger() for event in item.get("events", [])]
 
 
 @functools.cache
@@ -184,7 +223,7 @@ def pipeline(
         dynamodb = session.client("dynamodb")
         secrets.create_secret(Name="client-secret", SecretString=json.dumps(SECRET))
         create_ledger_table(dynamodb)
-        lead_queue_url = sqs.create_queue(QueueName="leads", Attributes={"VisibilityTimeout": "720"})[
+        lead_queue_url = sqs.create_queue(QueueName="leads", Attributes={"VisibilityTimeout": "900"})[
             "QueueUrl"
         ]
         dead_letter_queue_url = sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
@@ -201,6 +240,9 @@ def pipeline(
         module = importlib.reload(importlib.import_module("deliver_leads.handler"))
         log = io.StringIO()
         module.logger.registered_handler.setStream(log)
-        yield Pipeline(
+        running = Pipeline(
             module.handler, sandbox, sqs, secrets, dynamodb, lead_queue_url, dead_letter_queue_url, log
         )
+        real_time = time.time
+        monkeypatch.setattr(time, "time", lambda: real_time() + running.passed_s)
+        yield running

@@ -1,5 +1,6 @@
 """A lead's way through the handler: what the API, the queues and the ledger hold afterwards."""
 
+import itertools
 import json
 
 import pytest
@@ -81,9 +82,13 @@ class TestDelivery:
 
         pipeline.send(create())
         records = pipeline.receive()
+        pipeline.send(create("kim"))
         monkeypatch.setattr(BaseClient, "_make_api_call", count)
         pipeline.handler({"Records": records}, pipeline.context)
-        assert called == ["UpdateItem", "GetSecretValue", "UpdateItem"]
+        assert called[-3:] == ["UpdateItem", "GetSecretValue", "UpdateItem"]
+        called.clear()
+        pipeline.handler({"Records": pipeline.receive()}, pipeline.context)
+        assert called[1:] == ["UpdateItem", "UpdateItem"]
 
 
 class TestDuplicates:
@@ -104,12 +109,22 @@ class TestDuplicates:
         assert pipeline.deliver() == set()
         assert pipeline.calls() == [("create", 201)]
 
-    def test_a_second_form_entry_with_the_same_address_is_a_duplicate(self, pipeline: Pipeline) -> None:
-        """A repeated create may restart a person's e-mails."""
+    def test_a_second_form_entry_with_the_same_content_is_a_duplicate(self, pipeline: Pipeline) -> None:
+        """Somebody pressed the button twice."""
+        for _ in range(2):
+            pipeline.send(create(context="the same"))
+        pipeline.deliver()
+        assert pipeline.calls() == [("create", 201)]
+
+    def test_a_second_form_entry_with_other_content_changes_the_lead_and_restarts_nothing(
+        self, pipeline: Pipeline
+    ) -> None:
+        """A repeated create may restart a person's e-mails, but what the form says must not be dropped."""
         pipeline.send(create(context="first"))
         pipeline.send(create(context="second"))
         pipeline.deliver()
-        assert pipeline.calls() == [("create", 201)]
+        assert pipeline.calls() == [("create", 201), ("update", 200)]
+        assert pipeline.leads()["jane@example.com"]["context"] == "second"
 
 
 class TestRejections:
@@ -153,17 +168,19 @@ class TestRejections:
         message_id = pipeline.send("not json")
         assert pipeline.deliver() == {message_id}
 
-    def test_a_redriven_lead_that_was_mended_at_7targets_is_really_sent(self, pipeline: Pipeline) -> None:
-        """The ledger remembers a rejection as "may be sent"."""
+    def test_a_redriven_lead_whose_cause_was_fixed_at_7targets_is_really_sent(
+        self, pipeline: Pipeline
+    ) -> None:
+        """The ledger remembers a rejection, and that it left nothing at 7Targets."""
         pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "status", "status": 400}})
         pipeline.send(create())
-        records = pipeline.receive()
-        pipeline.deliver(records)
-        assert pipeline.leads() == {}
-        assert pipeline.deliver(pipeline.bring_back(records)) == set()
-        assert set(pipeline.leads()) == {"jane@example.com"}
+        pipeline.deliver()
+        assert pipeline.states() == [("create", "parked")]
+        assert pipeline.deliver(pipeline.redrive()) == set()
+        assert pipeline.calls() == [("create", 400), ("create", 201)]
+        assert pipeline.states() == [("create", "delivered")]
 
-    def test_a_redriven_lead_that_was_not_mended_is_rejected_again_with_the_same_reason(
+    def test_a_redriven_lead_whose_cause_was_not_fixed_is_rejected_again_with_the_same_reason(
         self, pipeline: Pipeline
     ) -> None:
         """And it keeps the event id and the time it was first seen."""
@@ -171,16 +188,11 @@ class TestRejections:
         pipeline.send(update())
         pipeline.deliver()
         [first] = pipeline.dead_letters()
-        pipeline.sqs.purge_queue(QueueUrl=pipeline.dead_letter_queue_url)
-        noted = {
-            name: {"DataType": "String", "StringValue": first[name]}
-            for name in ("reason", "detail", "status", "messageId", "eventId", "firstSeen")
-        }
-        redriven_id = pipeline.send(first["body"], MessageAttributes=noted)
-        pipeline.deliver()
+        [redriven] = pipeline.redrive()
+        pipeline.deliver([redriven])
         [second] = pipeline.dead_letters()
-        assert second == first | {"messageId": redriven_id}
-        assert len(pipeline.ledger()) == 1
+        assert second == first | {"messageId": redriven["messageId"]}
+        assert pipeline.states() == [("update", "parked")]
 
 
 class TestRetries:
@@ -211,49 +223,37 @@ class TestRetries:
         message_id = pipeline.send(create() if operation == "create" else update(phone="+1"))
         records = pipeline.receive()
         assert pipeline.deliver(records) == {message_id}
+        pipeline.settle()
         assert pipeline.deliver(pipeline.bring_back(records)) == set()
         held = pipeline.leads()["jane@example.com"]
         assert held["creates"] == 1
         assert operation == "create" or held["phone"] == "+1"
         assert pipeline.dead_letters() == []
 
-    def test_a_create_without_an_answer_is_confirmed_before_it_is_repeated(self, pipeline: Pipeline) -> None:
-        """The confirming update sends no field that could restart a sequence."""
+    def test_a_create_without_an_answer_is_sent_again_as_an_update(self, pipeline: Pipeline) -> None:
+        """With all of its own fields but the sequence, which the answer shows to be right."""
         pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "cut_after"}})
         pipeline.send(create(scheduleName="Demo", context="c", source="Web"))
         records = pipeline.receive()
         pipeline.deliver(records)
-        pipeline.deliver(pipeline.bring_back(records))
-        assert pipeline.calls() == [("create", None), ("update", 200)]
-        confirming = [r["body"] for r in pipeline.ask_sandbox("requests") if r["operation"] == "update"]
-        assert confirming == [lead("jane", source="Web")]
-
-    def test_an_update_that_was_applied_meanwhile_proves_the_create_and_is_not_undone(
-        self, pipeline: Pipeline
-    ) -> None:
-        """A confirming update would set name and source back."""
-        pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "cut_after"}})
-        pipeline.send(create(source="Web"))
-        records = pipeline.receive()
-        pipeline.deliver(records)
-        pipeline.send({"operation": "update", "lead": lead(source="Fair") | {"name": "Janet"}})
-        pipeline.deliver()
+        assert pipeline.states() == [("create", "waiting")]
+        pipeline.settle()
         assert pipeline.deliver(pipeline.bring_back(records)) == set()
         assert pipeline.calls() == [("create", None), ("update", 200)]
-        held = pipeline.leads()["jane@example.com"]
-        assert (held["name"], held["source"], held["creates"]) == ("Janet", "Fair", 1)
+        assert pipeline.bodies("update") == [lead("jane", source="Web", context="c")]
 
-    def test_a_create_that_did_not_arrive_is_sent_after_confirming(self, pipeline: Pipeline) -> None:
-        """404 to the confirming update tells that the create may be sent."""
+    def test_a_create_that_did_not_arrive_is_posted_again_after_a_404(self, pipeline: Pipeline) -> None:
+        """The settling time is over, so 404 tells that the create left no trace."""
         pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "cut_before"}})
         pipeline.send(create())
         records = pipeline.receive()
         pipeline.deliver(records)
+        pipeline.settle()
         pipeline.deliver(pipeline.bring_back(records))
         assert pipeline.calls() == [("create", None), ("update", 404), ("create", 201)]
 
     def test_a_create_that_can_not_be_confirmed_is_never_repeated_blindly(self, pipeline: Pipeline) -> None:
-        """However often the confirming call fails."""
+        """However often the update fails."""
         pipeline.fail(
             {"operation": "create", "fault": {"kind": "cut_after"}},
             {"operation": "update", "fault": {"kind": "status", "status": 503}},
@@ -262,6 +262,7 @@ class TestRetries:
         records = pipeline.receive()
         for _ in range(4):
             assert len(pipeline.deliver(records)) == 1
+            pipeline.settle()
             records = pipeline.bring_back(records)
         assert [operation for operation, _ in pipeline.calls()] == ["create", "update", "update", "update"]
 
@@ -269,20 +270,22 @@ class TestRetries:
         """A person looks in the app."""
         pipeline.fail(
             {"operation": "create", "fault": {"kind": "cut_after"}},
-            {"operation": "update", "fault": {"kind": "status", "status": 503}},
+            {"operation": "update", "fault": {"kind": "status", "status": 429}},
         )
         pipeline.send(create())
         records = pipeline.receive()
         pipeline.deliver(records)
+        pipeline.settle()
         assert pipeline.deliver(pipeline.bring_back(records, aged_s=5 * 24 * 3600)) == set()
         [letter] = pipeline.dead_letters()
         assert letter["reason"] == "unconfirmed"
-        assert pipeline.ledger()[0]["state"] == "sending"
+        [event] = pipeline.events()
+        assert (event["state"], event["parkedAs"], event["unanswered"]) == ("parked", "unconfirmed", True)
 
     def test_a_rejected_confirmation_is_parked_at_once_and_a_redrive_confirms_again(
         self, pipeline: Pipeline
     ) -> None:
-        """The create may stand, so even a person's redrive must not repeat it blindly."""
+        """7Targets may have the lead, so even a person's redrive must not repeat the create blindly."""
         pipeline.fail(
             {"operation": "create", "times": 1, "fault": {"kind": "cut_after"}},
             {"operation": "update", "times": 1, "fault": {"kind": "status", "status": 400}},
@@ -290,29 +293,23 @@ class TestRetries:
         pipeline.send(create())
         records = pipeline.receive()
         pipeline.deliver(records)
+        pipeline.settle()
         pipeline.deliver(pipeline.bring_back(records))
         [letter] = pipeline.dead_letters()
         assert letter["reason"] == "unconfirmed"
-        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        assert pipeline.deliver(pipeline.redrive()) == set()
         assert [operation for operation, _ in pipeline.calls()] == ["create", "update", "update"]
 
     def test_a_fault_of_the_api_parks_a_lead_only_after_the_parking_age(self, pipeline: Pipeline) -> None:
         """Four days by default, with the last reason."""
-        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 503, "body": "down"}})
+        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 429, "body": "busy"}})
         pipeline.send(create())
         records = pipeline.receive()
         assert pipeline.deliver(pipeline.bring_back(records, aged_s=4 * 24 * 3600 - 60)) != set()
         assert pipeline.dead_letters() == []
         assert pipeline.deliver(pipeline.bring_back(records, aged_s=4 * 24 * 3600)) == set()
         [letter] = pipeline.dead_letters()
-        assert (letter["reason"], letter["detail"]) == ("retry", "leads API answered 503: down")
-
-    def test_a_read_time_out_leaves_a_create_to_be_confirmed(self, pipeline: Pipeline) -> None:
-        """The slow answer may still have created the lead."""
-        pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "cut_after"}})
-        pipeline.send(create())
-        pipeline.deliver()
-        assert pipeline.ledger()[0]["state"] == "sending"
+        assert (letter["reason"], letter["detail"]) == ("retry", "leads API answered 429: busy")
 
 
 class TestVisibility:
@@ -337,7 +334,7 @@ class TestVisibility:
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """30 seconds, doubled each time, less up to half as jitter."""
-        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 503}})
+        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 429}})
         pipeline.send(create())
         records = pipeline.receive()
         delays = self.delays(pipeline, monkeypatch)
@@ -346,6 +343,16 @@ class TestVisibility:
             records = pipeline.bring_back(records)
         for delay, full in zip(delays, (30, 60, 120), strict=True):
             assert full / 2 <= delay <= full
+
+    def test_after_a_request_without_an_answer_it_does_not_come_back_before_the_settling_time_is_over(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Until then the request may still take effect."""
+        pipeline.fail({"operation": "create", "fault": {"kind": "cut_before"}})
+        pipeline.send(create())
+        delays = self.delays(pipeline, monkeypatch)
+        pipeline.deliver()
+        assert delays == [61]
 
     def test_retry_after_sets_the_delay(self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
         """The API knows best when it can take leads again."""
@@ -396,15 +403,22 @@ class TestOrder:
         ]
         assert pipeline.leads()["jane@example.com"]["phone"] == "+4"
 
-    def test_after_a_failure_the_later_events_of_the_lead_go_back_untried(self, pipeline: Pipeline) -> None:
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_after_a_failure_the_later_events_of_the_lead_go_back_untried(
+        self, pipeline: Pipeline, status: int
+    ) -> None:
         """And other leads go on."""
         pipeline.fail(
-            {"operation": "create", "email": "jane@example.com", "fault": {"kind": "status", "status": 503}}
+            {
+                "operation": "create",
+                "email": "jane@example.com",
+                "fault": {"kind": "status", "status": status},
+            }
         )
         first, second = pipeline.send(create()), pipeline.send(update(phone="+1"))
         pipeline.send(create("kim"))
         assert pipeline.deliver() == {first, second}
-        assert sorted(pipeline.calls()) == [("create", 201), ("create", 503)]
+        assert sorted(pipeline.calls()) == [("create", 201), ("create", status)]
 
     def test_an_update_that_overtakes_its_create_waits_for_it(self, pipeline: Pipeline) -> None:
         """Standard queues don't keep order."""
@@ -424,14 +438,15 @@ class TestOrder:
         records = pipeline.bring_back(pipeline.receive(), aged_s=24 * 3600)
         assert len(pipeline.deliver(records)) == 1
 
-    def test_events_with_one_id_are_one_lane_even_if_their_addresses_differ(self, pipeline: Pipeline) -> None:
-        """The id names the lead too."""
-        pipeline.fail(
-            {"operation": "update", "email": "jane@example.com", "fault": {"kind": "status", "status": 503}}
-        )
-        first, second = pipeline.send(update(id=7)), pipeline.send(update("janet", id=7))
-        assert pipeline.deliver() == {first, second}
-        assert pipeline.calls() == [("update", 503)]
+    def test_a_message_that_links_two_lanes_joins_them(self, pipeline: Pipeline) -> None:
+        """One event names the lead by its address, one by its id, one by both; `5` and "05" are one id."""
+        pipeline.fail({"operation": "update", "fault": {"kind": "delay", "seconds": 0.2}})
+        pipeline.send(update("jane"))
+        pipeline.send(update("janet", id="05"))
+        pipeline.send(update("jane", id=5))
+        pipeline.deliver()
+        sent = [r["at"] for r in pipeline.ask_sandbox("requests") if r["operation"] == "update"]
+        assert all(later - earlier >= 0.2 for earlier, later in itertools.pairwise(sent))
 
 
 class TestGracePeriod:
@@ -439,13 +454,18 @@ class TestGracePeriod:
 
     @pytest.fixture
     def settings(self) -> dict[str, str]:
-        """No grace at all: the first 404 is the last."""
-        return {"UPDATE_GRACE_S": "0"}
+        """As short as can be."""
+        return {"UPDATE_GRACE_S": "1"}
 
     def test_after_the_grace_period_it_is_rejected(self, pipeline: Pipeline) -> None:
         """A person finds the reason in the dead-letter queue."""
         pipeline.send(update())
-        assert pipeline.deliver() == set()
+        records = pipeline.receive()
+        assert len(pipeline.deliver(records)) == 1
+        pipeline.pass_time(1)
+        pipeline.send(create("kim"))
+        pipeline.deliver()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
         [letter] = pipeline.dead_letters()
         assert (letter["reason"], letter["status"]) == ("rejected", "404")
         assert "no create came within the grace period" in letter["detail"]
@@ -464,7 +484,7 @@ class TestOutage:
         assert len(pipeline.calls()) <= 10
         assert len(pipeline.ledger()) <= 10
 
-    def test_a_refused_token_request_is_blocked_and_named_and_flows_after_mending(
+    def test_a_refused_token_request_is_blocked_and_named_and_flows_after_it_was_fixed(
         self, pipeline: Pipeline
     ) -> None:
         """One clear message with the command, no traceback; then no redeploy."""
@@ -481,7 +501,9 @@ class TestOutage:
         pipeline.secrets.put_secret_value(SecretId="client-secret", SecretString=json.dumps(SECRET))
         assert pipeline.deliver(pipeline.bring_back(records)) == set()
 
-    def test_a_refused_user_identifier_is_blocked_and_flows_after_mending(self, pipeline: Pipeline) -> None:
+    def test_a_refused_user_identifier_is_blocked_and_flows_after_it_was_fixed(
+        self, pipeline: Pipeline
+    ) -> None:
         """The API's 403 makes the function read the secret again."""
         pipeline.secrets.put_secret_value(
             SecretId="client-secret", SecretString=json.dumps(SECRET | {"user_identifier": "nobody"})

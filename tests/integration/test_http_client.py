@@ -1,24 +1,22 @@
 """The HTTP client against real sockets: what was sent for certain, what may have been, and what is shared."""
 
-import datetime
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 
 import certifi
 import pytest
-import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from deliver_leads.api.http_client import LONGEST_IDLE_S, HttpClient, NoAnswerError, NotSentError
+from deliver_leads.api.http_client import (
+    LONGEST_IDLE_S,
+    RESERVE_S,
+    HttpAnswer,
+    HttpClient,
+    NoAnswerError,
+    NotSentError,
+)
 from deliver_leads.outcome import DeferredError
+from tests.integration.raw_server import certificate, closed_port, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: lead=jane; Path=/\r\n\r\nok"
 
@@ -28,79 +26,14 @@ def plenty() -> float:
     return 60.0
 
 
-class Server:
-    """Answers each request on a connection by what `behave` does with it; keeps the heads it read."""
-
-    def __init__(self, behave: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
-        self.heads: list[str] = []
-        self.connections = 0
-        self._behave = behave
-        self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept)
-        self._thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            with self._tls.wrap_socket(connection, server_side=True) if self._tls else connection as stream:
-                while request := self._read_request(stream):
-                    self.heads.append(request)
-                    self._behave(stream)
-        except OSError:
-            connection.close()
-
-    @staticmethod
-    def _read_request(stream: socket.socket) -> str:
-        """A whole request with the body `{}`, however many pieces it comes in; empty at the end."""
-        request = b""
-        while not request.endswith(b"\r\n\r\n{}"):
-            piece = stream.recv(65536)
-            if not piece:
-                return ""
-            request += piece
-        return request.decode("latin-1")
-
-    def close(self) -> None:
-        """Ends the accepting thread."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-
-@contextmanager
-def serving(behave: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """A server for the length of a test."""
-    server = Server(behave, tls)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
 def client(read_timeout_s: float = 5.0) -> HttpClient:
     """The client under test."""
     return HttpClient(pool_size=4, connect_timeout_s=1.0, read_timeout_s=read_timeout_s)
 
 
-def post(http: HttpClient, port: int, scheme: str = "http", host: str = "127.0.0.1") -> requests.Response:
+def post(http: HttpClient, port: int, scheme: str = "http", host: str = "127.0.0.1") -> HttpAnswer:
     """One call."""
     return http.send("POST", f"{scheme}://{host}:{port}/leads", plenty, json={})
-
-
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class TestWhatAFailureMeans:
@@ -110,16 +43,6 @@ class TestWhatAFailureMeans:
         """Nobody was there to take it."""
         with pytest.raises(NotSentError):
             post(client(), closed_port())
-
-    def test_a_connection_that_takes_too_long_sent_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The time-out struck before the request."""
-
-        def hang(*_: object, **__: object) -> None:
-            raise TimeoutError
-
-        monkeypatch.setattr("urllib3.util.connection.create_connection", hang)
-        with pytest.raises(NotSentError):
-            post(client(), 9)
 
     def test_a_name_that_can_not_be_resolved_sent_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """DNS is down."""
@@ -157,12 +80,64 @@ class TestWhatAFailureMeans:
             post(client(), server.port)
 
     def test_a_call_that_could_outlast_the_invocation_is_not_started(self) -> None:
-        """Connect and read time-outs and a reserve must fit into what is left."""
+        """The longest call and the reserve for what follows it must fit into what is left."""
         with serving(lambda s: s.sendall(OK)) as server:
+            url, enough_s = f"http://127.0.0.1:{server.port}/", client().longest_call_s + RESERVE_S
             with pytest.raises(DeferredError):
-                client().send("POST", f"http://127.0.0.1:{server.port}/", lambda: 15.9, json={})
-            assert client().send("POST", f"http://127.0.0.1:{server.port}/", lambda: 16.0, json={}).ok
+                client().send("POST", url, lambda: enough_s - 0.1, json={})
+            assert client().send("POST", url, lambda: enough_s, json={}).content == b"ok"
             assert len(server.heads) == 1
+
+    @pytest.mark.parametrize(
+        ("url", "request_"),
+        [
+            ("http://127.0.0.1:9/", {"json": {"name": float("inf")}}),
+            ("http://127.0.0.1:9/", {"json": {"name": {1}}}),
+            ("http://127.0.0.1:9/", {"json": {"name": "\ud800"}}),
+            ("http://127.0.0.1:9/", {"headers": {"7ts-user-identifier": "two\nlines"}}),
+            ("127.0.0.1:9/leads", {}),
+            ("ftp://127.0.0.1:9/", {}),
+            ("http://", {}),
+            (f"http://{'a' * 64}.example.com/", {}),
+        ],
+    )
+    def test_a_request_that_can_not_be_made_sent_nothing(self, url: str, request_: dict[str, object]) -> None:
+        """Whatever is wrong with it: a value, a header, the address."""
+        with pytest.raises(NotSentError):
+            client().send("POST", url, plenty, **request_)
+
+    def test_a_header_that_http_can_not_carry_sent_nothing(self) -> None:
+        """It is noticed when the connection stands already, and before the first byte."""
+        with serving(lambda s: s.sendall(OK)) as server:
+            with pytest.raises(NotSentError, match=r"could not be made \(UnicodeEncodeError\)"):
+                client().send(
+                    "POST",
+                    f"http://127.0.0.1:{server.port}/",
+                    plenty,
+                    json={},
+                    headers={"7ts-user-identifier": "user\u2019s"},
+                )
+            assert server.heads == []
+
+    def test_an_interim_answer_is_not_taken_for_the_answer_nor_the_next_one_for_another_request_s(
+        self,
+    ) -> None:
+        """After a 103 the final answer follows on the same connection, perhaps late."""
+        final = threading.Event()
+
+        def hint_first(stream: socket.socket) -> None:
+            stream.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            final.wait(5)
+            stream.sendall(OK)
+
+        with serving(hint_first) as server:
+            http = client()
+            with pytest.raises(NoAnswerError):
+                post(http, server.port)
+            final.set()
+            with pytest.raises(NoAnswerError):
+                post(http, server.port)
+            assert server.connections == 2
 
 
 class TestSharing:
@@ -208,37 +183,6 @@ class TestSharing:
                 assert server.connections == connections
 
 
-def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """A server context with a self-signed certificate for that host name or address, and the certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox")])
-    now = datetime.datetime.now(datetime.UTC)
-    alternative = x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "certificate.pem"
-    pem.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    key_file = folder / "key.pem"
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, key_file)
-    return context, pem
-
-
 class TestTls:
     """The shared context verifies like requests' own."""
 
@@ -247,7 +191,7 @@ class TestTls:
         context, pem = certificate(tmp_path, "127.0.0.1")
         monkeypatch.setattr(certifi, "where", lambda: str(pem))
         with serving(lambda s: s.sendall(OK), context) as server:
-            assert post(client(), server.port, "https").ok
+            assert post(client(), server.port, "https").content == b"ok"
 
     @pytest.mark.parametrize("bundle_override", [False, True])
     def test_an_unknown_authority_is_refused_before_anything_is_sent(

@@ -17,14 +17,16 @@ import pytest
 from deliver_leads.batch import BatchRunner
 from deliver_leads.breaker import FAULTS_TO_OPEN, CircuitBreaker
 from deliver_leads.delivery import Delivery
-from deliver_leads.ledger import Claim
-from deliver_leads.outcome import BlockedError, DeliveredLead, RetryError
+from deliver_leads.lead_state import LeadState
+from deliver_leads.ledger import Claim, new_record
+from deliver_leads.outcome import BlockedError, DeliveredLead, RetryError, UnconfirmedError
 from deliver_leads.settings import Settings
 from tests.settings import ENVIRONMENT
 
 HOUR_S, DAY_S = 3600, 24 * 3600
 ENVIRONMENTS = 5
 LEADS = 250
+START_S = 1_800_000_000
 SETTINGS = Settings.from_environment(ENVIRONMENT)
 PROBES_PER_HOUR = HOUR_S / (SETTINGS.retry_max_delay_s / 3)
 
@@ -41,6 +43,7 @@ class Simulation:
     parked: list[str] = field(default_factory=list)
     receives: dict[str, int] = field(default_factory=dict)
     invocations: list[float] = field(default_factory=list)
+    last_success_s: float = 0.0
     delays: dict[str, int] = field(default_factory=dict)
 
     def send(self, _operation: object, lead: dict[str, Any], _deadline: object) -> DeliveredLead:
@@ -51,9 +54,9 @@ class Simulation:
         self.delivered[lead["email"]] = self.now
         return DeliveredLead(1, "Cold", 201)
 
-    def claim(self, event: Any, _message: object, lease_s: float) -> Claim:
+    def claim(self, event: Any, message: Any, lease_s: float) -> Claim:
         """The ledger, which never refuses here."""
-        return Claim(event, "owner", maybe_sent=False, unknown_since=None)
+        return Claim(event, "owner", LeadState(), new_record(event, message, int(self.now)), 1)
 
     def park(self, message: Any, *_: object) -> None:
         """The dead-letter queue."""
@@ -70,13 +73,13 @@ class Simulation:
             add_metric=lambda *_: None, info=lambda *_, **__: None, warning=lambda *_, **__: None
         )
         api: Any = self
-        ledger: Any = SimpleNamespace(claim=self.claim, complete=lambda *_: True, release=lambda *_: True)
+        ledger: Any = SimpleNamespace(claim=self.claim, complete=lambda *_, **__: True)
         http: Any = SimpleNamespace(longest_call_s=33.0, require_time=lambda _: None)
         breaker = CircuitBreaker(
             SETTINGS.retry_base_delay_s, SETTINGS.retry_max_delay_s / 3, clock=lambda: self.now
         )
         delivery = Delivery(SETTINGS, http, api, ledger, api, breaker)
-        return BatchRunner(delivery, self, "url", {}, SETTINGS.parallel_calls, silent, silent)
+        return BatchRunner(delivery, self, SETTINGS, silent, silent)
 
     def run(self) -> None:
         """Until every lead is out of the queue. Leads keep arriving through the whole outage."""
@@ -107,14 +110,14 @@ class Simulation:
             "body": f'{{"operation": "create", "lead": {lead}}}',
             "attributes": {
                 "ApproximateReceiveCount": str(self.receives[name]),
-                "SentTimestamp": str(int(sent_at * 1000)),
+                "SentTimestamp": str(int((START_S + sent_at) * 1000)),
             },
         }
 
 
 @pytest.fixture(
     params=[
-        RetryError("leads API answered 503", status=503),
+        UnconfirmedError("leads API answered 503", status=503),
         RetryError("leads API: no connection"),
         RetryError("token endpoint: no answer in time"),
         BlockedError("token endpoint answered 400 invalid_client"),
@@ -125,8 +128,9 @@ def simulation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """An outage of each kind, run to its end."""
     random.seed(1)
     simulated = Simulation(fault=request.param)
-    fake_time = SimpleNamespace(time=lambda: simulated.now, monotonic=time.monotonic)
-    monkeypatch.setattr("deliver_leads.delivery.time", fake_time)
+    fake_time = SimpleNamespace(time=lambda: START_S + simulated.now, monotonic=time.monotonic)
+    for module in ("delivery", "settlement", "batch", "event.message"):
+        monkeypatch.setattr(f"deliver_leads.{module}.time", fake_time)
     simulated.run()
     return simulated
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import boto3
 import pytest
-import requests
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
-from deliver_leads.api.access_token import AccessToken, AccessTokens
-from deliver_leads.api.http_client import HttpClient, NoAnswerError, NotSentError
+from deliver_leads.api.access_token import REFUSAL_INTERVAL_S, AccessToken, AccessTokens
+from deliver_leads.api.http_client import HttpAnswer, HttpClient, NoAnswerError, NotSentError
 from deliver_leads.outcome import BlockedError, RetryError
 from tests.clock import Clock
 
@@ -22,16 +21,13 @@ GOOD = {"client_id": "id-1", "client_secret": "secret-1", "user_identifier": "us
 SECRET_ID = "lead-delivery/client"
 
 
-def answer(status: int, body: object = None, **headers: str) -> requests.Response:
+def answer(status: int, body: object = None, **headers: str) -> HttpAnswer:
     """What the token endpoint says."""
-    response = requests.Response()
-    response.status_code = status
-    response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response.headers.update(headers)
-    return response
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpAnswer(status, headers, content)
 
 
-def token(value: str = "token-1", expires_in: float = 3600) -> requests.Response:
+def token(value: str = "token-1", expires_in: float = 3600) -> HttpAnswer:
     """A granted token."""
     return answer(200, {"access_token": value, "expires_in": expires_in, "token_type": "Bearer"})
 
@@ -39,13 +35,13 @@ def token(value: str = "token-1", expires_in: float = 3600) -> requests.Response
 class Endpoint(HttpClient):
     """A token endpoint that answers from a list and keeps what it was asked."""
 
-    def __init__(self, *answers: requests.Response | Exception) -> None:
+    def __init__(self, *answers: HttpAnswer | Exception) -> None:
         self.answers = list(answers)
         self.asked: list[dict[str, Any]] = []
         self.gate = threading.Event()
         self.gate.set()
 
-    def send(self, method: str, url: str, deadline: Any, **request: Any) -> requests.Response:
+    def send(self, method: str, url: str, deadline: Any, **request: Any) -> HttpAnswer:
         self.asked.append({"method": method, "url": url, **request})
         self.gate.wait()
         given = self.answers.pop(0)
@@ -61,6 +57,19 @@ def secrets() -> Iterator[SecretsManagerClient]:
         client = boto3.client("secretsmanager")
         client.create_secret(Name=SECRET_ID, SecretString=json.dumps(GOOD))
         yield client
+
+
+class Secret:
+    """A Secrets Manager with one secret, which counts how often it is read."""
+
+    def __init__(self, text: str = json.dumps(GOOD)) -> None:
+        self.text = text
+        self.reads = 0
+
+    def get_secret_value(self, SecretId: str) -> dict[str, str]:  # noqa: N803 - AWS's name
+        assert SecretId == SECRET_ID
+        self.reads += 1
+        return {"SecretString": self.text}
 
 
 def tokens(endpoint: Endpoint, secrets: Any, clock: Clock | None = None) -> AccessTokens:
@@ -181,7 +190,7 @@ def test_a_known_secret_that_is_refused_and_unchanged_is_blocked(secrets: Secret
         get(source)
 
 
-def test_after_mending_the_secret_the_next_token_is_fetched_with_it(secrets: SecretsManagerClient) -> None:
+def test_after_correcting_the_secret_the_next_token_is_fetched_with_it(secrets: SecretsManagerClient) -> None:
     """A refusal is not remembered."""
     secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(GOOD | {"client_id": "REPLACE_ME"}))
     source = tokens(Endpoint(token()), secrets)
@@ -191,16 +200,38 @@ def test_after_mending_the_secret_the_next_token_is_fetched_with_it(secrets: Sec
     assert get(source).value == "token-1"
 
 
-@pytest.mark.parametrize("text", ["", "not json", "[]", "{}", '{"client_id": 7}', '{"client_id": "a"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "not json", "[]", "{}", '{"client_id": 7}', '{"client_id": "a"}', "[" * 100_000, '{"a":' * 100_000],
+    ids=lambda text: text[:20],
+)
 def test_a_malformed_secret_gives_one_error_with_the_secret_and_the_command(
     secrets: SecretsManagerClient, text: str
 ) -> None:
     """No traceback, and no part of the secret."""
-    secrets.put_secret_value(SecretId=SECRET_ID, SecretString=text or " ")
     with pytest.raises(BlockedError) as caught:
-        get(tokens(Endpoint(), secrets))
+        get(tokens(Endpoint(), Secret(text)))
     assert "client_secret, user_identifier" in caught.value.summary
     assert "aws secretsmanager put-secret-value --secret-id lead-delivery/client" in caught.value.summary
+
+
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize(
+    "flaw", ["user\u2019s", "zero\u200bwidth", "end\u200b", "two\nlines", "a\0b", "\ud800"]
+)
+def test_a_credential_that_no_header_can_carry_is_blocked_by_its_name(name: str, flaw: str) -> None:
+    """What an e-mail adds to a copied text would fail in each call, far from its cause."""
+    with pytest.raises(BlockedError, match=f"no usable {name} .*printable ASCII.*put-secret-value") as caught:
+        get(tokens(Endpoint(), Secret(json.dumps(GOOD | {name: flaw}))))
+    assert flaw not in caught.value.summary
+
+
+def test_white_space_around_a_credential_does_no_harm() -> None:
+    """A copied text often ends with a line break."""
+    endpoint = Endpoint(token())
+    got = get(tokens(endpoint, Secret(json.dumps({name: f" {value}\n" for name, value in GOOD.items()}))))
+    assert got.user_identifier == "user-1"
+    assert base64.b64decode(endpoint.asked[0]["headers"]["Authorization"][6:]) == b"id-1:secret-1"
 
 
 @pytest.mark.parametrize(
@@ -208,10 +239,15 @@ def test_a_malformed_secret_gives_one_error_with_the_secret_and_the_command(
     [
         (answer(429, **{"Retry-After": "7"}), RetryError, "token endpoint answered 429"),
         (answer(503), RetryError, "token endpoint answered 503"),
+        (answer(408), RetryError, "token endpoint answered 408"),
+        (answer(425), RetryError, "token endpoint answered 425"),
         (NotSentError("no connection"), RetryError, "token endpoint: no connection"),
         (NoAnswerError("no answer in time"), RetryError, "token endpoint: no answer in time"),
         (answer(200, {"expires_in": 3600}), RetryError, "answered 200 without a token"),
-        (answer(200, {"access_token": "t", "expires_in": 0}), RetryError, "answered 200 without a token"),
+        (token(""), RetryError, "answered 200 without a token"),
+        (token("two\r\nlines"), RetryError, "answered 200 without a token"),
+        (token("t\u00f6ken"), RetryError, "answered 200 without a token"),
+        (answer(200, b"[" * 100_000), RetryError, "answered 200 without a token"),
         (answer(200, b"<html>"), RetryError, "answered 200 without a token"),
         (answer(400, {"error": "invalid_scope"}), BlockedError, "may not use the scope leads/post"),
         (
@@ -221,12 +257,14 @@ def test_a_malformed_secret_gives_one_error_with_the_secret_and_the_command(
         ),
         (answer(404, b"<html>"), BlockedError, "check the setting tokenUrl"),
         (answer(400, {"error": "echo <secret-1>"}), BlockedError, "check the setting tokenUrl"),
+        (answer(400, {"error": "mysecret"}), BlockedError, "answered 400: check the setting tokenUrl"),
+        (answer(400, {"error": ["secret-1"]}), BlockedError, "check the setting tokenUrl"),
     ],
 )
 def test_every_refusal_says_what_to_do_next(
-    secrets: SecretsManagerClient, given: requests.Response | Exception, kind: type[RetryError], words: str
+    secrets: SecretsManagerClient, given: HttpAnswer | Exception, kind: type[RetryError], words: str
 ) -> None:
-    """What passes by itself is retried, what a person must mend is blocked."""
+    """What passes by itself is retried, what a person must fix is blocked."""
     with pytest.raises(RetryError) as caught:
         get(tokens(Endpoint(given), secrets))
     assert type(caught.value) is kind
@@ -272,15 +310,136 @@ def test_a_secret_that_can_not_be_read_is_blocked_or_retried(
     assert SECRET_ID in caught.value.summary
 
 
-def test_forgotten_credentials_are_read_anew(secrets: SecretsManagerClient) -> None:
-    """After the leads API refused the user identifier, a mended one takes effect by itself."""
-    source = tokens(Endpoint(token("one"), token("two")), secrets)
-    get(source)
-    secrets.put_secret_value(
-        SecretId=SECRET_ID, SecretString=json.dumps(GOOD | {"user_identifier": "user-2"})
-    )
-    source.forget_credentials()
-    assert get(source).user_identifier == "user-2"
+@pytest.mark.parametrize(
+    ("expires_in", "used_s"),
+    [
+        ("3600", 2700),
+        (3600.0, 2700),
+        (None, 225),
+        ("soon", 225),
+        (True, 225),
+        (0, 225),
+        (-1, 225),
+        ([], 225),
+        (float("nan"), 225),
+        (float("inf"), 225),
+        ("1e999", 225),
+        (10**400, 225),
+        (10**9, 225),
+    ],
+)
+def test_a_life_that_is_not_told_or_not_believable_is_taken_as_five_minutes(
+    expires_in: object, used_s: int
+) -> None:
+    """OAuth only recommends to tell it; a token is used for three quarters of it."""
+    clock = Clock()
+    first = answer(200, {"access_token": "one", "expires_in": expires_in})
+    source = tokens(Endpoint(first, token("two")), Secret(), clock)
+    assert get(source).value == "one"
+    clock.now += used_s - 1
+    assert get(source).value == "one"
+    clock.now += 1
+    assert get(source).value == "two"
+
+
+def test_a_token_that_came_without_its_life_is_used() -> None:
+    """The answer without `expires_in`."""
+    assert get(tokens(Endpoint(answer(200, {"access_token": "one"})), Secret())).value == "one"
+
+
+class TestRefusedByTheApi:
+    """What follows a 401 or 403 of the leads API."""
+
+    def test_a_corrected_secret_takes_effect_with_the_next_lead(self) -> None:
+        """Not only when the cached token ends: the user identifier goes with each call."""
+        secret = Secret()
+        source = tokens(Endpoint(token("one"), token("two")), secret)
+        get(source)
+        secret.text = json.dumps(GOOD | {"user_identifier": "user-2"})
+        source.doubt_credentials()
+        assert (get(source).value, get(source).user_identifier) == ("two", "user-2")
+
+    def test_a_secret_that_is_corrected_after_it_was_read_again_takes_effect_within_the_interval(
+        self,
+    ) -> None:
+        """Even if no lead is refused after the interval."""
+        clock, secret = Clock(), Secret()
+        source = tokens(Endpoint(token("one"), token("two")), secret, clock)
+        get(source)
+        source.doubt_credentials()
+        get(source)
+        secret.text = json.dumps(GOOD | {"user_identifier": "user-2"})
+        source.doubt_credentials()
+        clock.now += REFUSAL_INTERVAL_S - 1
+        assert get(source).user_identifier == "user-1"
+        clock.now += 1
+        assert get(source).user_identifier == "user-2"
+
+    def test_a_lead_that_is_refused_at_every_attempt_buys_no_token_and_few_reads_of_the_secret(self) -> None:
+        """An assistant that the user isn't assigned to is answered 403 for days."""
+        clock, secret, endpoint = Clock(), Secret(), Endpoint(token("one"))
+        source = tokens(endpoint, secret, clock)
+        for _ in range(20):
+            assert get(source).value == "one"
+            source.doubt_credentials()
+            clock.now += REFUSAL_INTERVAL_S / 4
+        assert len(endpoint.asked) == 1
+        assert secret.reads == 1 + 20 / 4
+
+    def test_a_new_token_that_is_refused_too_is_replaced_once_per_interval(self) -> None:
+        """A lasting 401 costs one token in five minutes, however many leads meet it."""
+        clock, secret = Clock(), Secret()
+        endpoint = Endpoint(*[token(f"token-{number}") for number in range(10)])
+        source = tokens(endpoint, secret, clock)
+
+        def be_refused() -> None:
+            new = get(source, refused=get(source))
+            source.doubt_credentials(new)
+
+        be_refused()
+        assert len(endpoint.asked) == 2
+        for _ in range(10):
+            with pytest.raises(RetryError, match="401 to a new token too") as caught:
+                be_refused()
+            assert caught.value.status == 401
+        assert len(endpoint.asked) == 2
+        clock.now += REFUSAL_INTERVAL_S
+        be_refused()
+        assert len(endpoint.asked) == 3
+
+    def test_a_revoked_token_is_replaced_at_once_although_a_lead_was_refused_before(self) -> None:
+        """A 403 says nothing about the token."""
+        source = tokens(Endpoint(token("one"), token("two")), Secret())
+        revoked = get(source)
+        source.doubt_credentials()
+        assert get(source, refused=revoked).value == "two"
+
+    def test_a_corrected_secret_ends_a_lasting_401(self) -> None:
+        """It is read again even while the refused token isn't replaced."""
+        clock, secret = Clock(), Secret()
+        endpoint = Endpoint(token("one"), token("two"), token("three"))
+        source = tokens(endpoint, secret, clock)
+        source.doubt_credentials(get(source, refused=get(source)))
+        get(source)
+        with pytest.raises(RetryError):
+            get(source, refused=get(source))
+        secret.text = json.dumps(GOOD | {"client_secret": "secret-2"})
+        clock.now += REFUSAL_INTERVAL_S
+        assert get(source).value == "three"
+
+    def test_a_secret_that_was_broken_meanwhile_is_reported_and_stops_no_other_lead(self) -> None:
+        """The token that was bought before may still be good."""
+        clock, secret = Clock(), Secret()
+        source = tokens(Endpoint(token("one"), token("two")), secret, clock)
+        get(source)
+        secret.text = "{}"
+        source.doubt_credentials()
+        with pytest.raises(BlockedError, match="no usable client_id"):
+            get(source)
+        assert get(source).value == "one"
+        secret.text = json.dumps(GOOD | {"client_id": "id-2"})
+        clock.now += REFUSAL_INTERVAL_S
+        assert get(source).value == "two"
 
 
 def test_no_secret_shows_in_a_repr(secrets: SecretsManagerClient) -> None:

@@ -1,4 +1,4 @@
-"""The outcome table of the README, line by line."""
+"""What each answer of the leads API means, line by line of the README's outcome table."""
 
 import pytest
 
@@ -38,50 +38,84 @@ def test_a_lead_without_a_state_is_a_delivery_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shown", "sequence"),
+    [
+        ('"scheduleId": 7, "scheduleName": "Hot"', {"scheduleId": 7, "scheduleName": "Hot"}),
+        ('"scheduleId": "7"', {"scheduleId": "7"}),
+        ('"scheduleId": null, "scheduleName": {}', {}),
+        ('"scheduleId": true', {}),
+        ('"nextScheduleTime": null', {}),
+    ],
+)
+def test_a_delivered_lead_shows_its_sequence_as_far_as_the_answer_does(
+    shown: str, sequence: dict[str, int | str]
+) -> None:
+    """A create in doubt sets its sequence only if the lead is in another one."""
+    answer = classify(UPDATE, 200, f'{{"id": 1, {shown}}}'.encode(), None)
+    assert isinstance(answer, DeliveredLead)
+    assert answer.sequence == sequence
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize(
     "body", [b"<html>", b"", b"[]", b'{"id": true}', b'{"message": "ok"}', b"\xff", b"[" * 9**6]
 )
-def test_a_2xx_without_a_lead_leaves_a_create_unconfirmed(body: bytes) -> None:
-    """Something in between answered: the lead may stand, or not."""
-    assert type(outcome(CREATE, 200, body)) is UnconfirmedError
-    assert type(outcome(UPDATE, 200, body)) is RetryError
+def test_a_2xx_without_a_lead_is_no_answer(operation: Operation, body: bytes) -> None:
+    """Something in between answered: the request had its effect, will have it, or never had."""
+    assert type(outcome(operation, 200, body)) is UnconfirmedError
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize(
+    ("kind", "statuses"),
+    [
+        (RejectedError, [400, 409, 412, 413, 414, 416, 418, 422, 423, 424, 428, 451]),
+        (BlockedError, [402, 403]),
+        (BlockedError, [100, 301, 302, 304, 307, 308]),
+        (BlockedError, [405, 406, 407, 410, 411, 415, 417, 421, 426, 431, 494, 499]),
+        (RetryError, [401, 425, 429]),
+        (UnconfirmedError, [408, 500, 501, 502, 503, 504, 507, 520, 599]),
+    ],
+)
+def test_every_status_has_its_outcome(
+    operation: Operation, kind: type[DeliveryError], statuses: list[int]
+) -> None:
+    """Exactly one line decides, and it is the one in this table, whatever the operation."""
+    for status in statuses:
+        error = outcome(operation, status)
+        assert type(error) is kind, status
+        assert error.status == status
 
 
 @pytest.mark.parametrize(
-    ("operation", "status", "kind"),
+    ("operation", "kind"), [(UPDATE, UnknownLeadError), (STOP, UnknownLeadError), (CREATE, BlockedError)]
+)
+def test_a_404_means_an_unknown_lead_except_on_a_create(
+    operation: Operation, kind: type[DeliveryError]
+) -> None:
+    """A create names no lead that could be missing, so the address is wrong."""
+    assert type(outcome(operation, 404)) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "setting"),
     [
-        (CREATE, 400, RejectedError),
-        (UPDATE, 409, RejectedError),
-        (CREATE, 413, RejectedError),
-        (STOP, 422, RejectedError),
-        (CREATE, 418, RejectedError),
-        (UPDATE, 404, UnknownLeadError),
-        (STOP, 404, UnknownLeadError),
-        (CREATE, 404, BlockedError),
-        (UPDATE, 405, BlockedError),
-        (CREATE, 301, BlockedError),
-        (CREATE, 402, BlockedError),
-        (UPDATE, 403, BlockedError),
-        (CREATE, 401, RetryError),
-        (CREATE, 425, RetryError),
-        (CREATE, 429, RetryError),
-        (CREATE, 503, RetryError),
-        (UPDATE, 500, RetryError),
-        (CREATE, 408, UnconfirmedError),
-        (CREATE, 500, UnconfirmedError),
-        (CREATE, 502, UnconfirmedError),
-        (CREATE, 504, UnconfirmedError),
+        (402, "plan"),
+        (403, "user_identifier"),
+        (404, "leadsApiUrl"),
+        (301, "leadsApiUrl"),
+        (415, "leadsApiUrl"),
     ],
 )
-def test_every_status_has_its_outcome(operation: Operation, status: int, kind: type[DeliveryError]) -> None:
-    """Exactly one line decides, and it is the one in this table."""
-    error = outcome(operation, status)
-    assert type(error) is kind
-    assert error.status == status
+def test_a_blocked_lead_names_what_a_person_has_to_check(status: int, setting: str) -> None:
+    """The log line is what that person sees first."""
+    assert setting in outcome(CREATE, status).summary
 
 
-def test_a_throttle_carries_what_the_api_asked_for() -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_overloaded_api_says_when_to_come_back(status: int) -> None:
     """Retry-After reaches the retry policy."""
-    answer = classify(CREATE, 429, b"", 17.0)
+    answer = classify(CREATE, status, b"", 17.0)
     assert isinstance(answer, RetryError)
     assert answer.retry_after_s == 17.0
 
@@ -109,7 +143,8 @@ def test_long_words_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "status", "shared"), [(CREATE, 503, True), (UPDATE, 403, True), (UPDATE, 404, False)]
+    ("operation", "status", "shared"),
+    [(CREATE, 503, True), (UPDATE, 403, True), (CREATE, 404, True), (UPDATE, 404, False), (STOP, 404, False)],
 )
 def test_only_faults_that_all_leads_would_meet_are_shared(
     operation: Operation, status: int, shared: bool

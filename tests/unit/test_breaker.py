@@ -21,18 +21,18 @@ def breaker(clock: Clock) -> CircuitBreaker:
     return CircuitBreaker(30, 300, clock)
 
 
-def run(breaker: CircuitBreaker, evidence: Evidence) -> None:
+def run(breaker: CircuitBreaker, evidence: Evidence, subject: str = "lead") -> None:
     """One admitted attempt."""
-    breaker.settle(breaker.admit(0), evidence, "leads API answered 503")
+    breaker.settle(breaker.admit(0), evidence, subject, "leads API answered 503")
 
 
 def open_up(breaker: CircuitBreaker) -> None:
     """As many faults as it takes."""
-    for _ in range(FAULTS_TO_OPEN):
-        run(breaker, Evidence.FAULT)
+    for number in range(FAULTS_TO_OPEN):
+        run(breaker, Evidence.FAULT, f"lead {number}")
 
 
-def test_it_opens_after_five_shared_faults_in_a_row_and_says_why(breaker: CircuitBreaker) -> None:
+def test_it_opens_after_shared_faults_of_five_leads_in_a_row_and_says_why(breaker: CircuitBreaker) -> None:
     """What a person reads names the cause."""
     open_up(breaker)
     with pytest.raises(DeferredError, match="leads API answered 503"):
@@ -45,16 +45,29 @@ def test_faults_that_are_not_in_a_row_or_not_shared_do_not_open_it(
 ) -> None:
     """One lead's trouble stops no other lead."""
     for _ in range(20):
-        for _ in range(FAULTS_TO_OPEN - 1):
-            run(breaker, Evidence.FAULT)
+        for number in range(FAULTS_TO_OPEN - 1):
+            run(breaker, Evidence.FAULT, f"lead {number}")
         run(breaker, Evidence.HEALTHY)
         run(breaker, evidence)
+
+
+def test_a_few_leads_that_always_fail_do_not_open_it(breaker: CircuitBreaker) -> None:
+    """Something about them may be the reason, as with an assistant that isn't the user's own."""
+    for _ in range(20):
+        for number in range(FAULTS_TO_OPEN - 1):
+            run(breaker, Evidence.FAULT, f"lead {number}")
+    run(breaker, Evidence.FAULT, "another lead")
+    with pytest.raises(DeferredError):
+        breaker.admit(0)
 
 
 def test_one_probe_is_let_through_per_interval_and_the_interval_grows(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
-    """The bound on calls to an API that is down: 12 an hour once the interval is at its longest."""
+    """The bound on calls to an API that is down: 12 an hour once the interval is at its longest.
+
+    It grows even if each probe is the same lead's.
+    """
     open_up(breaker)
     probes_at: list[float] = []
     start = clock.now
@@ -66,7 +79,7 @@ def test_one_probe_is_let_through_per_interval_and_the_interval_grows(
             continue
         assert is_probe
         probes_at.append(clock.now - start)
-        breaker.settle(is_probe, Evidence.FAULT, "still down")
+        breaker.settle(is_probe, Evidence.FAULT, "lead", "still down")
     assert probes_at[:5] == [30, 90, 210, 450, 750]
     assert len(probes_at) <= 15
 

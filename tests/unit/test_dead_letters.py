@@ -1,6 +1,7 @@
 """Parking: the original body, with everything a person needs, whatever its size and characters."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -34,9 +35,21 @@ def park(sqs: SQSClient, message: Message, error: RejectedError, *, fifo: bool =
     return dict(parked)
 
 
+def request_for(message: Message, queue_url: str, error: RejectedError | None = None) -> dict[str, Any]:
+    """What SQS is asked for when the message is parked."""
+    sent: dict[str, Any] = {}
+
+    class Sqs:
+        def send_message(self, **request: Any) -> None:
+            sent.update(request)
+
+    DeadLetterQueue(Sqs(), queue_url).park(message, "event-1", Outcome.REJECTED, error or RejectedError("no"))
+    return sent
+
+
 def message(body: str = '{"operation": 1}', **more: Any) -> Message:
     """A message that is to be parked."""
-    return Message("message-1", "receipt", body, 1, 1_795_166_999.5, **more)
+    return Message("message-1", "receipt", body, 1, 1_795_166_999_500, **more)
 
 
 def attributes_of(parked: dict[str, Any]) -> dict[str, str]:
@@ -72,15 +85,8 @@ def test_a_body_of_the_largest_size_is_parked_with_as_much_of_the_reason_as_fits
     spare_bytes: int,
 ) -> None:
     """A message that can't be parked would be retried for days."""
-    sent: dict[str, Any] = {}
-
-    class Sqs:
-        def send_message(self, **request: Any) -> None:
-            sent.update(request)
-
     body = "é" * ((LARGEST_MESSAGE_BYTES - spare_bytes) // 2)
-    DeadLetterQueue(Sqs(), "url").park(message(body), "event-1", Outcome.REJECTED, RejectedError("ü" * 500))
-    attributes = sent["MessageAttributes"]
+    attributes = request_for(message(body), "url", RejectedError("ü" * 500))["MessageAttributes"]
     size = len(body.encode()) + sum(
         len(name) + len("String") + len(value["StringValue"].encode()) for name, value in attributes.items()
     )
@@ -99,3 +105,31 @@ def test_on_a_fifo_queue_the_group_is_kept(sqs: SQSClient) -> None:
     """A FIFO queue's dead-letter queue is FIFO too."""
     parked = park(sqs, message(group_id="group-1"), RejectedError("no"), fifo=True)
     assert parked["Attributes"]["MessageGroupId"] == "group-1"
+
+
+def test_on_a_fifo_queue_a_lead_that_is_parked_twice_within_minutes_is_there_once() -> None:
+    """The message's id tells SQS so; equal bodies of two messages must both be kept."""
+    request = request_for(message(group_id="group-1"), "https://sqs.example.com/1/parked.fifo")
+    assert request["MessageDeduplicationId"] == "message-1"
+
+
+def test_on_a_standard_queue_a_message_with_a_group_is_parked_without_a_deduplication_id() -> None:
+    """Fair queues give messages groups, but SQS refuses a deduplication id on every standard queue."""
+    request = request_for(message(group_id="tenant-1"), "https://sqs.example.com/1/parked")
+    assert request["MessageGroupId"] == "tenant-1"
+    assert "MessageDeduplicationId" not in request
+
+
+def test_on_a_standard_queue_a_message_without_a_group_is_parked_without_one() -> None:
+    """SQS takes no empty group."""
+    request = request_for(message(), "https://sqs.example.com/1/parked")
+    assert not {"MessageGroupId", "MessageDeduplicationId"} & request.keys()
+
+
+def test_the_sent_time_comes_back_exactly_from_a_parked_lead() -> None:
+    """It decides which of two events of a lead is the later one, to the millisecond."""
+    for sent_ms in range(1_795_166_999_000, 1_795_166_999_000 + 1000):
+        parked = request_for(replace(message(), sent_ms=sent_ms), "https://sqs.example.com/1/parked")
+        first_seen = parked["MessageAttributes"]["firstSeen"]["StringValue"]
+        redriven = replace(message(), sent_ms=sent_ms + 1, parked_first_seen=first_seen)
+        assert redriven.order_ms == sent_ms

@@ -1,25 +1,30 @@
 """Reading bodies: every way a lead event arrives, and every way it can be wrong."""
 
+import hashlib
 import json
+import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
+from deliver_leads.event.envelope import MAX_DEPTH, LeadEvent, UnreadableError, read_event
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
 from deliver_leads.outcome import RejectedError
 
 LEAD = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.net"}
 PLAIN = {"operation": "create", "lead": LEAD}
+SENT_MS = 1_795_166_999_500
+DAY_MS = 86_400_000
 
 
 def message(body: object, **more: Any) -> Message:
     """A message with this body (an object is sent as JSON)."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return Message("message-1", "receipt", text, 1, 0.0, **more)
+    return Message("message-1", "receipt", text, 1, SENT_MS, **more)
 
 
 def read(body: object, **defaults: str) -> LeadEvent:
@@ -27,11 +32,29 @@ def read(body: object, **defaults: str) -> LeadEvent:
     return read_event(message(body), defaults)
 
 
+def unreadable(body: object, **defaults: str) -> UnreadableError:
+    """The rejection of a body."""
+    with pytest.raises(UnreadableError) as caught:
+        read(body, **defaults)
+    return caught.value
+
+
 def problems_of(body: object) -> list[str]:
     """Every problem that a rejection names."""
-    with pytest.raises(RejectedError) as caught:
-        read(body)
-    return caught.value.detail.split(" | ")
+    return unreadable(body).detail.split(" | ")
+
+
+def on_the_bus(**more: object) -> dict[str, object]:
+    """A create as it arrives from the bus."""
+    return {"detail-type": "Lead Created", "source": "my.crm", "id": "e-1", "detail": {"lead": LEAD}} | more
+
+
+def nested(levels: int) -> object:
+    """Arrays inside each other."""
+    value: list[object] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
 
 
 def lead_with(**fields: object) -> dict[str, object]:
@@ -54,7 +77,7 @@ class TestLeadFields:
         assert event.unknown_fields == ("lead.favouriteColour",)
 
     def test_every_problem_is_listed_by_its_path_and_no_value_is_repeated(self) -> None:
-        """A producer mends everything in one go, and a rejection holds no personal data."""
+        """A producer fixes everything in one go, and a rejection holds no personal data."""
         body = {"operation": "upsert", "lead": {"email": "secret-value", "phone": 49123, "id": -1}}
         found = problems_of(body)
         assert [problem.split(":")[0] for problem in found] == [
@@ -120,6 +143,22 @@ class TestLeadFields:
             "lead.id: can't be given on a create; 7Targets chooses the id"
         ]
 
+    @pytest.mark.parametrize("given", [5, "5", "05"])
+    def test_an_id_is_the_same_id_however_a_producer_writes_it(self, given: object) -> None:
+        """Two events of one lead must be seen to be of one lead."""
+        assert read({"operation": "update", "lead": LEAD | {"id": given}}).lead_id == 5
+
+    def test_an_event_without_an_id_has_none(self) -> None:
+        """Most producers know their leads by address only."""
+        assert read(PLAIN).lead_id is None
+
+    @pytest.mark.parametrize("given", [0, "0", "000", -5, 10**18])
+    def test_what_7targets_can_t_have_given_out_is_no_id(self, given: object) -> None:
+        """Zero in both forms, and more digits than the ledger and other programs can hold."""
+        assert problems_of({"operation": "update", "lead": LEAD | {"id": given}}) == [
+            "lead.id: must be a positive whole number of at most 18 digits"
+        ]
+
     @pytest.mark.parametrize("value", [17, "17"])
     def test_a_sequence_id_is_passed_on_as_it_comes(self, value: object) -> None:
         """The document doesn't give its type."""
@@ -130,6 +169,9 @@ class TestLeadFields:
         assert problems_of(lead_with(scheduleId={})) == [
             "lead.scheduleId: must be a sequence's id, not an object"
         ]
+
+
+NOT_FINITE = "body: holds NaN, Infinity or a number as large as 1e999; JSON has no such number"
 
 
 class TestEnvelopes:
@@ -152,7 +194,10 @@ class TestEnvelopes:
         [
             ("", "body: is not JSON (line 1, column 1)"),
             ("{'operation': 1}", "body: is not JSON (line 1, column 2)"),
-            ("NaN", "body: is not JSON"),
+            ("NaN", NOT_FINITE),
+            ('{"operation": -Infinity}', NOT_FINITE),
+            ('{"lead": {"budget": [1e999]}}', NOT_FINITE),
+            ('{"lead": {"budget": -1e999}}', NOT_FINITE),
             ("1" * 5000, "body: is not JSON"),
             ("[" * 100_000, "body: is not JSON"),
             ("[]", "body: must be a JSON object, not an array"),
@@ -205,6 +250,59 @@ class TestEnvelopes:
                 'detail-type: must be one of "Lead Created", "Lead Updated", "Lead Followup Stopped"'
             ]
 
+    def test_a_body_may_be_nested_as_deep_as_any_lead_and_no_deeper(self) -> None:
+        """What json.loads just takes may be too deep for the encoders behind it, which then end the batch."""
+        in_three_objects = MAX_DEPTH - 2
+        assert read(lead_with(tree=nested(in_three_objects))).operation == Operation.CREATE
+        assert problems_of(lead_with(tree=nested(in_three_objects + 1))) == [
+            f"body: has more than {MAX_DEPTH} objects and arrays inside each other"
+        ]
+
+    def test_no_depth_at_all_crashes_a_batch(self) -> None:
+        """Around the parser's own limit there is a depth that it takes and the encoder doesn't."""
+        limit = sys.getrecursionlimit()
+        for levels in range(limit - 100, limit + 100):
+            body = '{"lead": ' + "[" * levels + "]" * levels + "}"
+            assert unreadable(body).detail
+
+    def test_without_listed_sources_any_may_publish(self) -> None:
+        """The bus is the stage's own."""
+        assert read_event(message(on_the_bus()), {}, []).source == "my.crm"
+
+    def test_a_listed_source_may_publish(self) -> None:
+        """That is what the list is for."""
+        assert read_event(message(on_the_bus()), {}, ["my.forms", "my.crm"]).source == "my.crm"
+
+    @pytest.mark.parametrize("source", ["my.crn", None, 7])
+    def test_an_unlisted_source_is_rejected_with_the_listed_ones(self, source: object) -> None:
+        """Not lost at the bus after a 200: somebody can read why it wasn't delivered."""
+        with pytest.raises(UnreadableError) as caught:
+            read_event(message(on_the_bus(source=source)), {}, ["my.crm", "my.forms"])
+        assert caught.value.detail == (
+            'source: must be one of "my.crm", "my.forms", which are those of the setting eventSources'
+        )
+
+    def test_messages_to_the_queue_and_the_topic_need_no_listed_source(self) -> None:
+        """They have no EventBridge source; who may send is up to the queue's policy."""
+        topic = {"Type": "Notification", "MessageId": "n-1", "Message": json.dumps(PLAIN)}
+        for body in (PLAIN, topic):
+            assert read_event(message(body), {}, ["my.crm"]).operation == Operation.CREATE
+
+    @pytest.mark.parametrize(
+        ("body", "source"),
+        [
+            (PLAIN, "sqs"),
+            ({"Type": "Notification", "Message": json.dumps(PLAIN)}, "sns"),
+            (on_the_bus(), "my.crm"),
+            (on_the_bus(source="aws.partner/example.com/crm"), "aws.partner/example.com/crm"),
+            (on_the_bus(source=None), "eventbridge"),
+            ({"Type": "Notification", "Message": json.dumps(on_the_bus())}, "my.crm"),
+        ],
+    )
+    def test_an_event_says_where_it_came_from(self, body: object, source: str) -> None:
+        """People ask which producer a lead came from."""
+        assert read(body).source == source
+
     def test_there_is_no_default_operation(self) -> None:
         """A create can't be undone."""
         assert problems_of({"lead": LEAD}) == [
@@ -219,31 +317,60 @@ class TestEnvelopes:
 class TestIdentity:
     """When two events are the same event."""
 
-    def test_creates_of_one_address_and_assistant_are_one_event(self) -> None:
-        """Case doesn't count; a second web form entry is not a second lead."""
-        other_case = lead_with(email="Jane@Example.com")
-        assert read(PLAIN).key == read(other_case).key
-        assert read(PLAIN).lead_hash == read(other_case).lead_hash
-        assert read(PLAIN).key != read(lead_with(assistantEmail="kim@example.net")).key
+    def test_creates_with_one_content_are_one_event(self) -> None:
+        """The order of fields, blanks around them, blank fields and the case of addresses don't count."""
+        lead = {
+            "email": "Jane@Example.com",
+            "name": " Jane ",
+            "phone": "",
+            "assistantEmail": "SAM@example.net",
+        }
+        other = read({"lead": lead, "operation": "create"})
+        assert read(PLAIN).key == other.key
+        assert read(PLAIN).lead_hash == other.lead_hash
 
-    def test_an_idempotency_key_wins_over_the_address(self) -> None:
+    def test_a_default_counts_as_if_the_producer_had_given_it(self) -> None:
+        """The content is what is sent to 7Targets."""
+        lead = {"name": "Jane", "email": "jane@example.com"}
+        bare = read({"operation": "create", "lead": lead}, assistantEmail="sam@example.net")
+        assert bare.key == read(PLAIN).key
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"assistantEmail": "kim@example.net"}, {"context": "Asked for a demo"}, {"name": "JANE"}, {"x": 1}],
+    )
+    def test_creates_with_other_content_are_other_events(self, fields: dict[str, object]) -> None:
+        """A second web form entry says something new, which must not be dropped as a repetition."""
+        other = read(lead_with(**fields))
+        assert other.key != read(PLAIN).key
+        assert other.lead_hash == read(PLAIN).lead_hash
+
+    def test_an_idempotency_key_wins_over_the_content(self) -> None:
         """The producer knows best what is one event."""
         first, second = read(PLAIN | {"idempotencyKey": "a"}), read(PLAIN | {"idempotencyKey": "b"})
         assert first.key != second.key
         assert first.key == read(PLAIN | {"idempotencyKey": " a "}).key
+        assert first.key == read(lead_with(context="Demo") | {"idempotencyKey": "a"}).key
+
+    def test_one_idempotency_key_makes_a_create_an_update_and_a_stop_three_events(self) -> None:
+        """A CRM gives its record's id with every event of the lead; none may swallow another."""
+        events = [read({"operation": o, "lead": LEAD, "idempotencyKey": "record-7"}) for o in Operation]
+        assert len({event.key.text for event in events}) == 3
+        sha = hashlib.sha256(b"record-7").hexdigest()
+        assert [event.key.text for event in events] == [f"key#{o}#{sha}" for o in Operation]
 
     def test_updates_are_told_apart_by_the_events_id(self) -> None:
         """Two updates of one lead are two events; one update delivered twice is one."""
         update = {"operation": "update", "lead": LEAD}
         one = read_event(message(update), {})
         assert one.key == read_event(message(update), {}).key
-        other = Message("message-2", "receipt", json.dumps(update), 1, 0.0)
+        other = Message("message-2", "receipt", json.dumps(update), 1, SENT_MS)
         assert one.key != read_event(other, {}).key
 
     def test_a_redriven_message_keeps_the_identity_it_was_parked_with(self) -> None:
         """AWS gives a redriven message a new id."""
         update = json.dumps({"operation": "update", "lead": LEAD})
-        parked = Message("message-9", "receipt", update, 1, 0.0, parked_event_id="message-1")
+        parked = Message("message-9", "receipt", update, 1, SENT_MS, parked_event_id="message-1")
         assert read_event(parked, {}).key == read_event(message(update), {}).key
 
     @pytest.mark.parametrize(
@@ -264,10 +391,103 @@ class TestIdentity:
             read(body)
         assert caught.value.event_id == event_id
 
+    def test_an_id_that_is_no_id_gives_a_redriven_event_the_key_that_it_had(self) -> None:
+        """The parked message's attribute holds the id's hash; the hash stands for the same event."""
+        update = {"operation": "update", "lead": LEAD}
+        topic = {"Type": "Notification", "Message": json.dumps(update)}
+        first = read_event(message(topic, parked_event_id="Jane Doe's form"), {})
+        redriven = read_event(message(topic, parked_event_id=first.event_id), {})
+        assert (redriven.event_id, redriven.key) == (first.event_id, first.key)
+
+    def test_a_rejection_has_the_identity_of_the_event_as_far_as_it_could_be_read(self) -> None:
+        """So the ledger can say what became of the lead's event, although it was rejected for a field."""
+        wrong = {"lead": LEAD | {"email": "Jane@Example.com", "phone": 7}, "idempotencyKey": "a"}
+        error = unreadable(on_the_bus(detail=wrong))
+        sound = read(PLAIN | {"idempotencyKey": "a"})
+        assert (error.operation, error.lead_hash, error.key) == (Operation.CREATE, sound.lead_hash, sound.key)
+        assert (error.source, error.event_id) == ("my.crm", "e-1")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "not json",
+            {"operation": "create", "lead": []},
+            lead_with(email="jane"),
+            lead_with(email=7),
+            on_the_bus(detail="text"),
+        ],
+    )
+    def test_a_rejection_without_an_address_belongs_to_no_lead(self, body: object) -> None:
+        """There is nothing to note it under."""
+        error = unreadable(body)
+        assert (error.lead_hash, error.key) == (None, None)
+
+    @pytest.mark.parametrize(
+        "body",
+        [{"operation": "upsert", "lead": LEAD}, PLAIN | {"idempotencyKey": 7}],
+        ids=["operation", "key"],
+    )
+    def test_a_rejection_has_no_key_that_was_not_the_producers(self, body: object) -> None:
+        """Without a known operation or a readable key, the event can't be told from the lead's others."""
+        error = unreadable(body)
+        assert error.key is None
+        assert error.lead_hash == read(PLAIN).lead_hash
+
     def test_no_identity_shows_an_address_or_a_key(self) -> None:
         """Both are stored and logged."""
         event = read(PLAIN | {"idempotencyKey": "jane@example.com"})
         assert "jane" not in event.key.text + event.lead_hash
+
+
+class TestWhatIsLogged:
+    """Ids and names that a producer chose, where it may have put personal data."""
+
+    @pytest.mark.parametrize(
+        "given",
+        ["jane@example.com", "Jane Doe", "x" * 129, "a\nb", "\u00e9"],
+        ids=["mail", "name", "long", "lf", "e"],
+    )
+    def test_an_id_that_looks_like_none_is_shown_as_its_hash(self, given: str) -> None:
+        """Whatever brings it: the bus, the topic, a message attribute."""
+        hashed = "sha256:" + hashlib.sha256(given.encode()).hexdigest()
+        assert read(on_the_bus(id=given, source=given)).event_id == hashed
+        assert read(on_the_bus(id=given, source=given)).source == hashed
+        assert (
+            read({"Type": "Notification", "MessageId": given, "Message": json.dumps(PLAIN)}).event_id
+            == hashed
+        )
+        assert read_event(message(PLAIN, parked_event_id=given), {}).event_id == hashed
+        assert unreadable(on_the_bus(id=given, detail=[])).event_id == hashed
+
+    @pytest.mark.parametrize("given", ["0190-af.b_c:d", "x" * 128, "sha256:" + "0" * 64])
+    def test_an_id_is_shown_as_it_is(self, given: str) -> None:
+        """People find it again in the producer's own records."""
+        assert read(on_the_bus(id=given)).event_id == given
+
+    def test_names_of_unknown_fields_are_shown_only_if_they_look_like_names(self) -> None:
+        """A spreadsheet's header may be anything."""
+        fields = {"mail of Jane Doe": 1, "jane@example.com": 1, "x" * 65: 1, "": 1, "utm_source": 1}
+        event = read(lead_with(**fields) | {"a b": 1})
+        assert event.unknown_fields == (
+            "(a name with other characters)",
+            "lead.(a name with other characters)",
+            "lead.(a name with other characters)",
+            "lead." + "x" * 64,
+            "lead.(a name with other characters)",
+            "lead.utm_source",
+        )
+
+    def test_a_log_line_can_t_be_flooded_with_names(self) -> None:
+        """A body of 1 MiB has room for many."""
+        assert len(read(lead_with(**{f"field{n}": n for n in range(1000)})).unknown_fields) == 20
+
+    def test_a_problem_shows_a_misspelt_name_and_no_other(self) -> None:
+        """A misspelt name is made of the known one's letters; it is cut all the same."""
+        found = problems_of(PLAIN | {"Idempotency Key": "a", "jane@example.com": 1, "lead" + "_" * 100: 1})
+        assert found == [
+            "Idempotency Key: is not known; did you mean idempotencyKey?",
+            "lead" + "_" * 60 + ": is not known; did you mean lead?",
+        ]
 
 
 @given(st.binary())
@@ -321,23 +541,77 @@ def test_any_json_gives_an_event_or_a_rejection(body: object) -> None:
         assert event.lead["email"]
 
 
-def test_a_record_is_read_from_what_lambda_hands_over() -> None:
-    """Times are epoch seconds, and a body that is no text still becomes a rejection, not a crash."""
-    record: dict[str, Any] = {
-        "messageId": "m-1",
-        "receiptHandle": "r-1",
-        "body": {"not": "text"},
-        "attributes": {
-            "ApproximateReceiveCount": "3",
-            "SentTimestamp": "1795166999500",
-            "MessageGroupId": "g",
-        },
-        "messageAttributes": {
-            "eventId": {"stringValue": "e-0", "dataType": "String"},
-            "firstSeen": {"stringValue": "2026-11-01T00:00:00+00:00", "dataType": "String"},
-        },
-    }
-    read_message = Message.from_record(record)
-    assert read_message == Message(
-        "m-1", "r-1", '{"not": "text"}', 3, 1795166999.5, "g", "e-0", "2026-11-01T00:00:00+00:00"
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> int:
+    """An hour after the messages here were sent, in epoch milliseconds."""
+    now_ms = SENT_MS + 3_600_000
+    monkeypatch.setattr("deliver_leads.event.message.time.time", lambda: now_ms / 1000)
+    return now_ms
+
+
+def record_with(**attributes: str) -> dict[str, Any]:
+    """A record with these SQS attributes."""
+    return {"messageId": "m-1", "receiptHandle": "r-1", "body": "{}", "attributes": attributes}
+
+
+class TestMessage:
+    """What Lambda hands over, and what people type into the console's test form."""
+
+    def test_a_record_is_read_from_what_lambda_hands_over(self, now: int) -> None:
+        """A body that is no text still becomes a rejection, not a crash."""
+        record: dict[str, Any] = {
+            "messageId": "m-1",
+            "receiptHandle": "r-1",
+            "body": {"not": "text"},
+            "attributes": {
+                "ApproximateReceiveCount": "3",
+                "SentTimestamp": str(SENT_MS),
+                "MessageGroupId": "g",
+            },
+            "messageAttributes": {
+                "reason": {"stringValue": "retry", "dataType": "String"},
+                "eventId": {"stringValue": "e-0", "dataType": "String"},
+                "firstSeen": {"stringValue": "2026-11-01T00:00:00+00:00", "dataType": "String"},
+            },
+        }
+        read_message = Message.from_record(record)
+        assert read_message == Message(
+            "m-1", "r-1", '{"not": "text"}', 3, SENT_MS, "g", "e-0", "2026-11-01T00:00:00+00:00"
+        )
+        assert read_message.sent_at == SENT_MS / 1000
+
+    @pytest.mark.parametrize(
+        "sent",
+        [{}, *({"SentTimestamp": text} for text in ("", "0", "soon", "1523232000000", "9" * 30, "9" * 5000))],
     )
+    def test_a_sent_time_that_sqs_can_t_have_given_is_now(self, now: int, sent: dict[str, str]) -> None:
+        """Else the console's sample event, of 2018, counts as years old and is parked at its first fault."""
+        assert Message.from_record(record_with(**sent)).sent_ms == now
+
+    def test_a_message_may_be_as_old_as_sqs_keeps_it(self, now: int) -> None:
+        """14 days; its age decides when it is parked."""
+        oldest = now - 14 * DAY_MS
+        assert Message.from_record(record_with(SentTimestamp=str(oldest))).sent_ms == oldest
+
+    @pytest.mark.parametrize(
+        "count", [{}, *({"ApproximateReceiveCount": text} for text in ("", "many", "-1", "0"))]
+    )
+    def test_a_receive_count_that_can_t_be_read_is_one(self, now: int, count: dict[str, str]) -> None:
+        """It is being received now."""
+        assert Message.from_record(record_with(**count)).receive_count == 1
+
+    def test_a_redriven_event_is_as_late_as_when_it_was_first_seen(self) -> None:
+        """It was sent again weeks later, but a newer event of the lead must still win over it."""
+        first_seen_ms = SENT_MS - 20 * DAY_MS + 1
+        text = datetime.fromtimestamp(first_seen_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        assert message(PLAIN, parked_first_seen=text).order_ms == first_seen_ms
+        assert message(PLAIN, parked_first_seen=text.replace("+00:00", "Z")).order_ms == first_seen_ms
+
+    @pytest.mark.parametrize(
+        "text", [None, "", "yesterday", "2026-11-01", "2026-11-01T00:00:00", "9999-12-31T00:00Z"]
+    )
+    def test_without_a_first_time_that_can_be_true_the_sent_time_tells_the_order(
+        self, text: str | None
+    ) -> None:
+        """No attribute can make an event later than it came."""
+        assert message(PLAIN, parked_first_seen=text).order_ms == SENT_MS

@@ -9,20 +9,33 @@ from tests.settings import ENVIRONMENT
 
 
 def test_the_environment_is_read_into_typed_settings() -> None:
-    """Seconds are numbers, the defaults for leads are an object."""
-    settings = Settings.from_environment(ENVIRONMENT | {"LEAD_DEFAULTS": '{"source": "Web"}'})
+    """Seconds are numbers, the defaults for leads are an object, the sources of events a list."""
+    own = {"LEAD_DEFAULTS": '{"source": "Web"}', "EVENT_SOURCES": '["my.crm", "my.forms"]'}
+    settings = Settings.from_environment(ENVIRONMENT | own)
     assert settings.lead_defaults == {"source": "Web"}
+    assert settings.event_sources == ("my.crm", "my.forms")
     assert settings.parallel_calls == 10
     assert settings.read_timeout_s == 30.0
+    assert settings.settling_s == 60
+    assert settings.ledger_s == 90 * 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("queue", "is_fifo"), [("leads", False), ("leads.fifo", True), ("leads-fifo", False)]
+)
+def test_the_name_of_the_lead_queue_tells_whether_it_is_fifo(queue: str, is_fifo: bool) -> None:
+    """A message group says nothing: standard queues have them, too."""
+    url = {"LEAD_QUEUE_URL": f"https://sqs.us-east-1.amazonaws.com/123456789012/{queue}"}
+    assert Settings.from_environment(ENVIRONMENT | url).is_fifo is is_fifo
 
 
 def test_one_error_names_everything_that_is_missing_or_unreadable() -> None:
-    """One look tells all there is to mend."""
+    """One look tells all there is to fix."""
     broken = {name: value for name, value in ENVIRONMENT.items() if name != "TOKEN_URL"}
-    broken |= {"PARALLEL_CALLS": "many", "LEAD_DEFAULTS": "{"}
+    broken |= {"PARALLEL_CALLS": "many", "LEAD_DEFAULTS": "{", "SETTLING_S": ""}
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(broken)
-    for name in ("TOKEN_URL", "PARALLEL_CALLS", "LEAD_DEFAULTS"):
+    for name in ("TOKEN_URL", "PARALLEL_CALLS", "LEAD_DEFAULTS", "SETTLING_S"):
         assert name in str(caught.value)
 
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeGuard
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,6 +19,24 @@ from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError, read
 SCOPE = "leads/post"  # the API document
 # Amazon Cognito's guidance for cached client-credentials tokens: use them for about 75 % of their life.
 USED_SHARE_OF_LIFE = 0.75
+# OAuth only recommends `expires_in` (RFC 6749, 5.1). Cognito's tokens live for 5 minutes to a day.
+UNTOLD_LIFE_S = 300.0
+LONGEST_LIFE_S = 86_400.0
+# A 401 or 403 may be the fault of the secret, of the token, or of one lead (an assistant that the user isn't
+# assigned to). So a lead that is refused again and again must not buy a token, or read the secret, each time;
+# and a corrected secret should not wait for the end of the cached token.
+REFUSAL_INTERVAL_S = 300.0
+# RFC 6749, 5.2: the words that may be repeated in a log; any other may hold what was sent.
+OAUTH_ERRORS = {
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+}
+# Passes by itself: time-out, too early, too many requests.
+PASSING_STATUSES = {408, 425, 429}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,9 @@ class AccessTokens:
         self._lock = threading.Lock()
         self._credentials: Credentials | None = None
         self._token: AccessToken | None = None
+        self._secret_in_doubt = False
+        self._reread_from = 0.0
+        self._replace_from = 0.0
         self._failures = 0
         self._last_failure: RetryError | None = None
 
@@ -70,9 +92,16 @@ class AccessTokens:
         """
         failures_before = self._failures
         with self._lock:
+            self._check_doubted_secret()
             token = self._token
             if token is not None and token is not refused and self._clock() < token.fresh_until:
                 return token
+            if token is not None and token is refused and self._clock() < self._replace_from:
+                self._secret_in_doubt = True
+                raise RetryError(
+                    "leads API answered 401 to a new token too; the next one is asked for within 5 minutes",
+                    status=HTTPStatus.UNAUTHORIZED,
+                )
             if self._failures != failures_before and self._last_failure is not None:
                 # The thread that fetched while this one waited has failed; each lead gets its own error.
                 raise copy(self._last_failure) from None
@@ -84,10 +113,26 @@ class AccessTokens:
                 raise
             return self._token
 
-    def forget_credentials(self) -> None:
-        """To be called when the API refuses them: the secret is read anew before the next token."""
+    def doubt_credentials(self, refused: AccessToken | None = None) -> None:
+        """To be called when the API refuses them: the secret is read again; if it changed, so is the token.
+
+        `refused` is a token that was answered 401 although it had just replaced another one; it isn't
+        replaced at once. Both happen at most once in `REFUSAL_INTERVAL_S`.
+        """
         with self._lock:
-            self._credentials = None
+            self._secret_in_doubt = True
+            if refused is not None and refused is self._token:
+                self._replace_from = self._clock() + REFUSAL_INTERVAL_S
+
+    def _check_doubted_secret(self) -> None:
+        """Raises as `get` does, and keeps a token that may still serve the other leads."""
+        if not self._secret_in_doubt or self._clock() < self._reread_from:
+            return
+        self._reread_from = self._clock() + REFUSAL_INTERVAL_S
+        credentials = self._read_secret()
+        self._secret_in_doubt = False
+        if credentials != self._credentials:
+            self._credentials = credentials
             self._token = None
 
     def _fetch_with_current_secret(self, deadline: Deadline) -> AccessToken:
@@ -118,21 +163,22 @@ class AccessTokens:
         except (NotSentError, NoAnswerError) as error:
             raise RetryError(f"token endpoint: {error}") from None
         status = response.status_code
-        if status == 429 or status >= 500:
+        if status in PASSING_STATUSES or status >= 500:
             wait = read_retry_after(response.headers.get("Retry-After"), asked_at)
             raise RetryError(f"token endpoint answered {status}", status=status, retry_after_s=wait)
         answer = _json_object(response.content)
         if status != 200:
             raise self._refusal(status, answer.get("error"))
-        value, lifetime_s = answer.get("access_token"), answer.get("expires_in")
-        if not isinstance(value, str) or not isinstance(lifetime_s, int | float) or lifetime_s <= 0:
+        value = answer.get("access_token")
+        if not _fits_a_header(value):
             raise RetryError("token endpoint answered 200 without a token")
+        life_s = _life_s(answer.get("expires_in"))
         return AccessToken(
-            value, credentials.user_identifier, fresh_until=asked_at + lifetime_s * USED_SHARE_OF_LIFE
+            value, credentials.user_identifier, fresh_until=asked_at + life_s * USED_SHARE_OF_LIFE
         )
 
     def _refusal(self, status: int, error: object) -> BlockedError:
-        if isinstance(error, str) and error.replace("_", "").isalpha():
+        if isinstance(error, str) and error in OAUTH_ERRORS:
             hint = {
                 "invalid_client": f"check client_id and client_secret; {self._how_to_fill_secret()}",
                 "invalid_scope": f"the client may not use the scope {SCOPE}; ask 7Targets support",
@@ -150,18 +196,15 @@ class AccessTokens:
             raise RetryError(f"secret {self._secret_id} can't be read now ({code})") from None
         except BotoCoreError as error:
             raise RetryError(f"secret {self._secret_id} can't be read now ({type(error).__name__})") from None
-        content = _json_object(text.encode())
-        values = [content.get(name) for name in CREDENTIAL_NAMES]
-        bad = [
-            name
-            for name, value in zip(CREDENTIAL_NAMES, values, strict=True)
-            if not isinstance(value, str) or not value.strip() or PLACEHOLDER in value
-        ]
+        content = _json_object(text)
+        values = {name: _stripped(content.get(name)) for name in CREDENTIAL_NAMES}
+        bad = [name for name, value in values.items() if not _fits_a_header(value) or PLACEHOLDER in value]
         if bad:
             raise BlockedError(
-                f"secret {self._secret_id} holds no usable {', '.join(bad)}; {self._how_to_fill_secret()}"
+                f"secret {self._secret_id} holds no usable {', '.join(bad)} (each must be text of printable "
+                f"ASCII characters, without a line break); {self._how_to_fill_secret()}"
             )
-        return Credentials(*(str(value).strip() for value in values))
+        return Credentials(**values)
 
     def _how_to_fill_secret(self) -> str:
         return (
@@ -170,9 +213,29 @@ class AccessTokens:
         )
 
 
-def _json_object(content: bytes) -> dict[str, Any]:
+def _json_object(text: str | bytes) -> dict[str, Any]:
     try:
-        value = json.loads(content)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _stripped(value: object) -> str:
+    """Without the white space that a copied text often ends with; empty when it is no text."""
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _fits_a_header(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
+
+
+def _life_s(expires_in: object) -> float:
+    """A token's life, as far as it can be believed; some endpoints send the number as a text."""
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
+        return UNTOLD_LIFE_S
+    try:
+        life_s = float(expires_in)
+    except (ValueError, OverflowError):
+        return UNTOLD_LIFE_S
+    return life_s if 0 < life_s <= LONGEST_LIFE_S else UNTOLD_LIFE_S

@@ -1,11 +1,11 @@
 """What an answer of the leads API means for a lead: one answer to one outcome. Pure.
 
 The API documents 201 for a create and 200 for an update, and no error at all: every line below that is not
-about success is a choice, and can be changed here. `delivery.py` decides on the grace period of an update
-and on the memory of a lost create.
+about success is a choice, and can be changed here. `delivery.py` decides on the grace period of an update.
 """
 
 import json
+from typing import TypeGuard
 
 from ..event.lead import Json, Operation
 from ..outcome import (
@@ -23,10 +23,11 @@ REFUSED_CLIENT = {
     402: "check the plan in 7Targets",
     403: "check user_identifier in the secret, and the assistants assigned to that user in 7Targets",
 }
-# Turned away before any work on the lead, so that it can be sent again without confirming.
-TURNED_AWAY = {425, 429, 503}
-# On a create, no lead can be the reason for these.
-WRONG_ADDRESS = {404, 405}
+# Turned away before any work on the lead, so that it can be sent again. Not 503, because gateways answer it
+# while the service behind them works on.
+TURNED_AWAY = {425, 429}
+# No lead can be the reason for these: the address is wrong, or something on the way refuses our requests.
+NO_LEADS_FAULT = {405, 406, 407, 410, 411, 415, 417, 421, 426, 431, 494, 499}
 MAX_DETAIL_LENGTH = 1000
 
 
@@ -40,9 +41,8 @@ def classify(
     summary = f"leads API answered {status}"
     answer = _read_json(body)
     if status // 100 == 2:
-        return _read_delivered(answer, status) or lost_answer(operation, f"{summary} without a lead", status)
+        return _read_delivered(answer, status) or UnconfirmedError(f"{summary} without a lead", status=status)
     detail = f"{summary}: {_api_words(answer, body)}"
-    is_create = operation is Operation.CREATE
     if status == 401:
         return RetryError(f"{summary} to a new token", detail=detail, status=status)
     if status in REFUSED_CLIENT:
@@ -50,30 +50,29 @@ def classify(
         return BlockedError(f"{summary}: {hint}", detail=f"{detail} ({hint})", status=status)
     if status in TURNED_AWAY:
         return RetryError(summary, detail=detail, status=status, retry_after_s=retry_after_s)
-    if status == 404 and not is_create:
+    if status == 404 and operation is not Operation.CREATE:
         return UnknownLeadError(summary, detail=detail, status=status, shared=False)
-    if status // 100 == 3 or status in WRONG_ADDRESS:
+    if status == 404 or status // 100 in {1, 3} or status in NO_LEADS_FAULT:
         return BlockedError(f"{summary}: check the setting leadsApiUrl", detail=detail, status=status)
-    if status == 408 or status >= 500:  # the API may have stored the lead before it failed
-        return lost_answer(operation, summary, status, detail)
+    # The request may have had its effect before it failed, or have it later.
+    if status == 408 or status >= 500:
+        return UnconfirmedError(summary, detail=detail, status=status, retry_after_s=retry_after_s)
     return RejectedError(summary, detail=detail, status=status)  # 400, 409, 413, 422 and the like
-
-
-def lost_answer(
-    operation: Operation, summary: str, status: int | None = None, detail: str = ""
-) -> RetryError:
-    """A create may have had its effect and must be confirmed; an update or stop can simply be repeated."""
-    kind = UnconfirmedError if operation is Operation.CREATE else RetryError
-    return kind(summary, detail=detail, status=status)
 
 
 def _read_delivered(answer: Json, status: int) -> DeliveredLead | None:
     if not isinstance(answer, dict):
         return None
     lead_id, state = answer.get("id"), answer.get("state")
-    if isinstance(lead_id, bool) or not isinstance(lead_id, int | str):
+    if not _is_id(lead_id):
         return None
-    return DeliveredLead(lead_id, state if isinstance(state, str) else None, status)
+    shown = {name: answer.get(name) for name in ("scheduleId", "scheduleName")}
+    sequence = {name: value for name, value in shown.items() if _is_id(value)}
+    return DeliveredLead(lead_id, state if isinstance(state, str) else None, status, sequence)
+
+
+def _is_id(value: object) -> TypeGuard[int | str]:
+    return isinstance(value, int | str) and not isinstance(value, bool) and value != ""
 
 
 def _read_json(body: bytes) -> Json:

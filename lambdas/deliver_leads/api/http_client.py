@@ -1,4 +1,4 @@
-"""HTTP calls out of the function: one pooled session for all threads, and what a failed call means.
+"""HTTP calls out of the function: bounded in time and in size, and what a failed one means.
 
 Why threads can share one session: nothing is written to it after its construction, cookies are refused, the
 token goes with each request, and its pool is as large as the number of threads.
@@ -6,24 +6,33 @@ token goes with each request, and its pool is as large as the number of threads.
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from http.client import IncompleteRead
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import certifi
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from ..outcome import DeferredError
+from .bounded_connection import AnswerTooLargeError, BoundedAdapter, Call, begin_call
 
 Deadline = Callable[[], float]
 """Seconds that are left to the invocation."""
 
-# Left over for what follows the last call: the ledger, the dead letter, the answer to Lambda. It covers the
-# time-outs and tries of the AWS clients in handler.py.
-RESERVE_S = 10.0
+# Of the AWS clients in handler.py. Between two tries, botocore's standard mode waits at most 1 s.
+AWS_CONNECT_TIMEOUT_S = 1
+AWS_READ_TIMEOUT_S = 3
+AWS_TRIES = 2
+LONGEST_AWS_CALL_S = AWS_TRIES * (AWS_CONNECT_TIMEOUT_S + AWS_READ_TIMEOUT_S) + (AWS_TRIES - 1)
+# Left over for what follows the last call: the ledger, the dead letter, the visibility timeouts, and a second
+# for the answer to Lambda.
+RESERVE_S = 3.0 * LONGEST_AWS_CALL_S + 1
+# Of an answer's head and body together, and again of the body after it is decompressed. A lead takes a few
+# kilobytes; each thread may hold one answer.
+LARGEST_ANSWER_BYTES = 1024 * 1024
 # A connection that idled longer may have been dropped by a network device without a word; a create sent over
 # it would go unanswered. Load balancers commonly drop after 60 s.
 LONGEST_IDLE_S = 20.0
@@ -33,53 +42,69 @@ class NotSentError(Exception):
     """The call failed before a request left this machine."""
 
 
+class InterimAnswerError(Exception):
+    """Only a 1xx came, other than the usual 100."""
+
+
 class NoAnswerError(Exception):
     """The request left, or may have left, and no whole answer came back."""
 
 
-class _SharedContextAdapter(HTTPAdapter):
-    """Parses the CA bundle once instead of at every new connection (39 ms of CPU each)."""
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A whole answer. The names of `headers` ignore case; `content` is the body, decompressed."""
 
-    def __init__(self, pool_size: int) -> None:
-        self._context = ssl.create_default_context(cafile=certifi.where())
-        super().__init__(pool_maxsize=pool_size, max_retries=0)
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the base class's signature
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
-    def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - as above
-        """The shared context verifies; the base class would load the CA bundle for each connection again."""
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: the token would go along. Even when told not to follow, requests reads a redirect's body."""
 
 
 class HttpClient:
-    """Makes one call at a time per thread, and none that can't end before the invocation's deadline."""
+    """Makes one call at a time per thread, and none that can't end before the invocation's deadline.
+
+    `connect_timeout_s` is for the name, all of its addresses and the TLS handshake together;
+    `read_timeout_s` is from the first byte of the request to the last byte of its answer.
+    """
 
     def __init__(self, pool_size: int, connect_timeout_s: float, read_timeout_s: float) -> None:
         self.longest_call_s = connect_timeout_s + read_timeout_s
-        self._timeout = (connect_timeout_s, read_timeout_s)
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
         self._last_used = time.time()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.trust_env = False  # no proxy, netrc or CA bundle by surprise
+        self._session.headers["Accept-Encoding"] = "identity"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, _SharedContextAdapter(pool_size))
+            self._session.mount(scheme, BoundedAdapter(pool_size))
 
-    def send(self, method: str, url: str, deadline: Deadline, **request: Any) -> requests.Response:  # noqa: ANN401
+    def send(self, method: str, url: str, deadline: Deadline, **request: Any) -> HttpAnswer:  # noqa: ANN401
         """Raises `DeferredError` when the time left is too short, `NotSentError` or `NoAnswerError`."""
         self.require_time(deadline)
+        call = begin_call(self._connect_timeout_s, self._read_timeout_s, LARGEST_ANSWER_BYTES)
         try:
-            return self._session.request(method, url, timeout=self._timeout, allow_redirects=False, **request)
-        except requests.ConnectTimeout:
-            raise NotSentError("no connection in time") from None
-        except requests.ConnectionError as error:
-            kind = _connection_fault(error)
-            if kind:
-                raise NotSentError(kind) from None
-            raise NoAnswerError("the connection broke") from None
-        except requests.Timeout:
-            raise NoAnswerError("no answer in time") from None
-        except requests.RequestException as error:
-            raise NoAnswerError(f"the answer could not be read ({type(error).__name__})") from None
+            return self._exchange(method, url, request)
+        except Exception as error:  # whatever went wrong, what counts is whether the request may have left
+            raise _fault(call, error) from None
+
+    def _exchange(self, method: str, url: str, request: Mapping[str, Any]) -> HttpAnswer:
+        timeout = (self._connect_timeout_s, self._read_timeout_s)
+        # On leaving the block, a connection with an unread rest of the answer is closed.
+        with self._session.request(
+            method, url, timeout=timeout, allow_redirects=False, stream=True, **request
+        ) as response:
+            if response.status_code < HTTPStatus.OK:
+                # The final answer is still to come, and must not be taken for the next request's.
+                raise InterimAnswerError
+            content = response.raw.read(LARGEST_ANSWER_BYTES + 1, decode_content=True)
+            if len(content) > LARGEST_ANSWER_BYTES:
+                raise AnswerTooLargeError
+            return HttpAnswer(response.status_code, response.headers, content)
 
     def require_time(self, deadline: Deadline) -> None:
         """Raises `DeferredError` when one more call might not end before the deadline."""
@@ -107,12 +132,32 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         return None
 
 
-def _connection_fault(error: requests.ConnectionError) -> str | None:
-    """What kept the connection from being made; None when it was made, so that a request may have left."""
-    cause = error.args[0] if error.args else None
-    reason = cause.reason if isinstance(cause, MaxRetryError) else None
-    if isinstance(reason, NewConnectionError):  # covers a name that can't be resolved
-        return "no connection"
-    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return "the server's certificate is not trusted"
-    return None
+def _fault(call: Call, error: Exception) -> NotSentError | NoAnswerError:
+    """Says what happened, without the error's own words: these may quote the request."""
+    causes = tuple(_causes(error))
+
+    def is_due_to(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if not call.request_left:
+        if is_due_to(TimeoutError):
+            return NotSentError("no connection in time")
+        if is_due_to(ssl.SSLCertVerificationError):
+            return NotSentError("the server's certificate is not trusted")
+        if is_due_to(requests.ConnectionError):
+            return NotSentError("no connection")
+        return NotSentError(f"the request could not be made ({type(error).__name__})")
+    if is_due_to(TimeoutError):
+        return NoAnswerError("no answer in time")
+    if is_due_to(AnswerTooLargeError):
+        return NoAnswerError(f"the answer is larger than {LARGEST_ANSWER_BYTES // 1024} KiB")
+    if is_due_to(ConnectionError, IncompleteRead):
+        return NoAnswerError("the connection broke")
+    return NoAnswerError(f"the answer could not be read ({type(error).__name__})")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it arose from: requests and urllib3 wrap an error several times."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,35 +1,35 @@
-"""The 7Targets leads API: its three calls, and the confirming one."""
+"""The 7Targets leads API: its three calls."""
 
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 
-import requests
-
 from ..event.lead import Json, Operation
-from ..outcome import DeliveredLead, RetryError
+from ..outcome import DeliveredLead, RetryError, UnconfirmedError
 from .access_token import AccessTokens
-from .answers import classify, lost_answer
-from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError, read_retry_after
+from .answers import classify
+from .http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError, read_retry_after
 
 CALLS = {
     Operation.CREATE: ("POST", "/leads"),
     Operation.UPDATE: ("PUT", "/leads"),
     Operation.STOP_FOLLOWUP: ("PUT", "/leads/stop/followup"),
 }
-# What a confirming update sends: enough to name the lead, and nothing that could restart its sequence. The
-# source goes along since the API may set an absent one to "Website".
-CONFIRMING_FIELDS = ("name", "email", "assistantEmail", "source")
 
 
 class LeadsApi:
-    """Sends leads with the shared session and token. Safe under threads."""
+    """Sends leads with the shared session and token. Safe under threads.
+
+    `last_success_s`: when the API last took something, in epoch seconds; 0 before that.
+    """
 
     def __init__(self, http: HttpClient, tokens: AccessTokens, base_url: str) -> None:
         self._http = http
         self._tokens = tokens
         self._base_url = base_url.rstrip("/")
+        self.last_success_s = 0.0
 
-    def send(self, operation: Operation, lead: dict[str, Json], deadline: Deadline) -> DeliveredLead:
+    def send(self, operation: Operation, lead: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
         """Raises a `DeliveryError` for every answer but a 2xx with a lead.
 
         A refused token is renewed once and the call repeated once: a 401 had no effect on the lead.
@@ -42,27 +42,22 @@ class LeadsApi:
         wait_s = read_retry_after(response.headers.get("Retry-After"), time.time())
         answer = classify(operation, response.status_code, response.content, wait_s)
         if isinstance(answer, DeliveredLead):
+            self.last_success_s = time.time()
             return answer
-        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            self._tokens.forget_credentials()
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._tokens.doubt_credentials(refused=token)
+        elif answer.status == HTTPStatus.FORBIDDEN:
+            self._tokens.doubt_credentials()
         raise answer
-
-    def confirm(self, lead: dict[str, Json], deadline: Deadline) -> DeliveredLead:
-        """Asks, by an update that changes nothing, whether 7Targets holds a lead whose create had no answer.
-
-        Raises `UnknownLeadError` when it doesn't, so that the create may be sent.
-        """
-        fields = {name: lead[name] for name in CONFIRMING_FIELDS if name in lead}
-        return self.send(Operation.UPDATE, fields, deadline)
 
     def _call(
         self,
         operation: Operation,
-        lead: dict[str, Json],
+        lead: Mapping[str, Json],
         token: str,
         user_identifier: str,
         deadline: Deadline,
-    ) -> requests.Response:
+    ) -> HttpAnswer:
         method, path = CALLS[operation]
         try:
             return self._http.send(
@@ -70,9 +65,9 @@ class LeadsApi:
                 self._base_url + path,
                 deadline,
                 headers={"Authorization": f"Bearer {token}", "7ts-user-identifier": user_identifier},
-                json=lead,
+                json=dict(lead),
             )
         except NotSentError as error:
             raise RetryError(f"leads API: {error}") from None
         except NoAnswerError as error:
-            raise lost_answer(operation, f"leads API: {error}") from None
+            raise UnconfirmedError(f"leads API: {error}") from None

@@ -1,17 +1,23 @@
 """From an SQS record to a lead event (plain, EventBridge or SNS body), or a rejection with every problem."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..contract import DETAIL_TYPES
 from ..outcome import RejectedError
 from .idempotency_key import IdempotencyKey, derive_key, hash_address
-from .lead import Json, Operation, json_type, read_lead
+from .lead import Json, Operation, address_of, json_type, read_lead
+from .loggable import LONGEST_NAME, loggable_id, loggable_name
 from .message import Message
 
 MAX_KEY_LENGTH = 256
+# Far deeper than any lead, and far less deep than what any encoder behind this one can take.
+MAX_DEPTH = 100
+# Where an event came from when nothing says it better.
+FROM_QUEUE, FROM_TOPIC, FROM_BUS = "sqs", "sns", "eventbridge"
+_SHOWN_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,8 @@ class LeadEvent:
 
     `lead_hash` and `key` are safe to store and to log: both are derived through SHA-256. Two events with the
     same `key` and `lead_hash` are the same event, however often and by whichever route they arrive.
+    `event_id`, `source` and `unknown_fields` are a producer's words, but safe to store and to log, too: what
+    doesn't look like an id or a field's name is not shown. `source` is EventBridge's, or "sqs" or "sns".
     """
 
     operation: Operation
@@ -27,7 +35,51 @@ class LeadEvent:
     lead_hash: str
     key: IdempotencyKey
     event_id: str
+    source: str
     unknown_fields: tuple[str, ...] = ()
+
+    @property
+    def lead_id(self) -> int | None:
+        """7Targets' id of the lead, if the producer gave it: `5` and `"05"` are one id."""
+        given = self.lead.get("id")
+        return int(given) if isinstance(given, int | str) else None
+
+
+class UnreadableError(RejectedError):
+    """No event could be read. The summary lists every problem.
+
+    The rest is what could be read all the same, as in `LeadEvent`. `lead_hash` is there once the lead's
+    address could be read; `key` if the operation could be read as well.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[str],
+        event_id: str,
+        *,
+        source: str = FROM_QUEUE,
+        operation: Operation | None = None,
+        lead_hash: str | None = None,
+        key: IdempotencyKey | None = None,
+    ) -> None:
+        super().__init__(" | ".join(problems))
+        self.event_id = event_id
+        self.source = source
+        self.operation = operation
+        self.lead_hash = lead_hash
+        self.key = key
+
+
+Reading = LeadEvent | UnreadableError
+"""What came of reading a body: its event, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """By which a person traces an event back; both are safe to log."""
+
+    event_id: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +89,7 @@ class _Envelope:
     operation: Operation | None
     content: dict[str, Json]
     path: str
-    event_id: str
     problems: list[str]
-
-
-class UnreadableError(RejectedError):
-    """No event could be read. The summary lists every problem; `event_id` traces the source."""
-
-    def __init__(self, problems: Sequence[str], event_id: str) -> None:
-        super().__init__(" | ".join(problems))
-        self.event_id = event_id
-
-
-Reading = LeadEvent | UnreadableError
-"""What came of reading a body: its event, or why there is none."""
 
 
 class _ProblemsError(Exception):
@@ -61,68 +100,82 @@ class _ProblemsError(Exception):
         self.problems = problems
 
 
-def read_event(message: Message, defaults: Mapping[str, str]) -> LeadEvent:
-    """Raises `UnreadableError`, which lists every problem by field path, without any value."""
-    event_id = message.parked_event_id or message.message_id
+def read_event(message: Message, defaults: Mapping[str, str], event_sources: Sequence[str] = ()) -> LeadEvent:
+    """Raises `UnreadableError`, which lists every problem by field path, without any value.
+
+    `event_sources`: the EventBridge sources that may publish lead events; none given means any.
+    """
+    origin = _Origin(loggable_id(message.parked_event_id or message.message_id), FROM_QUEUE)
     try:
-        body, event_id = _unwrap_sns(_parse(message.body), event_id)
+        body, origin = _unwrap_sns(_parse(message.body), origin)
         if "detail-type" in body:
-            event_id = _text_or(body.get("id"), event_id)
-        return _read_content(_open(body, event_id), defaults)
+            origin = _Origin(_id_or(body.get("id"), origin.event_id), _id_or(body.get("source"), FROM_BUS))
+        envelope = _open(body, event_sources)
     except _ProblemsError as error:
-        raise UnreadableError(error.problems, event_id) from None
+        raise UnreadableError(error.problems, origin.event_id, source=origin.source) from None
+    return _read_content(envelope, origin, defaults)
 
 
-def _open(body: dict[str, Json], event_id: str) -> _Envelope:
+def _open(body: dict[str, Json], event_sources: Sequence[str]) -> _Envelope:
     problems: list[str] = []
     if "detail-type" not in body:
         operation = _read_operation(body.get("operation"), problems)
-        return _Envelope(operation, body, "", event_id, problems)
+        return _Envelope(operation, body, "", problems)
     detail_type, content = body["detail-type"], body.get("detail")
     known = DETAIL_TYPES.get(detail_type) if isinstance(detail_type, str) else None
     operation = Operation(known) if known else None
     if operation is None:
         problems.append(f"detail-type: must be one of {_quoted(DETAIL_TYPES)}")
+    if event_sources and body.get("source") not in event_sources:
+        problems.append(
+            f"source: must be one of {_quoted(event_sources)}, which are those of the setting eventSources"
+        )
     if not isinstance(content, dict):
         raise _ProblemsError([*problems, f"detail: must be a JSON object, not {json_type(content)}"])
     if "detail-type" in content:
         raise _ProblemsError(["detail: holds another EventBridge envelope; publish the lead event itself"])
-    return _Envelope(operation, content, "detail.", event_id, problems)
+    return _Envelope(operation, content, "detail.", problems)
 
 
-def _read_content(envelope: _Envelope, defaults: Mapping[str, str]) -> LeadEvent:
-    operation, content, path, problems = (
-        envelope.operation,
-        envelope.content,
-        envelope.path,
-        envelope.problems,
-    )
-    unknown = _unknown_keys(content, path, problems, is_plain=not path)
-    key = _read_key(content.get("idempotencyKey"), path, problems)
+def _read_content(envelope: _Envelope, origin: _Origin, defaults: Mapping[str, str]) -> LeadEvent:
+    operation, content, path = envelope.operation, envelope.content, envelope.path
+    unknown, problems = _unknown_keys(content, path, is_plain=not path)
+    given_key, key_problems = _read_key(content.get("idempotencyKey"), path)
     # Without a known operation the lead is still checked, so that the producer sees all problems at once.
-    lead, lead_problems, unknown_lead_fields = read_lead(
+    lead, lead_problems, unknown_in_lead = read_lead(
         content.get("lead"), operation or Operation.UPDATE, defaults, f"{path}lead"
     )
-    problems += lead_problems
-    if problems or operation is None:
-        raise _ProblemsError(problems)
-    email, assistant = str(lead["email"]).lower(), str(lead["assistantEmail"]).lower()
+    problems = [*envelope.problems, *problems, *key_problems, *lead_problems]
+    address = address_of(lead)
+    lead_hash = hash_address(address) if address else None
+    key = (
+        derive_key(given_key, operation, lead, origin.event_id)
+        if operation and lead_hash and not key_problems
+        else None
+    )
+    if problems or operation is None or lead_hash is None or key is None:
+        raise UnreadableError(
+            problems,
+            origin.event_id,
+            source=origin.source,
+            operation=operation,
+            lead_hash=lead_hash,
+            key=key,
+        )
     return LeadEvent(
         operation=operation,
         lead=lead,
-        lead_hash=hash_address(email),
-        key=derive_key(key, operation, email, assistant, envelope.event_id),
-        event_id=envelope.event_id,
-        unknown_fields=tuple(unknown + unknown_lead_fields),
+        lead_hash=lead_hash,
+        key=key,
+        event_id=origin.event_id,
+        source=origin.source,
+        unknown_fields=tuple([*unknown, *unknown_in_lead][:_SHOWN_NAMES]),
     )
 
 
 def _parse(text: str) -> dict[str, Json]:
-    def refuse_constant(name: str) -> Json:
-        raise ValueError(f"{name} is not JSON")
-
     try:
-        body = json.loads(text, parse_constant=refuse_constant)
+        body = json.loads(text, parse_float=_finite, parse_constant=_finite)
     # ValueError covers JSONDecodeError and Python's limit on the digits of a number.
     except (ValueError, RecursionError) as error:
         place = (
@@ -131,24 +184,51 @@ def _parse(text: str) -> dict[str, Json]:
         raise _ProblemsError([f"body: is not JSON{place}"]) from None
     if not isinstance(body, dict):
         raise _ProblemsError([f"body: must be a JSON object, not {json_type(body)}"])
+    # First, because the next check takes as many calls inside each other as there are levels.
+    _refuse_depth(body)
     _refuse_unpaired_surrogates(body)
     return body
 
 
-def _unwrap_sns(body: dict[str, Json], event_id: str) -> tuple[dict[str, Json], str]:
+def _finite(text: str) -> float:
+    """1e999 is written as JSON wants it, but it is read as infinity, which can't be sent on."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise _ProblemsError(
+            ["body: holds NaN, Infinity or a number as large as 1e999; JSON has no such number"]
+        )
+    return number
+
+
+def _refuse_depth(body: dict[str, Json]) -> None:
+    level: list[Json] = [body]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise _ProblemsError([f"body: has more than {MAX_DEPTH} objects and arrays inside each other"])
+
+
+def _inside(outer: Json) -> Iterable[Json]:
+    if isinstance(outer, dict):
+        return outer.values()
+    return outer if isinstance(outer, list) else ()
+
+
+def _unwrap_sns(body: dict[str, Json], origin: _Origin) -> tuple[dict[str, Json], _Origin]:
     if body.get("Type") != "Notification" or "Message" not in body:
-        return body, event_id
+        return body, origin
     inner = body["Message"]
     if not isinstance(inner, str):
         raise _ProblemsError([f"Message: must be a string with the lead event, not {json_type(inner)}"])
     unwrapped = _parse(inner)
     if unwrapped.get("Type") == "Notification" and "Message" in unwrapped:
         raise _ProblemsError(["Message: holds another SNS notification; publish the lead event itself"])
-    return unwrapped, _text_or(body.get("MessageId"), event_id)
+    return unwrapped, _Origin(_id_or(body.get("MessageId"), origin.event_id), FROM_TOPIC)
 
 
-def _text_or(value: Json, otherwise: str) -> str:
-    return value if isinstance(value, str) and value else otherwise
+def _id_or(value: Json, otherwise: str) -> str:
+    return loggable_id(value) if isinstance(value, str) and value else otherwise
 
 
 def _read_operation(value: Json, problems: list[str]) -> Operation | None:
@@ -159,25 +239,29 @@ def _read_operation(value: Json, problems: list[str]) -> Operation | None:
     return None
 
 
-def _read_key(value: Json, path: str, problems: list[str]) -> str | None:
+def _read_key(value: Json, path: str) -> tuple[str | None, list[str]]:
     if value is None:
-        return None
+        return None, []
     if isinstance(value, str) and 0 < len(value.strip()) <= MAX_KEY_LENGTH:
-        return value.strip()
-    problems.append(f"{path}idempotencyKey: must be a string of 1 to {MAX_KEY_LENGTH} characters")
-    return None
+        return value.strip(), []
+    return None, [f"{path}idempotencyKey: must be a string of 1 to {MAX_KEY_LENGTH} characters"]
 
 
-def _unknown_keys(content: dict[str, Json], path: str, problems: list[str], *, is_plain: bool) -> list[str]:
-    """Other keys are let through with a warning, but a misspelt key would silently switch off its effect."""
+def _unknown_keys(content: dict[str, Json], path: str, *, is_plain: bool) -> tuple[list[str], list[str]]:
+    """Loggable names of keys that we don't know, and the problems with those that are misspelt.
+
+    The former are let through with a warning, but a misspelt key would silently switch off its effect.
+    """
     known = ["lead", "idempotencyKey"] + (["operation"] if is_plain else [])
     unknown = [name for name in content if name not in known]
     folded = {name.lower(): name for name in known}
+    problems = []
     for name in unknown:
         meant = folded.get(name.lower().replace("_", "").replace("-", "").replace(" ", ""))
         if meant:
-            problems.append(f"{path}{name}: is not known; did you mean {meant}?")
-    return [f"{path}{name}" for name in unknown]
+            # Such a name is made of the known one's letters, so it can be shown as it is.
+            problems.append(f"{path}{name[:LONGEST_NAME]}: is not known; did you mean {meant}?")
+    return [f"{path}{loggable_name(name)}" for name in unknown], problems
 
 
 def _refuse_unpaired_surrogates(body: dict[str, Json]) -> None:
@@ -189,5 +273,5 @@ def _refuse_unpaired_surrogates(body: dict[str, Json]) -> None:
         ) from None
 
 
-def _quoted(names: Any) -> str:  # noqa: ANN401 - any iterable of names
+def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)

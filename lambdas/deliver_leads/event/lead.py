@@ -10,10 +10,12 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from ..contract import DEFAULTABLE_FIELDS
+from .loggable import loggable_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 MANDATORY = ("name", "email", "assistantEmail")
+ADDRESS_FIELDS = ("email", "assistantEmail")
 UNDOCUMENTED = frozenset(
     {"company", "designation", "industry", "location", "crm", "externalId", "userTypedSubject", "state"}
 )
@@ -22,6 +24,7 @@ UNDOCUMENTED = frozenset(
 _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
 _MAX_ADDRESS_LENGTH = 254  # RFC 5321, 4.5.3.1.3
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_IDS_END = 10**18
 
 
 class Operation(StrEnum):
@@ -38,8 +41,9 @@ def read_lead(
     """Returns the lead as it is sent, every problem found in it, and the names of fields nobody documents.
 
     Strings are trimmed; null, and what is blank after trimming, counts as absent and is left out, because the
-    API leaves an absent field as it is. Unknown fields are passed on unchanged. A problem names the field by
-    its `path` in the message and never repeats its value.
+    API leaves an absent field as it is. Unknown fields are passed on unchanged; their names come
+    in a form that is safe to log. A problem names the field by its `path` in the message and never repeats
+    its value.
     """
     if not isinstance(value, dict):
         return {}, [f"{path}: must be a JSON object with the lead's fields, not {json_type(value)}"], []
@@ -63,13 +67,19 @@ def read_lead(
             if problem:
                 problems.append(f"{path}.{name}: {problem}")
         elif name not in UNDOCUMENTED:
-            unknown.append(f"{path}.{name}")
+            unknown.append(f"{path}.{loggable_name(name)}")
     problems += [
         f"{path}.{name}: is missing; every {operation} needs it" for name in MANDATORY if name not in lead
     ]
     if operation is Operation.CREATE and "id" in lead:
         problems.append(f"{path}.id: can't be given on a create; 7Targets chooses the id")
     return lead, problems, unknown
+
+
+def address_of(lead: Mapping[str, Json]) -> str | None:
+    """The address that names the lead, however wrong the other fields are; None if it is no address."""
+    email = lead.get("email")
+    return email if isinstance(email, str) and _check_address(email) is None else None
 
 
 def json_type(value: Json) -> str:
@@ -99,11 +109,13 @@ def _check_address(value: Json) -> str | None:
 
 
 def _check_id(value: Json) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return None
     if isinstance(value, str) and _DIGITS.fullmatch(value):
-        return None
-    return f"must be a positive whole number, not {json_type(value)}"
+        number = int(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    else:
+        return f"must be a positive whole number, not {json_type(value)}"
+    return None if 0 < number < _IDS_END else "must be a positive whole number of at most 18 digits"
 
 
 def _check_sequence_id(value: Json) -> str | None:

@@ -1,0 +1,173 @@
+"""What becomes of a message whose event was not delivered: parked for a person, or back for later."""
+
+import random
+import time
+from dataclasses import dataclass, replace
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .api.leads_api import LeadsApi
+from .breaker import CircuitBreaker
+from .dead_letters import DeadLetterQueue
+from .event.envelope import Reading
+from .event.message import Message
+from .lead_state import EventRecord, State
+from .ledger import Claim, Ledger, new_record
+from .outcome import (
+    BreakerOpenError,
+    DeferredError,
+    DeliveryError,
+    Outcome,
+    RejectedError,
+    RetryError,
+    SuspectError,
+    UnconfirmedError,
+)
+from .retry_policy import deferral_delay_s, retry_delay_s
+from .settings import Settings
+
+# In a FIFO queue, an event that goes back holds up all events of its message group. So it goes back for a
+# short time, and it is parked when it alone has failed for this long: progress wins over strict order.
+FIFO_LONGEST_DELAY_S = 60
+FIFO_PARKED_AFTER_S = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one attempt at one message; free of personal data, so it can be logged.
+
+    `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
+    queue), else the seconds until it comes back. `deaths` of an event that has to be tried alone: how often
+    an execution environment ended while it delivered the event.
+    """
+
+    message: Message
+    reading: Reading
+    outcome: Outcome
+    delay_s: int | None = None
+    parked: bool = False
+    status: int | None = None
+    reason: str | None = None
+    lead_id: int | str | None = None
+    lead_state: str | None = None
+    ledger_written: bool = True
+    deaths: int = 0
+    duration_ms: int = 0
+
+
+class Settlement:
+    """Settles messages. Safe under threads; one for each execution environment."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        api: LeadsApi,
+        ledger: Ledger,
+        dead_letters: DeadLetterQueue,
+        breaker: CircuitBreaker,
+    ) -> None:
+        self._settings = settings
+        self._api = api
+        self._ledger = ledger
+        self._dead_letters = dead_letters
+        self._breaker = breaker
+
+    def settle(
+        self,
+        message: Message,
+        reading: Reading,
+        error: DeliveryError,
+        claim: Claim | None = None,
+        record: EventRecord | None = None,
+    ) -> Attempt:
+        """Parks the event or gives its message a delay; `record` is the event as its attempt left it."""
+        outcome, reason, now = error.outcome, error.summary, time.time()
+        if record is not None:
+            if record.unanswered and outcome in {Outcome.REJECTED, Outcome.RETRY}:
+                outcome = Outcome.UNCONFIRMED
+            if not _was_never_tried(error):
+                record = replace(record, failing_since_s=record.failing_since_s or int(now))
+        delay_s: int | None = self._delay_s(message, now, error)
+        parked = self._is_for_a_person(message, now, error, record)
+        if parked:
+            try:
+                self._dead_letters.park(message, reading.event_id, outcome, error)
+                delay_s = None
+            except (ClientError, BotoCoreError) as fault:
+                parked = False
+                reason = f"{reason}; the dead-letter queue refused it ({type(fault).__name__})"
+        settled = replace(
+            record or new_record(reading, message, int(now)),
+            state=State.PARKED if parked else State.WAITING,
+            message_id=message.message_id,
+            updated_s=int(now),
+            due_s=int(now) + (delay_s or 0),
+            reason=reason,
+            parked_as=outcome if parked else "",
+        )
+        written = True
+        if claim is not None:
+            quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
+            written = self._ledger.complete(claim, settled, quiet_s=quiet_s)
+        if parked and reading.lead_hash is not None and (claim is None or not written):
+            written = self._ledger.note(reading.lead_hash, settled)
+        return Attempt(
+            message,
+            reading,
+            outcome,
+            delay_s=delay_s,
+            parked=parked,
+            status=error.status,
+            reason=reason,
+            ledger_written=written,
+            deaths=settled.deaths if isinstance(error, SuspectError) else 0,
+        )
+
+    def _is_for_a_person(
+        self, message: Message, now: float, error: DeliveryError, record: EventRecord | None
+    ) -> bool:
+        if isinstance(error, RejectedError):
+            return True
+        if _was_never_tried(error):
+            return False
+        if now - message.sent_at >= self._settings.park_after_s:
+            return True
+        if not self._settings.is_fifo or record is None:
+            return False
+        others_pass = self._api.last_success_s > record.failing_since_s
+        return others_pass and now - record.failing_since_s >= FIFO_PARKED_AFTER_S
+
+    def _delay_s(self, message: Message, now: float, error: DeliveryError) -> int:
+        age_s = max(0.0, now - message.sent_at)
+        base_s, max_s = self._settings.retry_base_delay_s, self._settings.retry_max_delay_s
+        jitter = random.random()  # noqa: S311 - spreads load, protects nothing
+        if isinstance(error, BreakerOpenError):
+            return deferral_delay_s(
+                message.receive_count,
+                age_s,
+                base_s=base_s,
+                max_s=max_s,
+                longest_probe_interval_s=self._breaker.longest_interval_s,
+                jitter=jitter,
+            )
+        if isinstance(error, DeferredError):
+            return round(error.delay_s)
+        delay_s = retry_delay_s(
+            message.receive_count,
+            age_s,
+            base_s=base_s,
+            max_s=max_s,
+            jitter=jitter,
+            retry_after_s=error.retry_after_s if isinstance(error, RetryError) else None,
+        )
+        if self._settings.is_fifo:
+            delay_s = min(delay_s, FIFO_LONGEST_DELAY_S)
+        if isinstance(error, UnconfirmedError):
+            # Until then the ledger refuses the lead.
+            return max(delay_s, self._settings.settling_s + 1)
+        return delay_s
+
+
+def _was_never_tried(error: DeliveryError) -> bool:
+    """True when another event goes first or time ran out. Such a lead isn't parked for its age."""
+    return isinstance(error, DeferredError) and not isinstance(error, BreakerOpenError)

@@ -1,0 +1,500 @@
+"""Several events of one lead, from several producers, with lost answers: what 7Targets holds in the end."""
+
+import threading
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import EndpointConnectionError
+
+from deliver_leads.api.leads_api import LeadsApi
+from tests.integration.conftest import Pipeline
+from tests.integration.test_delivery import create, lead, update
+
+DAY_S = 24 * 3600
+KEY = {"idempotencyKey": "crm-record-1"}
+
+
+def stop(name: str = "jane") -> dict[str, object]:
+    """A stop of that lead's follow-up."""
+    return {"operation": "stop_followup", "lead": lead(name)}
+
+
+def fail_once(operation: str, **fault: object) -> dict[str, object]:
+    """A rule for the sandbox."""
+    return {"operation": operation, "times": 1, "fault": fault}
+
+
+def jane(pipeline: Pipeline) -> dict[str, Any]:
+    """The lead as 7Targets holds it."""
+    return pipeline.leads()["jane@example.com"]
+
+
+def hold_before(pipeline: Pipeline, name: str = "jane") -> None:
+    """A lead that somebody has put into 7Targets by hand: the ledger doesn't know it."""
+    pipeline.send(create(name, context="by hand", scheduleName="Default"))
+    pipeline.deliver()
+    for item in pipeline.ledger():
+        pipeline.dynamodb.delete_item(
+            TableName="ledger", Key={"lead": {"S": item["lead"]}, "event": {"S": item["event"]}}
+        )
+
+
+class TestCreates:
+    """A create asks that the lead exists with these fields, at this assistant, in this sequence."""
+
+    def test_a_create_of_a_lead_that_existed_before_takes_effect_though_its_answer_was_lost(
+        self, pipeline: Pipeline
+    ) -> None:
+        """That the lead exists says nothing about this create."""
+        hold_before(pipeline)
+        pipeline.fail(fail_once("create", kind="status", status=504))
+        pipeline.send(create(context="webinar", scheduleName="Demo") | KEY)
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.settle()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        assert (jane(pipeline)["context"], jane(pipeline)["scheduleName"]) == ("webinar", "Demo")
+        assert jane(pipeline)["creates"] == 1
+
+    def test_an_update_delivered_before_a_create_does_not_stand_for_it(self, pipeline: Pipeline) -> None:
+        """The update knows nothing of the create's context."""
+        for body in (create(), update(phone="+1")):
+            pipeline.send(body)
+            pipeline.deliver()
+        pipeline.pass_time(2 * DAY_S)
+        pipeline.fail(fail_once("create", kind="status", status=504))
+        pipeline.send(create(context="webinar") | KEY)
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.settle()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        assert jane(pipeline)["context"] == "webinar"
+
+    def test_two_producers_of_one_lead_do_not_create_it_twice(self, pipeline: Pipeline) -> None:
+        """A web form and a CSV file, with keys of their own; the later one's fields hold."""
+        for key in ("form-1", "csv-1"):
+            pipeline.send(create(context=key) | {"idempotencyKey": key})
+            pipeline.deliver()
+        assert pipeline.calls() == [("create", 201), ("update", 200)]
+        assert (jane(pipeline)["creates"], jane(pipeline)["context"]) == (1, "csv-1")
+
+    def test_after_the_duplicate_window_a_create_is_posted_again(self, pipeline: Pipeline) -> None:
+        """A second webinar assigns the lead anew: the API creates "or assigns"."""
+        pipeline.send(create() | {"idempotencyKey": "webinar-1"})
+        pipeline.deliver()
+        pipeline.pass_time(DAY_S + 1)
+        pipeline.send(create() | {"idempotencyKey": "webinar-2"})
+        pipeline.deliver()
+        assert pipeline.calls() == [("create", 201), ("create", 201)]
+
+    def test_the_sequence_is_sent_only_if_the_lead_is_in_another_one(self, pipeline: Pipeline) -> None:
+        """Sending it restarts a person's e-mails."""
+        pipeline.send(create(scheduleName="Demo") | {"idempotencyKey": "1"})
+        pipeline.send(create(scheduleName="Demo", context="a") | {"idempotencyKey": "2"})
+        pipeline.send(create(scheduleName="Sales", context="b") | {"idempotencyKey": "3"})
+        pipeline.deliver()
+        assert [body.get("scheduleName") for body in pipeline.bodies("update")] == [None, None, "Sales"]
+        assert jane(pipeline)["scheduleName"] == "Sales"
+
+    def test_a_sequence_that_the_answer_does_not_show_is_for_a_person_to_check(
+        self, pipeline: Pipeline
+    ) -> None:
+        """Nobody may guess whether the lead is in the sequence that was asked for."""
+        pipeline.send(create() | {"idempotencyKey": "1"})
+        pipeline.deliver()
+        pipeline.fail(fail_once("update", kind="status", status=200, body={"id": 1}))
+        pipeline.send(create(scheduleName="Sales") | {"idempotencyKey": "2"})
+        assert pipeline.deliver() == set()
+        [letter] = pipeline.dead_letters()
+        assert letter["reason"] == "unconfirmed"
+        assert "in which sequence" in letter["detail"]
+
+    @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
+    def test_no_server_error_is_taken_as_proof_that_a_create_left_nothing(
+        self, pipeline: Pipeline, status: int
+    ) -> None:
+        """A gateway answers 503 while the service behind it works on."""
+        pipeline.fail(fail_once("create", kind="status", status=status, stored=True))
+        pipeline.send(create())
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.settle()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        assert jane(pipeline)["creates"] == 1
+
+
+class TestKeys:
+    """One idempotency key for all events of a lead: a CRM's record id."""
+
+    def test_an_update_with_the_creates_key_does_not_make_the_create_forget_its_lost_answer(
+        self, pipeline: Pipeline
+    ) -> None:
+        """Else the create is POSTed again."""
+        pipeline.fail(
+            fail_once("create", kind="status", status=504, stored=True),
+            fail_once("update", kind="status", status=503),
+        )
+        pipeline.send(create() | KEY)
+        pipeline.send(update(phone="+1") | KEY)
+        records = pipeline.receive()
+        for _ in range(4):
+            failed = pipeline.deliver(records)
+            pipeline.settle()
+            records = pipeline.bring_back([each for each in records if each["messageId"] in failed])
+        assert records == []
+        assert (jane(pipeline)["creates"], jane(pipeline)["phone"]) == (1, "+1")
+
+    def test_a_stop_with_the_creates_key_is_sent(self, pipeline: Pipeline) -> None:
+        """It is no duplicate: the e-mails would go on."""
+        for body in (create(), stop()):
+            pipeline.send(body | KEY)
+            pipeline.deliver()
+        assert pipeline.calls() == [("create", 201), ("stop_followup", 200)]
+
+    def test_a_parked_create_that_is_redriven_twice_a_day_apart_is_created_once(
+        self, pipeline: Pipeline
+    ) -> None:
+        """The function may park a message twice, when it ends between parking and acknowledging."""
+        pipeline.fail(fail_once("create", kind="status", status=400))
+        pipeline.send(create())
+        pipeline.deliver()
+        one = pipeline.redrive()
+        pipeline.deliver(one)
+        pipeline.pass_time(DAY_S + 3600)
+        [again] = pipeline.bring_back(one)
+        pipeline.deliver([again | {"messageId": "the-other-copy"}])
+        assert pipeline.calls() == [("create", 400), ("create", 201)]
+
+
+class TestOrder:
+    """Which of two events is the later one, and what that means."""
+
+    def test_a_create_does_not_wait_for_an_update_that_came_before_it(self, pipeline: Pipeline) -> None:
+        """A batch of both must not send the update alone, again and again."""
+        early, late = pipeline.send(update(phone="+1")), pipeline.send(create())
+        records = pipeline.receive()
+        assert [each["messageId"] for each in records] == [early, late]
+        assert pipeline.deliver(records) == {early}
+        pipeline.pass_time(60)
+        assert pipeline.deliver(pipeline.bring_back(records[:1])) == set()
+        assert (jane(pipeline)["phone"], jane(pipeline)["creates"]) == ("+1", 1)
+
+    def test_events_are_applied_in_the_order_in_which_they_were_sent(self, pipeline: Pipeline) -> None:
+        """A standard queue may hand them over in another."""
+        pipeline.send(create())
+        pipeline.deliver()
+        pipeline.send(update(phone="old"))
+        pipeline.send(update(phone="new"))
+        records = pipeline.receive()
+        [older] = pipeline.bring_back(records[:1], aged_s=300)
+        pipeline.deliver([records[1], older])
+        assert jane(pipeline)["phone"] == "new"
+
+    def test_an_earlier_update_that_comes_later_leaves_the_later_ones_fields_alone(
+        self, pipeline: Pipeline
+    ) -> None:
+        """It still sets the others."""
+        pipeline.send(create())
+        pipeline.deliver()
+        pipeline.send(update(phone="old", company="Acme"))
+        records = pipeline.bring_back(pipeline.receive(), aged_s=300)
+        pipeline.send(update(phone="new"))
+        pipeline.deliver()
+        pipeline.deliver(records)
+        assert (jane(pipeline)["phone"], jane(pipeline)["company"]) == ("new", "Acme")
+
+    def test_an_earlier_update_that_would_undo_a_new_name_is_for_a_person(self, pipeline: Pipeline) -> None:
+        """The API wants a name with every update, and the ledger doesn't hold names."""
+        pipeline.send(create())
+        pipeline.deliver()
+        pipeline.send(update(company="Acme"))
+        records = pipeline.bring_back(pipeline.receive(), aged_s=300)
+        pipeline.send({"operation": "update", "lead": lead() | {"name": "Janet"}})
+        pipeline.deliver()
+        assert pipeline.deliver(records) == set()
+        assert jane(pipeline)["name"] == "Janet"
+        [letter] = pipeline.dead_letters()
+        assert "with another name" in letter["detail"]
+
+    def test_nothing_is_sent_for_a_lead_while_an_unanswered_request_may_still_take_effect(
+        self, pipeline: Pipeline
+    ) -> None:
+        """Neither the event itself, sent twice by its producer, nor a later one."""
+        pipeline.fail(fail_once("create", kind="cut_before"))
+        pipeline.send(create() | KEY)
+        pipeline.deliver()
+        pipeline.send(create() | KEY)
+        pipeline.send(update(phone="+1"))
+        assert len(pipeline.deliver()) == 2
+        assert pipeline.calls() == [("create", None)]
+
+    def test_a_later_update_waits_for_an_unanswered_one(self, pipeline: Pipeline) -> None:
+        """Else the older, repeated, would undo it."""
+        pipeline.send(create())
+        pipeline.deliver()
+        pipeline.fail(fail_once("update", kind="cut_before"))
+        pipeline.send(update(phone="old"))
+        first = pipeline.receive()
+        pipeline.deliver(first)
+        pipeline.settle()
+        pipeline.send(update(phone="new"))
+        second = pipeline.receive()
+        assert len(pipeline.deliver(second)) == 1
+        pipeline.deliver(pipeline.bring_back(first))
+        assert pipeline.deliver(pipeline.bring_back(second)) == set()
+        assert [body["phone"] for body in pipeline.bodies("update")] == ["old", "old", "new"]
+
+    def test_two_environments_never_send_for_one_lead_at_the_same_time(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However their messages are handed out."""
+        original = LeadsApi.send
+        is_sending, may_go_on = threading.Event(), threading.Event()
+
+        def send(self: LeadsApi, operation: Any, fields: Any, deadline: Any) -> Any:
+            is_sending.set()
+            may_go_on.wait(60)
+            return original(self, operation, fields, deadline)
+
+        monkeypatch.setattr(LeadsApi, "send", send)
+        pipeline.send(create(context="a") | {"idempotencyKey": "1"})
+        first = pipeline.receive()
+        pipeline.send(create(context="b") | {"idempotencyKey": "2"})
+        second = pipeline.receive()
+        environment = threading.Thread(target=pipeline.invoke, args=(first,))
+        environment.start()
+        is_sending.wait(60)
+        assert len(pipeline.invoke(second)) == 1
+        may_go_on.set()
+        environment.join()
+        assert pipeline.calls() == [("create", 201)]
+
+
+class TestGracePeriod:
+    """An update of a lead that 7Targets doesn't know."""
+
+    def deliver_kim(self, pipeline: Pipeline) -> None:
+        """Another lead shows that the address is right."""
+        pipeline.send(create("kim") | {"idempotencyKey": str(pipeline.passed_s)})
+        pipeline.deliver()
+
+    def test_it_is_not_parked_while_its_create_waits(self, pipeline: Pipeline) -> None:
+        """The create was turned away; nothing is wrong with the update."""
+        pipeline.fail(
+            {"operation": "create", "email": "jane@example.com", "fault": {"kind": "status", "status": 429}}
+        )
+        pipeline.send(update(phone="+1"))
+        pipeline.send(create())
+        records = pipeline.receive()
+        for _ in range(10):
+            assert len(pipeline.deliver(records)) == 2
+            pipeline.pass_time(900)
+            records = pipeline.bring_back(records)
+            self.deliver_kim(pipeline)
+        assert pipeline.dead_letters() == []
+
+    def test_a_wrong_address_is_blocked_and_parks_nothing(self, pipeline: Pipeline) -> None:
+        """When 7Targets has taken nothing since, 404 may be everybody's answer."""
+        pipeline.send(update())
+        records = pipeline.receive()
+        for _ in range(8):
+            assert len(pipeline.deliver(records)) == 1
+            pipeline.pass_time(900)
+            records = pipeline.bring_back(records)
+        assert pipeline.dead_letters() == []
+        assert '"outcome":"blocked"' in pipeline.log.getvalue()
+        assert "leadsApiUrl" in pipeline.log.getvalue()
+
+    def test_it_starts_anew_after_an_outage(self, pipeline: Pipeline) -> None:
+        """Its create was held up as well."""
+        pipeline.send(update())
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.pass_time(5 * 3600)
+        self.deliver_kim(pipeline)
+        assert len(pipeline.deliver(pipeline.bring_back(records))) == 1
+        assert pipeline.dead_letters() == []
+
+
+class TestAcknowledgement:
+    """What is parked, acknowledged or returned when things end in between."""
+
+    def test_a_message_that_was_parked_but_not_acknowledged_is_not_parked_again(
+        self, pipeline: Pipeline
+    ) -> None:
+        """The function ended between the two."""
+        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 400}})
+        pipeline.send(create())
+        records = pipeline.receive()
+        for _ in range(2):
+            assert pipeline.deliver(records) == set()
+            records = pipeline.bring_back(records)
+        assert len(pipeline.dead_letters()) == 1
+        assert pipeline.calls() == [("create", 400)]
+
+    def test_a_delivery_that_the_ledger_could_not_store_is_sent_again_as_an_update(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else the ledger would never say that it was delivered."""
+        original = BaseClient._make_api_call  # type: ignore[attr-defined]
+        written: list[str] = []
+
+        def second_write_fails(self: BaseClient, operation: str, request: dict[str, object]) -> object:
+            if operation == "UpdateItem":
+                written.append(operation)
+                if len(written) == 2:
+                    raise EndpointConnectionError(endpoint_url="https://dynamodb")
+            return original(self, operation, request)
+
+        pipeline.send(create("kim"))
+        pipeline.deliver()
+        monkeypatch.setattr(BaseClient, "_make_api_call", second_write_fails)
+        pipeline.send(create())
+        records = pipeline.receive()
+        assert len(pipeline.deliver(records)) == 1
+        pipeline.pass_time(600)
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        assert pipeline.calls() == [("create", 201), ("create", 201), ("update", 200)]
+        assert pipeline.states() == [("create", "delivered")] * 2
+
+    def test_an_event_rejected_for_its_fields_is_in_the_ledger(self, pipeline: Pipeline) -> None:
+        """As soon as its address could be read, so that "where is my lead?" has an answer."""
+        pipeline.send(create(phone=5))
+        pipeline.deliver()
+        [item] = pipeline.ledger()
+        [noted] = item["journal"]
+        assert (noted["operation"], noted["state"], noted["parkedAs"]) == ("create", "parked", "rejected")
+        assert "lead.phone" in noted["reason"]
+
+    def test_the_ledger_tells_the_story_of_an_event(self, pipeline: Pipeline) -> None:
+        """When it came, from where, how often it was tried, why it waits, when it is due."""
+        pipeline.fail(fail_once("create", kind="status", status=429))
+        pipeline.send({"detail-type": "Lead Created", "source": "my.crm", "detail": {"lead": lead()}})
+        pipeline.deliver()
+        [event] = pipeline.events()
+        assert (event["source"], event["attempts"], event["state"]) == ("my.crm", 1, "waiting")
+        assert event["reason"] == "leads API answered 429"
+        assert event["dueS"] > event["firstSeenS"]
+
+    def test_the_log_names_the_whole_hash_of_the_lead(self, pipeline: Pipeline) -> None:
+        """So that the ledger's item can be found from a log line."""
+        pipeline.send(create())
+        pipeline.deliver()
+        [item] = pipeline.ledger()
+        assert f'"lead":"{item["lead"]}"' in pipeline.log.getvalue()
+
+
+class TestPoison:
+    """An event over which the function dies."""
+
+    def die_over_jane(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sending this lead ends the process, as running out of memory does."""
+        original = LeadsApi.send
+
+        def send(self: LeadsApi, operation: Any, fields: Any, deadline: Any) -> Any:
+            if fields["email"] == "jane@example.com":
+                raise SystemExit("killed")
+            return original(self, operation, fields, deadline)
+
+        monkeypatch.setattr(LeadsApi, "send", send)
+
+    @pytest.mark.filterwarnings("ignore:No application metrics")
+    def test_it_is_parked_after_three_deaths_and_its_neighbours_are_delivered(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """From its second receive on it is tried alone, after the others."""
+        self.die_over_jane(monkeypatch)
+        pipeline.send(create())
+        pipeline.send(create("kim"))
+        records = pipeline.receive()
+        for _ in range(3):
+            with pytest.raises(SystemExit):
+                pipeline.invoke(records)
+            pipeline.pass_time(900)
+            records = pipeline.bring_back(records)
+        assert "kim@example.com" in pipeline.leads()
+        assert pipeline.deliver(records) == set()
+        [letter] = pipeline.dead_letters()
+        assert letter["reason"] == "unconfirmed"
+        assert "ended 3 times" in letter["detail"]
+
+
+class TestFairQueue:
+    """Message groups on a standard queue."""
+
+    def test_a_rejected_event_with_a_group_is_parked(self, pipeline: Pipeline) -> None:
+        """Without a deduplication id, which SQS refuses on a standard queue."""
+        pipeline.send("not json", MessageGroupId="tenant-1")
+        seen: list[dict[str, object]] = []
+        original = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+        def watch(self: BaseClient, operation: str, request: dict[str, object]) -> object:
+            if operation == "SendMessage":
+                seen.append(request)
+            return original(self, operation, request)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", watch)
+            assert pipeline.deliver() == set()
+        assert [request.get("MessageGroupId") for request in seen] == ["tenant-1"]
+        assert all("MessageDeduplicationId" not in request for request in seen)
+
+    def test_lanes_follow_the_lead_and_not_the_group(self, pipeline: Pipeline) -> None:
+        """Two events of one lead in two groups run one after another; a group's failure holds up no other."""
+        pipeline.fail(
+            {"operation": "create", "email": "kim@example.com", "fault": {"kind": "status", "status": 429}}
+        )
+        pipeline.send(create("kim"), MessageGroupId="tenant-1")
+        pipeline.send(create(), MessageGroupId="tenant-1")
+        pipeline.send(update(phone="+1"), MessageGroupId="tenant-2")
+        assert len(pipeline.deliver()) == 1
+        assert jane(pipeline)["phone"] == "+1"
+
+
+class TestFifo:
+    """A FIFO queue whose events share one group, as those from the bus do."""
+
+    @pytest.fixture
+    def settings(self) -> dict[str, str]:
+        """The function tells the kind of the queue by its name."""
+        return {"LEAD_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/leads.fifo"}
+
+    def test_one_failing_lead_does_not_stop_the_other_leads_of_its_batch(self, pipeline: Pipeline) -> None:
+        """Order counts among the events of one lead."""
+        pipeline.fail(
+            {"operation": "create", "email": "jane@example.com", "fault": {"kind": "status", "status": 429}}
+        )
+        bad = pipeline.send(create())
+        good = [pipeline.send(create(name)) for name in ("kim", "lee")]
+        records = pipeline.receive()
+        assert pipeline.invoke(records) == {bad}
+        assert len(good) == len(pipeline.leads())
+
+    def test_an_event_that_fails_alone_is_parked_after_a_quarter_of_an_hour(self, pipeline: Pipeline) -> None:
+        """It holds up its whole group, so progress wins over strict order."""
+        pipeline.fail(
+            {"operation": "create", "email": "jane@example.com", "fault": {"kind": "status", "status": 429}}
+        )
+        pipeline.send(create())
+        records = pipeline.receive()
+        assert len(pipeline.invoke(records)) == 1
+        pipeline.pass_time(800)
+        pipeline.send(create("kim"))
+        pipeline.invoke(pipeline.receive())
+        assert len(pipeline.invoke(pipeline.bring_back(records))) == 1
+        pipeline.pass_time(101)
+        assert pipeline.invoke(pipeline.bring_back(records)) == set()
+        [letter] = pipeline.dead_letters()
+        assert letter["reason"] == "retry"
+
+    def test_while_nothing_is_delivered_nothing_is_parked(self, pipeline: Pipeline) -> None:
+        """An outage is everybody's fault."""
+        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 429}})
+        pipeline.send(create())
+        records = pipeline.receive()
+        for _ in range(5):
+            assert len(pipeline.invoke(records)) == 1
+            pipeline.pass_time(900)
+            records = pipeline.bring_back(records)
+        assert pipeline.dead_letters() == []
