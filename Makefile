@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run check test chaos lint types quick-tests lock synth clean
+.PHONY: help run check test chaos explore lint types quick-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ test: lint types .emulator/ready node_modules/ready ## Lint, check types, run al
 
 chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under faults (SEED=, LEADS=; about 10 minutes)
 	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
+
+explore: .venv/ready ## Search for a history that breaks a promise (WALKS=, SEED=; about 10 minutes)
+	@$(VENV)/python -m tests.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
 
 lint: .venv/ready
 	$(VENV)/ruff format --check .

@@ -10,9 +10,6 @@ from typing import Any
 
 from local.publishing import LeadToPublish
 
-# What an update sends that only confirms an earlier create; every update of the runs sends more. Written here
-# again, because what judges the function shares no code with it.
-_CONFIRMING_FIELDS = {"name", "email", "assistantEmail", "source"}
 # An update or stop counts as later than the create of its lead, even if it was published before it.
 _ORDER_OF_EFFECT = {"create": 0, "stop_followup": 1, "update": 2}
 
@@ -26,14 +23,31 @@ class Observed:
     dead_letters: list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A lead that isn't as it must be: missing, there for no reason, or with a wrong value in a `field`."""
+
+    email: str
+    problem: str
+    field: str = ""
+    wanted: object = None
+
+    def __str__(self) -> str:
+        return f"lead {self.email}: {self.problem}"
+
+
 def expected_leads(
-    events: Iterable[LeadToPublish], sent_lead: Callable[[LeadToPublish], dict[str, Any]]
+    events: Iterable[LeadToPublish],
+    sent_lead: Callable[[LeadToPublish], dict[str, Any]],
+    existing: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, dict[str, Any]]:
     """The leads that 7Targets must hold after these events, by e-mail address in lower case.
 
-    `sent_lead` gives the fields of an event that reach the API.
+    `sent_lead` gives the fields of an event that reach the API. `existing`: the leads that it held before.
+    Such a lead needs no create; one is allowed, as long as nothing has shown that the lead is there.
     """
-    leads: dict[str, dict[str, Any]] = {}
+    leads: dict[str, dict[str, Any]] = {str(lead["email"]): dict(lead) for lead in existing}
+    held_before = set(leads)
     delivered = [event for event in events if event.expected == "delivered"]
     for event in sorted(delivered, key=lambda event: _ORDER_OF_EFFECT[event.operation]):  # stable
         lead = leads.setdefault(event.email, {})
@@ -42,28 +56,30 @@ def expected_leads(
         elif event.operation == "update":
             lead |= {**sent_lead(event), "email": lead["email"]}
         else:
-            lead |= {**sent_lead(event), "creates": 1, "state": "Cold", "type": "SALES"}
+            lead |= {**sent_lead(event), "state": "Cold", "type": "SALES"}
+            lead |= {} if event.email in held_before else {"creates": 1}
     return leads
 
 
-def compare_leads(expected: Mapping[str, dict[str, Any]], held: Mapping[str, dict[str, Any]]) -> list[str]:
-    """A sentence for each difference."""
-    found = [f"lead {email}: is held, but no event asks for it" for email in held.keys() - expected.keys()]
+def compare_leads(
+    expected: Mapping[str, dict[str, Any]], held: Mapping[str, dict[str, Any]]
+) -> list[Difference]:
+    """All differences."""
+    found = [
+        Difference(email, "is held, but no event asks for it") for email in held.keys() - expected.keys()
+    ]
     for email, lead in expected.items():
         if email not in held:
-            found.append(f"lead {email}: is missing")
+            found.append(Difference(email, "is missing"))
             continue
-        wrong = [name for name, value in lead.items() if held[email].get(name) != value]
-        found += [f"lead {email}: {name} is {held[email].get(name)!r}, not {lead[name]!r}" for name in wrong]
+        found += [
+            Difference(email, f"{name} is {held[email].get(name)!r}, not {value!r}", name, value)
+            for name, value in lead.items()
+            if held[email].get(name) != value
+        ]
     return found
 
 
 def read_attributes(dead_letter: Mapping[str, Any]) -> dict[str, str]:
     """A dead letter's attributes as plain texts."""
     return {name: value["StringValue"] for name, value in dead_letter["MessageAttributes"].items()}
-
-
-def is_confirming(request: Mapping[str, Any]) -> bool:
-    """Whether the request is an update that asks only whether the lead exists."""
-    body = request["body"]
-    return bool(request["operation"] == "update" and body is not None and body.keys() <= _CONFIRMING_FIELDS)

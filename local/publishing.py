@@ -20,7 +20,8 @@ _DETAIL_TYPES = {"create": "Lead Created", "update": "Lead Updated", "stop_follo
 class LeadToPublish:
     """One event to publish. `body` is what is sent; `problem` is what the reason of its rejection must name.
 
-    `expected` is an outcome: delivered, duplicate or rejected.
+    `expected` is an outcome: delivered, duplicate or rejected. `group` is the message's group, for the queue
+    only. `detail_type` is for the bus only; empty, it is the operation's.
     """
 
     channel: str
@@ -30,6 +31,8 @@ class LeadToPublish:
     expected: str
     problem: str = ""
     key: str = ""
+    group: str = ""
+    detail_type: str = ""
 
     @property
     def email(self) -> str:
@@ -61,7 +64,11 @@ def publish(deployment: Deployment, events: Iterable[Event]) -> Iterator[list[Pu
 def _send_messages(deployment: Deployment, batch: Sequence[LeadToPublish]) -> list[str]:
     answer = deployment.sqs.send_message_batch(
         QueueUrl=deployment.outputs["LeadQueueUrl"],
-        Entries=[{"Id": str(number), "MessageBody": event.body} for number, event in enumerate(batch)],
+        Entries=[
+            {"Id": str(number), "MessageBody": event.body}
+            | ({"MessageGroupId": event.group} if event.group else {})
+            for number, event in enumerate(batch)
+        ],
     )
     ids = {entry["Id"]: entry["MessageId"] for entry in answer["Successful"]}
     return [ids[str(number)] for number in range(len(batch))]
@@ -73,7 +80,7 @@ def _put_events(deployment: Deployment, batch: Sequence[LeadToPublish]) -> list[
             {
                 "EventBusName": deployment.outputs["EventBusName"],
                 "Source": SOURCE,
-                "DetailType": _DETAIL_TYPES[event.operation],
+                "DetailType": event.detail_type or _DETAIL_TYPES[event.operation],
                 "Detail": event.body,
             }
             for event in batch

@@ -1,6 +1,6 @@
 """The fault suite: thousands of leads through the deployed stack under every fault, each accounted for.
 
-    python -m local.chaos [--seed N] [--leads N] [--kills N] [--outage-hours N] [--mutant NAME]
+    python -m local.chaos [--fifo] [--seed N] [--leads N] [--kills N] [--outage-hours N] [--mutant NAME]
 
 Exit status 0 only if all invariants hold; 1 if not, or if it could not be run; 130 after Ctrl-C. A seed draws
 the same events and the same plan of faults again; threads and clocks still differ from run to run.
@@ -38,11 +38,12 @@ def run(console: Console, folder: Path, options: argparse.Namespace) -> Verdict:
     def report(step: str) -> None:
         console.print(f"{time.monotonic() - begun:4.0f} s  {step}", markup=False)
 
-    plan = make_plan(options.seed, options.leads)
+    plan = make_plan(options.seed, options.leads, fifo=options.fifo)
+    settings = _SETTINGS | ({"fifo": "true"} if options.fifo else {})
     with AwsFaultProxy(options.seed) as proxy:
         endpoints = {"dynamodb": proxy.url, "sqs": proxy.url}
         with deployed(
-            folder, settings=_SETTINGS, seed=options.seed, service_endpoints=endpoints, report=report
+            folder, settings=settings, seed=options.seed, service_endpoints=endpoints, report=report
         ) as deployment:
             proxy.forward_to(deployment.emulator.url)
             scale_time(deployment)
@@ -78,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run_and_report(folder: Path) -> bool:
         verdict = run(console, folder, options)
-        for line in verdict.broken[:_MOST_SHOWN]:
-            console.print(f"  - {line}", markup=False, soft_wrap=True)
+        for promise, sentence in verdict.broken[:_MOST_SHOWN]:
+            console.print(f"  - {promise}: {sentence}", markup=False, soft_wrap=True)
         if verdict.broken:
             console.print(f"{len(verdict.broken)} invariants are broken.")
             console.print(again, markup=False, soft_wrap=True)
@@ -94,7 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _command(options: argparse.Namespace) -> str:
     words = [
-        f"--{name.replace('_', '-')} {value}" for name, value in vars(options).items() if value is not None
+        f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
+        for name, value in vars(options).items()
+        if value is not None and value is not False
     ]
     return " ".join(["python -m local.chaos", *words])
 
@@ -102,6 +105,7 @@ def _command(options: argparse.Namespace) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.chaos", description="Runs the fault suite.")
     add = parser.add_argument
+    add("--fifo", action="store_true", help="with FIFO queues, in which each lead is a message group")
     add("--seed", type=int, default=None, help="of events and faults; default: a random one, printed")
     add("--leads", type=_count(20), default=5000, help="at least 20; default: 5000")
     add("--kills", type=_count(0), default=24, help="of the function's worker in mid-call; default: 24")

@@ -3,6 +3,7 @@
     UpdateItem    throttled, or done and its answer dropped
     SendMessage   refused with an internal failure
 
+And what AWS refuses though the emulator takes it, is refused: a deduplication id for a queue that isn't FIFO.
 Everything else passes through as it is. A fault meets one request, or as many in a row (of the same lead, or
 with the same message) as exhaust botocore's two tries. It is drawn from the seed, the lead and how often
 that lead came by: not from the order in which threads happen to ask.
@@ -22,6 +23,14 @@ from urllib.parse import urlsplit
 _RUN_LENGTHS = (1, 1, 5)
 _BOTOCORE_TRIES = 2  # total_max_attempts in handler.py
 _FAULTY_OPERATIONS = {"UpdateItem", "SendMessage"}
+_ERRORS = {
+    "throttled": (
+        "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+        "400 Bad Request",
+    ),
+    "refused": ("com.amazonaws.sqs#InternalFailure", "500 Internal Server Error"),
+    "invalid": ("com.amazonaws.sqs#InvalidParameterValue", "400 Bad Request"),
+}
 _LONGEST_HEAD_BYTES = 64 * 1024
 _Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -39,8 +48,9 @@ class AwsFaultProxy:
     """Starts when constructed; listens on `url` until `close`, in a thread of its own.
 
     `rates` maps an operation (`UpdateItem`, `SendMessage`) to the share of requests at which a fault starts;
-    it may be replaced at any time. `counts` are requests met by `throttled`, `dropped` and `refused`;
-    `retries_exhausted` holds the ledger's partition keys for which botocore's two tries may all have failed.
+    it may be replaced at any time. `counts` are requests by what met them (`throttled`, `dropped`, `refused`,
+    `invalid`); `retries_exhausted` holds the ledger's partition keys for which botocore's two tries may all
+    have failed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -97,7 +107,7 @@ class AwsFaultProxy:
             while True:
                 request = await _read(reader)
                 fault = self._draw(request) if request.operation in _FAULTY_OPERATIONS else None
-                if fault in {"throttled", "refused"}:
+                if fault in _ERRORS:
                     writer.write(_error(fault))
                 else:
                     # The emulator closes connections that idle; the function must not be the one to notice.
@@ -126,6 +136,9 @@ class AwsFaultProxy:
     def _draw(self, request: _Message) -> str | None:
         """The fault that this request meets, None for none."""
         operation = request.operation
+        if operation == "SendMessage" and _is_for_another_kind_of_queue(request):
+            self.counts["invalid"] += 1
+            return "invalid"
         lead, subject = _subject(request)
         fault, left = self._under_way.pop(subject, ("", 0)) if operation in self.rates else ("", 0)
         if not left:
@@ -160,14 +173,13 @@ def _subject(request: _Message) -> tuple[str, str]:
     return lead, lead
 
 
+def _is_for_another_kind_of_queue(request: _Message) -> bool:
+    message = json.loads(request.body)
+    return "MessageDeduplicationId" in message and not str(message["QueueUrl"]).endswith(".fifo")
+
+
 def _error(fault: str) -> bytes:
-    if fault == "throttled":
-        name, status = (
-            "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
-            "400 Bad Request",
-        )
-    else:
-        name, status = "com.amazonaws.sqs#InternalFailure", "500 Internal Server Error"
+    name, status = _ERRORS[fault]
     body = json.dumps({"__type": name, "message": "made by the fault suite"})
     headers = f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}"
     return f"HTTP/1.1 {status}\r\n{headers}\r\n\r\n{body}".encode()

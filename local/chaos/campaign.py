@@ -1,21 +1,21 @@
 """One run of the fault suite: a storm, a calm, an outage; and what can be seen from outside afterwards."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from local.chaos.aws_fault_proxy import AwsFaultProxy
-from local.chaos.events import ChaosEvent, Plan
+from local.chaos.events import UNREADABLE, ChaosEvent, Plan
 from local.chaos.faults import PROBE_INTERVAL_S, SCALE, Faults, OutageFigures
-from local.publishing import LARGEST_BATCH, Published, publish
+from local.publishing import LARGEST_BATCH, REFUSED_WORDS, Published, publish
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
 
 # So many messages keep all workers busy; with more, the emulator's own queue becomes slow.
 _BACKLOG = 500
 _PIECE = 20
-_DRAIN_TIMEOUT_S = 400.0
+_DRAIN_TIMEOUT_S = 600.0
 _QUIET_S = 2.0
 # First only the token endpoint is down, then the leads calls are, then there is nothing to connect to.
 _OUTAGE_PARTS = {"token": 0.25, "leads": 0.5, "all": 0.25}
@@ -27,8 +27,13 @@ _CALLS_PER_PROBE = {"token": 2, "leads": 1}
 
 @dataclass
 class Evidence:
-    """All that can be looked at from outside the function, after a run."""
+    """All that can be looked at from outside the function, after a run.
 
+    `existing`: the leads that 7Targets held before. `published` is in the order of publishing. `ledger`: the
+    state of each event that the ledger remembers, by the hash of its lead's address and its key.
+    """
+
+    existing: list[dict[str, Any]] = field(default_factory=list)
     published: list[Published[ChaosEvent]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     leads: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -49,13 +54,14 @@ class ChaosRun:
         self._deployment = deployment
         self._plan = plan
         self._report = report
-        refused = [event for event in plan.storm if event.email and event.expected == "rejected"]
+        refused = [event for event in plan.storm if event.problem == REFUSED_WORDS]
         self.faults = Faults(deployment, proxy, refused)
-        self.evidence = Evidence()
+        self.evidence = Evidence(plan.existing)
 
     def storm(self, kills: int) -> None:
         """All faults at once, `kills` workers killed in mid-call, a revocation, a rotation of the secret."""
         events, started = self._plan.storm, time.monotonic()
+        self._deployment.sandbox.add_leads(self._plan.existing)
         self.faults.storm()
         faults: list[tuple[float, Callable[[], None]]] = [
             ((place + 1) / (kills + 1), self._kill(place)) for place in range(kills)
@@ -126,7 +132,7 @@ class ChaosRun:
         pages = deployment.emulator.client("dynamodb").get_paginator("scan")
         for page in pages.paginate(TableName=deployment.outputs["LedgerTableName"]):
             for item in page["Items"]:
-                evidence.ledger[item["lead"]["S"], item["event"]["S"]] = item["state"]["S"]
+                evidence.ledger |= _states(item)
         return evidence
 
     def _kill(self, place: int) -> Callable[[], None]:
@@ -161,3 +167,18 @@ class ChaosRun:
             return empty_since is not None and time.monotonic() - empty_since > _QUIET_S
 
         wait_until("an empty lead queue", is_drained, timeout_s=_DRAIN_TIMEOUT_S, interval_s=0.25)
+
+
+def _states(item: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """What a lead's item says of its events.
+
+    The journal has what was added since the events were last written; an event that is under way in it, or
+    was when its environment died, has its last state in the events.
+    """
+    states: dict[tuple[str, str], str] = {}
+    for name in ("journal", "events"):
+        for entry in item.get(name, {"L": []})["L"]:
+            key = entry["M"]["key"]["S"]
+            key = UNREADABLE if key.startswith(UNREADABLE) else key
+            states[item["lead"]["S"], key] = entry["M"]["state"]["S"]
+    return states

@@ -21,10 +21,12 @@ def figures(evidence: Evidence, verdict: Verdict, kills: list[Kill], proxy: AwsF
     operations = Counter(kill.operation for kill in kills)
     effects = Counter(each["effect"] for each in requests)
     rows = {
+        **{f"{promise}": count for promise, count in verdict.counts().items()},
         "events published": len(evidence.published),
         "  of these duplicates": duplicates,
         "leads the API holds": len(evidence.leads),
-        "  created again": effects["created_again"],
+        "  held before": len(evidence.existing),
+        "  of these, assigned by a create": effects["assigned"],
         "requests that reached the API": len(requests),
         "  before the outage": len(before),
         "    answered wrongly": f"{faulty} ({faulty / max(1, len(before)):.1%})",
@@ -36,8 +38,11 @@ def figures(evidence: Evidence, verdict: Verdict, kills: list[Kill], proxy: AwsF
         "ledger writes throttled": proxy.counts["throttled"],
         "  done, but the answer dropped": proxy.counts["dropped"],
         "  leads that met two in a row": len(proxy.retries_exhausted),
-        "updates repeated because not noted": verdict.repeated_updates,
+        "sent again, the answer not noted": verdict.repeated,
+        "  or perhaps not seen in time": verdict.unseen,
+        "requests that took effect late": sum(each["fault"] == "late" for each in requests),
         "dead letters": len(evidence.dead_letters),
+        "  overruled by a later event": verdict.overruled,
         "  parked again after a kill": verdict.parked_twice,
         "  sends refused": proxy.counts["refused"],
         "outage, in seconds": f"{outage.lasted_s:.0f}",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.judge import Observed, compare_leads, expected_leads, is_confirming, read_attributes
+from local.judge import Observed, compare_leads, expected_leads, read_attributes
 from local.publishing import SOURCE, LeadToPublish, Published
 from local.sample.events import LEAD_DEFAULTS
 
@@ -38,7 +38,8 @@ def account(published: Iterable[Published[LeadToPublish]], observed: Observed) -
         elif letters and f"{event.problem}:" not in f"{letters[0]['detail']}:":
             found.append(f"{_name(each)}: parked, but its detail doesn't name {event.problem!r}")
     found += [f"dead-letter queue: holds {event_id}, which was not published" for event_id in parked]
-    found += compare_leads(expected_leads((each.event for each in events), sent_lead), observed.leads)
+    expected = expected_leads((each.event for each in events), sent_lead)
+    found += map(str, compare_leads(expected, observed.leads))
     return result
 
 
@@ -69,13 +70,14 @@ def _count_effects(requests: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, 
     """How often each event took effect.
 
     A create counts with every effect. An update or stop may be repeated without harm after a lost answer, so
-    it counts when the function could read the answer: a second such delivery would be a blind one.
+    it counts when the function could read the answer: a second such delivery would be a blind one. A create
+    that is sent as an update, because the lead may be there already, counts as an update nobody published.
     """
     counts: Counter[tuple[str, str, str]] = Counter()
     for request in requests:
         operation, effect, body = request["operation"], request["effect"], request["body"]
         readable = request["status"] in {200, 201} and request["fault"] is None
-        if effect is not None and not is_confirming(request) and (operation == "create" or readable):
+        if effect is not None and (operation == "create" or readable):
             counts[_identity(operation, body)] += 1
     return counts
 

@@ -22,7 +22,7 @@ def read_sample() -> list[LeadToPublish]:
 
 
 def malformed_events() -> Iterator[LeadToPublish]:
-    """What no spreadsheet could hold: bodies and types that a producer got wrong."""
+    """What no spreadsheet could hold: bodies and types that a producer got wrong, one of them on the bus."""
     lead = {"name": "Nadia", "email": "nadia@example.com"}
     plain = {"operation": "create", "lead": lead}
     envelope = {"id": "made-up", "detail-type": "Lead Created", "detail": {"lead": lead}}
@@ -33,12 +33,15 @@ def malformed_events() -> Iterator[LeadToPublish]:
         "a phone as a number": ("lead.phone", {**plain, "lead": {**lead, "phone": 4930231250}}),
         "no lead": ("lead", {"operation": "create"}),
         "a key that is no text": ("idempotencyKey", {**plain, "idempotencyKey": 12}),
-        "an unknown detail-type": ("detail-type", {**envelope, "detail-type": "Lead Deleted"}),
         "an envelope in an envelope": ("detail", {**envelope, "detail": envelope}),
     }
     for problem, content in bodies.values():
         body = content if isinstance(content, str) else json.dumps(content)
         yield LeadToPublish("sqs", "", {}, body, "rejected", problem)
+    misspelt = json.dumps({"lead": lead})
+    yield LeadToPublish(
+        "eventbridge", "", {}, misspelt, "rejected", "detail-type", detail_type="Lead Craeted"
+    )
 
 
 def repeats(events: Iterable[LeadToPublish], count: int) -> list[LeadToPublish]:

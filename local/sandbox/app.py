@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from local.sandbox.faults import FaultRuleError
 from local.sandbox.leads import Refusal, SandboxLeads
+from local.sandbox.sending import hang_up, send_dripping, send_huge, send_whole
 from local.sandbox.store import ReceivedRequest
 from local.sandbox.tokens import TokenCheck, TokenRequest, token_id
 
@@ -88,6 +87,7 @@ class SandboxApp:
         store, add = self._store, self.flask.add_url_rule
         add("/_sandbox/requests", "requests", lambda: store.requests(request.args.get("since", 0, int)))
         add("/_sandbox/leads", "leads", store.leads)
+        add("/_sandbox/leads", "add_leads", self._add_leads, methods=["POST"])
         add("/_sandbox/summary", "summary", store.summary)
         add("/_sandbox/held", "held", lambda: {str(port): name for port, name in self._held.copy().items()})
         add("/_sandbox/faults", "faults", self._replace_faults, methods=["PUT"])
@@ -102,17 +102,20 @@ class SandboxApp:
     ) -> Response:
         """One request, from fault to record: `check` answers it, or lets it through to `act`.
 
-        Effect and record are committed together, before the answer leaves: a killed sandbox forgets neither.
+        Effect and record are committed together, before the answer leaves (but for a late effect): a killed
+        sandbox forgets neither.
         """
         at = time.time()
         body = None if operation == "token" else _json_body()
         email = body.get("email") if isinstance(body, dict) else None
         email = email if isinstance(email, str) else None
         fault = self._faults.draw(operation, email)
-        if fault and fault.seconds:
+        if fault and fault.kind == "delay":
             self._hold(operation, fault.seconds)
         reaches_api = fault is None or fault.takes_effect
         answer = _attempt(check) if reaches_api else None
+        if fault and fault.kind == "late":
+            self._answer_and_wait(fault)
         with self._store.transaction():
             if reaches_api and answer is None and act:
                 answer = _attempt(partial(act, body))
@@ -120,12 +123,32 @@ class SandboxApp:
             status = sent.status if sent else None
             kind = fault.kind if fault else None
             effect, issued = (answer.effect, answer.jti) if answer else (None, None)
+            effect_at = time.time() if effect else None
             jti = issued or token_id(_bearer_token())
-            self._store.record(ReceivedRequest(at, operation, email, body, jti, status, kind, effect))
-        if sent is None:
-            _cut_connection()
+            self._store.record(
+                ReceivedRequest(at, operation, email, body, jti, status, kind, effect, effect_at)
+            )
+        return self._send(fault, sent)
+
+    def _answer_and_wait(self, fault: Fault) -> None:
+        """What a late effect's client sees, and the time until the effect."""
+        early = _with_fault(fault, None)
+        if early:
+            send_whole(early.response())
+        hang_up()
+        self._stopping.wait(fault.seconds)
+
+    def _send(self, fault: Fault | None, answer: _Answer | None) -> Response:
+        """Sends what the fault wants sent in its own way; the server sends the rest."""
+        if answer is None:
+            hang_up()
             return Response()
-        return sent.response()
+        response = answer.response()
+        if fault and fault.kind == "drip":
+            send_dripping(response, fault.part, fault.seconds, self._stopping)
+        elif fault and fault.kind == "huge":
+            send_huge(response, fault.megabytes, compressed=fault.gzip)
+        return response
 
     def _hold(self, operation: str, seconds: float) -> None:
         port = int(request.environ["REMOTE_PORT"])
@@ -167,6 +190,17 @@ class SandboxApp:
         body = json.dumps({"message": error.name})
         return Response(body, bare.status_code, bare.headers, content_type="application/json")
 
+    def _add_leads(self) -> tuple[dict[str, Any], int]:
+        """All of the leads, or none of them if one isn't as a create's body must be."""
+        leads = request.get_json(force=True, silent=True)
+        try:
+            with self._store.transaction():
+                for lead in leads if isinstance(leads, list) else [None]:
+                    self._leads.add_existing(lead)
+        except Refusal as refusal:
+            return {"message": str(refusal)}, 400
+        return {}, 200
+
     def _replace_faults(self) -> tuple[dict[str, Any], int]:
         try:
             self._faults.replace(request.get_json(force=True, silent=True))
@@ -196,22 +230,16 @@ def _attempt(call: Callable[[], _Answer | None]) -> _Answer | None:
 
 def _with_fault(fault: Fault | None, answer: _Answer | None) -> _Answer | None:
     """What leaves the sandbox; None when the connection is cut."""
-    if fault is None or fault.kind == "delay":
+    if fault is None or fault.kind in {"delay", "drip", "huge"}:
         return answer
     if fault.kind == "revoked_token":
         return _Answer(401, {"message": "Unauthorized"})
-    if fault.kind == "status":
+    if fault.status:
         return _Answer(fault.status, fault.body, fault.headers)
     if fault.kind == "wrong_content_type" and answer:
         page = "<html><body><h1>Welcome</h1></body></html>"
         return _Answer(answer.status, page, {"Content-Type": "text/html; charset=utf-8"})
     return None
-
-
-def _cut_connection() -> None:
-    """Closes the connection of the request being handled; what is written to it afterwards goes nowhere."""
-    with contextlib.suppress(OSError):  # the client may have closed it first
-        request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
 
 
 def _bearer_token() -> str:

@@ -5,9 +5,15 @@ A rule: {"operation": …, "email": …, "rate": 0..1, "times": n, "fault": {"ki
 
     status              answers `status` (200-599), `headers`, `body`; with `stored` the call takes effect too
     delay               waits for `seconds` (0-600), then handles the request as usual
+    late                answers `status` at once, or closes the connection if there is none; the call takes
+                        effect `seconds` (0-600) after that
     cut_before          closes the connection before the call takes effect
     cut_after           the call takes effect, then the connection is closed without an answer
     wrong_content_type  the call takes effect; its status is answered with an HTML page
+    drip                the call takes effect; its answer comes in single bytes, one each `seconds`, from its
+                        first byte ("part": "headers") or from its body on ("part": "body")
+    huge                the call takes effect; its answer is followed by `megabytes` (1-1024) of white space,
+                        which is good JSON still; with `gzip` all of it is compressed to a thousandth
     revoked_token       401 for this request, whatever its token
 """
 
@@ -26,11 +32,17 @@ _OPERATIONS = {"any": _ALL, "leads": _LEADS, **{one: frozenset({one}) for one in
 _KEYS_OF_KIND = {
     "status": {"status", "headers", "body", "stored"},
     "delay": {"seconds"},
+    "late": {"seconds", "status"},
     "cut_before": set[str](),
     "cut_after": set[str](),
     "wrong_content_type": set[str](),
+    "drip": {"part", "seconds"},
+    "huge": {"megabytes", "gzip"},
     "revoked_token": set[str](),
 }
+_KINDS_WITHOUT_EFFECT = {"status", "cut_before", "revoked_token"}
+_LONGEST_S = 600
+_LARGEST_MEGABYTES = 1024
 _HEADER = re.compile(r"[A-Za-z0-9-]+: [ -~]*")
 
 
@@ -40,7 +52,7 @@ class FaultRuleError(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault to commit; the fields after `kind` belong to the kinds `status` and `delay`."""
+    """One fault to commit; the fields after `kind` belong to the kinds that name them. No `status` is 0."""
 
     kind: str
     status: int = 0
@@ -48,11 +60,14 @@ class Fault:
     body: object = None
     stored: bool = False
     seconds: float = 0.0
+    part: str = ""
+    megabytes: int = 0
+    gzip: bool = False
 
     @property
     def takes_effect(self) -> bool:
         """Whether the API handles the request all the same."""
-        return self.stored or self.kind in {"delay", "cut_after", "wrong_content_type"}
+        return self.stored or self.kind not in _KINDS_WITHOUT_EFFECT
 
 
 @dataclass
@@ -118,23 +133,61 @@ def _read_fault(value: object, where: str) -> Fault:
     if not isinstance(kind, str) or kind not in _KEYS_OF_KIND:
         raise FaultRuleError(f"{where}.kind must be one of {', '.join(_KEYS_OF_KIND)}")
     fault = _object(value, {"kind"} | _KEYS_OF_KIND[kind], where)
-    if kind == "delay":
-        return Fault(kind, seconds=_number(fault.get("seconds"), 600, f"{where}.seconds"))
-    return _read_status_fault(fault, where) if kind == "status" else Fault(kind)
+    match kind:
+        case "status":
+            return _read_status_fault(fault, where)
+        case "huge":
+            return _read_huge_fault(fault, where)
+        case "late":
+            status = _status(fault["status"], where) if "status" in fault else 0
+            return Fault(kind, status, body=_phrase(status), seconds=_seconds(fault, where))
+        case "drip":
+            part = fault.get("part")
+            if part not in {"headers", "body"}:
+                raise FaultRuleError(f"{where}.part must be headers or body")
+            return Fault(kind, part=str(part), seconds=_seconds(fault, where))
+        case "delay":
+            return Fault(kind, seconds=_seconds(fault, where))
+        case _:
+            return Fault(kind)
 
 
 def _read_status_fault(fault: dict[str, object], where: str) -> Fault:
-    status, headers, stored = fault.get("status"), fault.get("headers", {}), fault.get("stored", False)
-    if type(status) is not int or not 200 <= status <= 599:
-        raise FaultRuleError(f"{where}.status must be a whole number from 200 to 599")
+    headers, status = fault.get("headers", {}), _status(fault.get("status"), where)
     if not isinstance(headers, dict) or not all(
         isinstance(value, str) and _HEADER.fullmatch(f"{name}: {value}") for name, value in headers.items()
     ):
         raise FaultRuleError(f"{where}.headers must be an object of header names and their texts, in ASCII")
-    if not isinstance(stored, bool):
-        raise FaultRuleError(f"{where}.stored must be true or false")
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else f"status {status}"
-    return Fault("status", status, headers, fault.get("body", {"message": phrase}), stored)
+    return Fault("status", status, headers, fault.get("body", _phrase(status)), _flag(fault, "stored", where))
+
+
+def _read_huge_fault(fault: dict[str, object], where: str) -> Fault:
+    megabytes = fault.get("megabytes")
+    if type(megabytes) is not int or not 1 <= megabytes <= _LARGEST_MEGABYTES:
+        raise FaultRuleError(f"{where}.megabytes must be a whole number from 1 to {_LARGEST_MEGABYTES}")
+    return Fault("huge", megabytes=megabytes, gzip=_flag(fault, "gzip", where))
+
+
+def _seconds(fault: dict[str, object], where: str) -> float:
+    return _number(fault.get("seconds"), _LONGEST_S, f"{where}.seconds")
+
+
+def _status(value: object, where: str) -> int:
+    if type(value) is not int or not 200 <= value <= 599:
+        raise FaultRuleError(f"{where}.status must be a whole number from 200 to 599")
+    return value
+
+
+def _phrase(status: int) -> dict[str, str]:
+    """The body of an answer whose rule gives none."""
+    return {"message": HTTPStatus(status).phrase if status in set(HTTPStatus) else f"status {status}"}
+
+
+def _flag(fault: dict[str, object], name: str, where: str) -> bool:
+    value = fault.get(name, False)
+    if not isinstance(value, bool):
+        raise FaultRuleError(f"{where}.{name} must be true or false")
+    return value
 
 
 def _object(value: object, known: set[str], where: str) -> dict[str, object]:

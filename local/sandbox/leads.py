@@ -39,21 +39,25 @@ class SandboxLeads:
         self._store = store
 
     def create(self, body: object) -> tuple[Lead, str]:
-        """The lead, and whether it was `created` or `created_again`.
+        """The lead, and whether it was `created`, `assigned` (it existed before) or `created_again`.
 
         Not documented: a second create of an e-mail address. The document says "creates or assigns", so it
         assigns the known lead anew and starts its follow-up again.
         """
         fields = _checked(body)
         known = self._store.lead_with_email(fields["email"])
-        lead = known or {"email": fields["email"], "type": "SALES", "state": "Cold", "creates": 0}
-        self._take_over(fields, lead)
-        lead.setdefault("source", "Website")
-        next_message = datetime.now(UTC) + _FIRST_MESSAGE_AFTER
-        lead |= {"subState": "Followup", "followup": 1, "creates": lead["creates"] + 1}
-        lead |= {"nextScheduleTime": next_message.isoformat(timespec="seconds")}
+        effect = "created" if known is None else "created_again" if known["creates"] else "assigned"
+        lead = self._assigned(fields, known)
+        lead["creates"] += 1
         self._store.save_lead(lead)
-        return _documented(lead), "created_again" if known else "created"
+        return _documented(lead), effect
+
+    def add_existing(self, body: object) -> None:
+        """Adds a lead that came by another way than a call, such as an import: it has no creates."""
+        fields = _checked(body)
+        if self._store.lead_with_email(fields["email"]):
+            raise Refusal(400, f"{fields['email']} is held already")
+        self._store.save_lead(self._assigned(fields, None))
 
     def update(self, body: object) -> tuple[Lead, str]:
         fields = _checked(body)
@@ -90,6 +94,15 @@ class SandboxLeads:
         found.sort(key=lambda assistant: assistant[key], reverse=direction == "desc")
         start = int(page) * int(size)
         return found[start : start + int(size)]
+
+    def _assigned(self, fields: Lead, known: Lead | None) -> Lead:
+        """The lead at its assistant, at the start of its sequence."""
+        lead = known or {"email": fields["email"], "type": "SALES", "state": "Cold", "creates": 0}
+        self._take_over(fields, lead)
+        lead.setdefault("source", "Website")
+        next_message = datetime.now(UTC) + _FIRST_MESSAGE_AFTER
+        lead |= {"subState": "Followup", "followup": 1}
+        return lead | {"nextScheduleTime": next_message.isoformat(timespec="seconds")}
 
     def _known_lead(self, fields: Lead) -> Lead:
         lead_id = fields.get("id")

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS names (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, name TEXT, UNIQUE (kind, name));
 CREATE TABLE IF NOT EXISTS requests (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, operation TEXT, email TEXT, body TEXT, jti TEXT,
-    status INTEGER, fault TEXT, effect TEXT);
+    status INTEGER, fault TEXT, effect TEXT, effect_at REAL);
 CREATE TABLE IF NOT EXISTS revoked (jti TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS revoked (jti TEXT PRIMARY KEY) WITHOUT ROWID;
 class ReceivedRequest:
     """One request and what came of it; credentials and tokens are left out, `jti` tells tokens apart.
 
-    `at` is the epoch second it arrived. `status` is None when the connection was cut.
+    `at` is the epoch second it arrived, `effect_at` that of its effect. `status` is None when the connection
+    was cut.
     """
 
     at: float
@@ -47,6 +48,7 @@ class ReceivedRequest:
     status: int | None = None
     fault: str | None = None
     effect: str | None = None
+    effect_at: float | None = None
 
 
 class SandboxStore:
@@ -59,6 +61,7 @@ class SandboxStore:
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False)
         self._db.executescript(_SCHEMA)
+        self._db.execute("SELECT effect_at FROM requests")  # the newest column: older files lack it
 
     def close(self) -> None:
         with self._lock:

@@ -24,6 +24,7 @@ QUICK_SETTINGS = {
     "functionTimeoutSeconds": "60",
     "connectTimeoutSeconds": "1",
     "readTimeoutSeconds": "5",
+    "settlingTimeSeconds": "5",
 }
 _STAGE = "dev"
 _CDK_TIMEOUT_S = 240.0

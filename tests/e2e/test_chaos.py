@@ -27,7 +27,7 @@ def run_chaos(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]"
 
 def test_every_lead_is_accounted_for_under_all_faults(tmp_path: Path) -> None:
     """Kills, lost answers, a rotated secret and an outage: no lead is lost, none is created twice."""
-    done = run_chaos(tmp_path, "--seed", "7", "--leads", "250", "--kills", "4", "--outage-hours", "2")
+    done = run_chaos(tmp_path, "--seed", "7", "--leads", "200", "--kills", "4", "--outage-hours", "1")
     assert done.returncode == 0, done.stdout
     assert "All invariants hold, with seed 7." in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from typing import Any
 
 import pytest
 
@@ -55,3 +56,34 @@ def test_an_update_that_overtakes_its_create_waits_for_it(deployment: Deployment
     wait_for_leads(deployment, [lead])
     assert deployment.sandbox.leads()[lead["email"]]["phone"] == "+12125550199"
     assert deployment.take_dead_letters() == []
+
+
+def test_a_misspelt_detail_type_on_the_bus_is_parked_with_its_reason(deployment: Deployment) -> None:
+    """What no rule takes is gone after a 200: so the rule takes it, and the function says what is wrong."""
+    lead = new_lead()
+    answer = deployment.events.put_events(
+        Entries=[
+            {
+                "EventBusName": deployment.outputs["EventBusName"],
+                "Source": "crm.example",
+                "DetailType": "Lead Craeted",
+                "Detail": json.dumps({"lead": lead}),
+            }
+        ]
+    )
+    letters: list[dict[str, Any]] = []
+
+    def is_parked() -> bool:
+        letters.extend(deployment.take_dead_letters())
+        return letters != []
+
+    wait_until("the dead letter", is_parked, timeout_s=EVENT_TIMEOUT_S)
+    [letter] = letters
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert attributes["reason"] == "rejected"
+    assert attributes["detail"] == (
+        'detail-type: must be one of "Lead Created", "Lead Updated", "Lead Followup Stopped"'
+    )
+    assert attributes["eventId"] == answer["Entries"][0]["EventId"]
+    assert json.loads(letter["Body"])["detail"]["lead"] == lead
+    assert deployment.sandbox.leads() == {}

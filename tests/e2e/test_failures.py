@@ -27,8 +27,8 @@ def test_killing_the_sandbox_in_mid_run_loses_nothing(deployment: Deployment) ->
     assert deployment.take_dead_letters() == []
 
 
-def test_a_wrong_secret_blocks_without_parking_and_mending_it_is_enough(deployment: Deployment) -> None:
-    """Refused credentials keep the leads in the queue, tell what to do, and need no redeploy to be mended."""
+def test_a_wrong_secret_blocks_without_parking_and_fixing_it_is_enough(deployment: Deployment) -> None:
+    """Refused credentials keep the leads in the queue, tell what to do, and need no redeploy once they are fixed."""
     wrong = Credentials(deployment.credentials.client_id, "not-the-secret")
     deployment.fill_secret(wrong)
     leads = [new_lead() for _ in range(5)]
@@ -51,7 +51,7 @@ def test_a_wrong_secret_blocks_without_parking_and_mending_it_is_enough(deployme
 
 
 def test_a_rejected_lead_is_parked_with_its_body_and_its_reason(deployment: Deployment) -> None:
-    """A lead that the API refuses lies in the dead-letter queue with all that is needed to mend it."""
+    """A lead that the API refuses lies in the dead-letter queue with all that is needed to fix it."""
     lead = new_lead()
     refusal = {"kind": "status", "status": 422, "body": {"message": "the address bounces"}}
     deployment.sandbox.set_faults([{"operation": "create", "fault": refusal}])

@@ -217,6 +217,17 @@ class TestOrder:
         [letter] = pipeline.dead_letters()
         assert "with another name" in letter["detail"]
 
+    def test_an_earlier_update_does_not_start_a_stopped_follow_up_again(self, pipeline: Pipeline) -> None:
+        """A sequence that is set anew would write to a person who asked to be left alone."""
+        pipeline.send(create())
+        pipeline.deliver()
+        pipeline.send(update(scheduleName="Demo", phone="+1"))
+        records = pipeline.bring_back(pipeline.receive(), aged_s=300)
+        pipeline.send(stop() | {"lead": lead(company="Acme")})
+        pipeline.deliver()
+        assert pipeline.deliver(records) == set()
+        assert pipeline.bodies("update") == [lead(phone="+1")]
+
     def test_nothing_is_sent_for_a_lead_while_an_unanswered_request_may_still_take_effect(
         self, pipeline: Pipeline
     ) -> None:

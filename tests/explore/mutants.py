@@ -1,0 +1,117 @@
+"""The function's source with one rule taken away: the search has to find what each of them breaks."""
+
+from dataclasses import dataclass
+
+from tests.explore.core import Core, Patches
+from tests.explore.worlds import (
+    CREATE,
+    CREATE_ELSEWHERE,
+    CREATE_WITHOUT_KEY,
+    REFUSED,
+    STOP_WITH_CREATES_KEY,
+    UPDATE,
+    UPDATE_WITHOUT_KEY,
+    Before,
+    World,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`world` shows what the mutant breaks, with `faults` faults and `turns` context switches at most."""
+
+    breaks: str
+    patches: Patches
+    world: World
+    faults: int = 1
+    turns: int = 0
+
+    def build(self) -> Core:
+        """The broken package. Raises `PatchError` when the source has changed and the patch has not."""
+        return Core(self.patches)
+
+
+MUTANTS = {
+    "no-settling-time": Mutant(
+        "after a request without an answer, the next one is sent while the first may still take effect",
+        {
+            "settlement.py": [
+                (
+                    "quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0",
+                    "quiet_s = 0",
+                )
+            ]
+        },
+        World("m1", (UPDATE, CREATE), Before.FOREIGN),
+    ),
+    "no-operation-in-key": Mutant(
+        "a stop with the key of its lead's create counts as a repeat of it",
+        {"event/idempotency_key.py": [('f"key#{operation}#{sha256(given)}"', 'f"key#{sha256(given)}"')]},
+        World("m2", (CREATE, STOP_WITH_CREATES_KEY), Before.NOTHING),
+        faults=0,
+    ),
+    "no-condition": Mutant(
+        "every claim is granted, whoever holds the lead",
+        {"ledger.py": [("OR heldUntil <= :now OR", "OR heldUntil <= :now OR heldUntil > :now OR")]},
+        World("m3", (CREATE, CREATE_ELSEWHERE), Before.NOTHING, apart=True),
+        turns=1,
+    ),
+    "posted-in-doubt": Mutant(
+        "a create whose lead may exist is POSTed",
+        {"delivery.py": [("if step.may_exist:", "if False:")]},
+        World("m4", (CREATE,), Before.NOTHING),
+    ),
+    "believed": Mutant(
+        "a create counts as delivered because its lead exists, without its own fields",
+        {
+            "delivery.py": [
+                (
+                    "for name, value in fields.items() if name not in SEQUENCE_FIELDS}",
+                    'for name, value in fields.items() if name in ("name", "email", "assistantEmail")}',
+                )
+            ]
+        },
+        World("m5", (CREATE_WITHOUT_KEY,), Before.RECENT),
+        faults=0,
+    ),
+    "later-fields-overwritten": Mutant(
+        "an event that is delivered late overwrites what a later one has set",
+        {"next_call.py": [("if name in MANDATORY or name not in superseded}", "}")]},
+        World("m6", (UPDATE, UPDATE_WITHOUT_KEY), Before.FOREIGN),
+    ),
+    "dead-claim-forgotten": Mutant(
+        "a claim whose environment was killed leaves no trace",
+        {"ledger.py": [("for each in journal if each.owner != owner)", "for each in journal if False)")]},
+        World("m7", (CREATE,), Before.NOTHING),
+    ),
+    "window-ignored": Mutant(
+        "a lead that 7Targets has shown lately counts as unknown",
+        {"next_call.py": [("state.known_s > 0 and now_s - state.known_s < known_window_s", "False")]},
+        World("m8", (CREATE,), Before.RECENT),
+        faults=0,
+    ),
+    "rejected-not-parked": Mutant(
+        "a rejected event is acknowledged without being parked",
+        {
+            "settlement.py": [
+                ("self._dead_letters.park(message, reading.event_id, outcome, error)", "pass"),
+            ]
+        },
+        World("m9", (REFUSED,), Before.FOREIGN),
+        faults=0,
+    ),
+    "repeated-at-once": Mutant(
+        "an update without an answer is sent again in the same moment",
+        {
+            "api/leads_api.py": [
+                (
+                    'raise UnconfirmedError(f"leads API: {error}") from None',
+                    "if operation is Operation.CREATE:\n"
+                    '                raise UnconfirmedError(f"leads API: {error}") from None\n'
+                    "            return self._call(operation, lead, token, user_identifier, deadline)",
+                )
+            ]
+        },
+        World("m10", (UPDATE,), Before.FOREIGN),
+    ),
+}
