@@ -32,8 +32,9 @@ DUPLICATE_WINDOW_S = 86_400
 BEFORE_S = {Before.RECENT: 600, Before.OLD: 7 * 86_400}
 # More than any history needs whose retries come to an end.
 MOST_INVOCATIONS = 250
-# Long enough for the environments that are killed meanwhile; the deployed value makes histories longer.
-SHORT_GRACE_S = 450
+# Longer than the longest retry delay and than two kills of an environment, as the deployed value is; that one
+# makes histories longer.
+SHORT_GRACE_S = 1_000
 SHORT_PARK_AFTER_S = 14_400
 TAKE_ONE = (WELL, Option(Fault.TWICE, faults=1))
 TAKE_MORE = (*TAKE_ONE, Option(Fault.REVERSED, faults=1))
