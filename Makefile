@@ -32,8 +32,9 @@ test: lint types .emulator/ready node_modules/ready ## Lint, check types, run al
 	$(VENV)/python -m pytest -q -m "not e2e" -n 2 --dist loadgroup --cov --cov-report=term
 	$(VENV)/python -m pytest -q -m e2e
 
-chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under faults (SEED=, LEADS=; about 10 minutes)
+chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under faults (SEED=, LEADS=; about 15 minutes)
 	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
+	@$(VENV)/python -m local.chaos --fifo --leads 200 --kills 3 --outage-hours 2 $(if $(SEED),--seed $(SEED))
 
 explore: .venv/ready ## Search for a history that breaks a promise (WALKS=, SEED=; about 10 minutes)
 	@$(VENV)/python -m tests.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))

@@ -117,7 +117,9 @@ class ChaosRun:
         mapping = self._deployment.outputs["EventSourceMappingId"]
         client = self._deployment.emulator.client("lambda")
         client.update_event_source_mapping(UUID=mapping, Enabled=False)
-        self._publish(self._plan.calm)
+        for event in self._plan.calm:
+            # One by one: messages of one call may have the same time of sending, which tells no order.
+            self._publish([event])
         client.update_event_source_mapping(UUID=mapping, Enabled=True)
         self._drain()
 

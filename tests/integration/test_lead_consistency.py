@@ -272,7 +272,8 @@ class TestOrder:
         pipeline.send(create(context="a") | {"idempotencyKey": "1"})
         first = pipeline.receive()
         pipeline.send(create(context="b") | {"idempotencyKey": "2"})
-        second = pipeline.receive()
+        # The earlier event, so that the claim's condition stops it, and not its place in the order.
+        second = pipeline.bring_back(pipeline.receive(), aged_s=60)
         environment = threading.Thread(target=pipeline.invoke, args=(first,))
         environment.start()
         is_sending.wait(60)
