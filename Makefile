@@ -36,7 +36,7 @@ chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under
 	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
 	@$(VENV)/python -m local.chaos --fifo --leads 200 --kills 3 --outage-hours 2 $(if $(SEED),--seed $(SEED))
 
-explore: .venv/ready ## Search for a history that breaks a promise (WALKS=, SEED=; about 10 minutes)
+explore: .venv/ready ## Search for a history that breaks a promise (SEED=, WALKS=; about 12 minutes)
 	@$(VENV)/python -m tests.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
 
 lint: .venv/ready
