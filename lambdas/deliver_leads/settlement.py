@@ -34,7 +34,7 @@ FIFO_PARKED_AFTER_S = 900
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one attempt at one message; free of personal data, so it can be logged.
+    """What came of one attempt at one message. All but `message` and `reading` is free of personal data.
 
     `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
     queue), else the seconds until it comes back. `deaths` of an event that has to be tried alone: how often

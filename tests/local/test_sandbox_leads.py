@@ -210,7 +210,7 @@ def test_a_wrong_page_or_order_is_refused(api: Caller, query: str) -> None:
 def test_a_call_the_api_does_not_have_is_refused_and_recorded(
     api: Caller, method: str, path: str, status: int
 ) -> None:
-    """A wrong method or path shows at the far side too, as the operation `unknown`."""
+    """A wrong method or path is in the sandbox's log, too, as the operation `unknown`."""
     answer = api.call(method, path)
     assert (answer.status_code, "message" in answer.json()) == (status, True)
     assert (api.last_request()["operation"], api.last_request()["status"]) == ("unknown", status)
