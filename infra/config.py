@@ -190,9 +190,13 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"retryMaxDelaySeconds is {config.retry_max_delay_seconds}, but must not be less than "
             f"retryBaseDelaySeconds, {config.retry_base_delay_seconds}"
         )
-    if config.update_grace_minutes * 60 <= 2 * config.retry_max_delay_seconds:
+    # The search showed that a shorter one parks updates whose create is still to come back after a crash.
+    returns_after_s = max(config.retry_max_delay_seconds, config.visibility_timeout_seconds)
+    outlasted_s = config.retry_max_delay_seconds + returns_after_s
+    if config.update_grace_minutes * 60 <= outlasted_s:
         yield (
             f"updateGraceMinutes is {config.update_grace_minutes}, but must be more than "
-            f"{config.retry_max_delay_seconds / 30:g}: twice retryMaxDelaySeconds, so that an update "
-            "outlasts two tries of its create"
+            f"{outlasted_s / 60:g}: retryMaxDelaySeconds and once more that or the queue's visibility "
+            f"timeout ({config.visibility_timeout_seconds} s, six times functionTimeoutSeconds), so that an "
+            "update outlasts two tries of its create"
         )

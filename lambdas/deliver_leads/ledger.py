@@ -126,26 +126,38 @@ class Ledger:
         # difference to an emulator that removes one after another.
         folded = ", ".join(f"journal[{index}]" for index in reversed(range(claim.journal_length)))
         events = _typed([_record_map(each) for each in state.events])
-        return self._write(
-            claim.event.lead_hash,
-            "SET events = :events, leadId = :leadId, knownAt = :knownAt, heldUntil = :until,"
-            f" expiresAt = :expires REMOVE #owner, {folded}",
-            {
-                ":events": events,
-                ":leadId": _typed(state.lead_id),
-                ":knownAt": _typed(state.known_s),
-                ":until": _typed(math.ceil(now + quiet_s) if quiet_s else 0),
-                ":expires": _typed(int(now) + self._ledger_s),
-                ":owner": _typed(claim.owner),
-            },
-            ConditionExpression="#owner = :owner",
-            ExpressionAttributeNames={"#owner": "owner"},
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
+        try:
+            self._update(
+                claim.event.lead_hash,
+                "SET events = :events, leadId = :leadId, knownAt = :knownAt, heldUntil = :until,"
+                f" expiresAt = :expires REMOVE #owner, {folded}",
+                {
+                    ":events": events,
+                    ":leadId": _typed(state.lead_id),
+                    ":knownAt": _typed(state.known_s),
+                    ":until": _typed(math.ceil(now + quiet_s) if quiet_s else 0),
+                    ":expires": _typed(int(now) + self._ledger_s),
+                    ":owner": _typed(claim.owner),
+                },
+                ConditionExpression="#owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except ClientError as error:
+            held: Any = error.response.get("Item", {})
+            # A write whose answer was lost is repeated by the AWS client, and finds its own result.
+            return bool(held.get("events") == events)
+        except BotoCoreError:
+            return False
+        return True
 
     def note(self, lead_hash: str, record: EventRecord) -> bool:
         """Stores what became of an event without a claim; False when the ledger couldn't be written."""
-        return self._write(lead_hash, _NOTE, self._journal_values(record, time.time()))
+        try:
+            self._update(lead_hash, _NOTE, self._journal_values(record, time.time()))
+        except (ClientError, BotoCoreError):
+            return False
+        return True
 
     def _journal_values(self, entry: EventRecord, now: float) -> dict[str, Any]:
         return {
@@ -154,22 +166,14 @@ class Ledger:
             ":expires": _typed(int(now) + self._ledger_s),
         }
 
-    def _write(self, lead_hash: str, expression: str, values: Mapping[str, Any], **more: Any) -> bool:  # noqa: ANN401
-        try:
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key=_key(lead_hash),
-                UpdateExpression=expression,
-                ExpressionAttributeValues=values,
-                **more,
-            )
-        except ClientError as error:
-            held: Any = error.response.get("Item", {})
-            # A write whose answer was lost is repeated by the AWS client, and finds its own result.
-            return ":events" in values and held.get("events") == values[":events"]
-        except BotoCoreError:
-            return False
-        return True
+    def _update(self, lead_hash: str, expression: str, values: Mapping[str, Any], **more: Any) -> None:  # noqa: ANN401
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key=_key(lead_hash),
+            UpdateExpression=expression,
+            ExpressionAttributeValues=values,
+            **more,
+        )
 
 
 def new_record(event: Reading, message: Message, now_s: int, owner: str = "") -> EventRecord:

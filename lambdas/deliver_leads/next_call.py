@@ -1,24 +1,30 @@
 """What to do next with an event of a lead, after what the ledger knows of the lead. Pure.
 
+The first row that fits applies.
+
 | what the ledger knows                            | create                     | update, stop_followup      |
 |--------------------------------------------------|----------------------------|----------------------------|
-| the event was settled, inside its window         | `Skip` (duplicate)         | `Skip` (duplicate)         |
+| the event was delivered or superseded, and its   |                            |                            |
+| window is not over                               | `Skip` (duplicate)         | `Skip` (duplicate)         |
 | the event was parked after this message was sent | `Skip`, not parked again   | `Skip`, not parked again   |
-| the function died three times over the event     | `Refuse`                   | `Refuse`                   |
+| three attempts at it ended without a word        | `Refuse`                   | `Refuse`                   |
 | an earlier event of the lead is still to come    | `Wait` (1)                 | `Wait`                     |
 | a later event has set another name or assistant, |                            |                            |
-| - and all other fields of this one               | `Skip` (duplicate)         | `Skip` (duplicate; 2)      |
+| - and all other fields of this one               | `Skip` (superseded)        | `Skip` (superseded; 2)     |
 | - but not all other fields of this one           | `Refuse`                   | `Refuse` (2)               |
-| the lead may exist: a POST without an answer, or | `Send` PUT, own fields (3) | `Send` PUT, own fields;    |
-| 7Targets showed it within the duplicate window   | 404: POST                  | 404: wait for its create   |
-| nothing                                          | `Send` POST                | the same                   |
+| the lead may exist: a create without an answer,  | `Send` its own fields, as  | `Send` its own fields; 404:|
+| or 7Targets showed it within the known window    | PUT; 404: as POST (3)      | wait for its create (4)    |
+| nothing of these                                 | `Send`, as POST            | as in the row above        |
 
-(1) A create doesn't wait for an update or stop that waits for this create's lead, nor while nothing says that
-the lead exists. (2) Never a stop: it is sent in any case, because without it e-mails to a person go on.
-(3) Without its sequence, which follows in a second PUT only if the answered lead shows another one.
+(1) Always for an earlier create. For an earlier update or stop only if the lead may exist and 7Targets has
+not called it unknown, because such an event waits for this create. An event counts as still to come until
+`OVERDUE_S` after it was due. (2) Never a stop: it is sent in any case, because without it e-mails to a person
+go on. (3) Without its sequence, which follows in a second PUT only if the answered lead shows another one.
+(4) Until the grace period is over and no create waits; then it is parked, or blocked (delivery.py).
 
-"Own fields" are those that no later event has set. While a request without an answer may still take
-effect, nothing of this is asked: the ledger refuses the claim until the settling time is over.
+"Own fields" are those that no later event has set. What is superseded is reported as a duplicate. While a
+request without an answer may still take effect, nothing of this is asked: the ledger refuses the claim until
+the settling time is over.
 docs/decisions/0001-a-create-in-doubt-is-sent-as-an-update.md says what remains possible.
 """
 

@@ -82,13 +82,12 @@ class Settlement:
     ) -> Attempt:
         """Parks the event or gives its message a delay; `record` is the event as its attempt left it."""
         outcome, reason, now = error.outcome, error.summary, time.time()
-        if record is not None:
-            if record.unanswered and outcome in {Outcome.REJECTED, Outcome.RETRY}:
-                outcome = Outcome.UNCONFIRMED
-            if not _was_never_tried(error):
-                record = replace(record, failing_since_s=record.failing_since_s or int(now))
+        if record is not None and not _was_never_tried(error):
+            record = replace(record, failing_since_s=record.failing_since_s or int(now))
         delay_s: int | None = self._delay_s(message, now, error)
         parked = self._is_for_a_person(message, now, error, record)
+        if record is not None and record.unanswered and (parked or outcome is Outcome.RETRY):
+            outcome = Outcome.UNCONFIRMED
         if parked:
             try:
                 self._dead_letters.park(message, reading.event_id, outcome, error)

@@ -248,7 +248,12 @@ def test_all_problems_are_told_at_once() -> None:
         ),
         (
             {"updateGraceMinutes": 40, "retryMaxDelaySeconds": 1200},
-            "updateGraceMinutes is 40, but must be more than 40: twice retryMaxDelaySeconds",
+            "updateGraceMinutes is 40, but must be more than 40: retryMaxDelaySeconds and once more that",
+        ),
+        (
+            {"functionTimeoutSeconds": 450},
+            "updateGraceMinutes is 60, but must be more than 60: retryMaxDelaySeconds and once more that or "
+            "the queue's visibility timeout (2700 s, six times functionTimeoutSeconds)",
         ),
     ],
 )
@@ -266,6 +271,7 @@ def test_settings_that_contradict_each_other_are_told(settings: dict[str, object
         {"batchSize": 11, "batchingWindowSeconds": 1},
         {"fifo": True, "batchSize": 10},
         {"updateGraceMinutes": 41, "retryMaxDelaySeconds": 1200},
+        {"updateGraceMinutes": 61, "functionTimeoutSeconds": 450},
     ],
 )
 def test_settings_at_the_edge_of_a_contradiction_are_accepted(settings: dict[str, object]) -> None:

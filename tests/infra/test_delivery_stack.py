@@ -64,7 +64,15 @@ def test_queues_keep_messages_as_long_as_sqs_can(output: str) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"functionTimeoutSeconds": "900", "batchSize": "100", "batchingWindowSeconds": "300"}],
+    [
+        {},
+        {
+            "functionTimeoutSeconds": "900",
+            "batchSize": "100",
+            "batchingWindowSeconds": "300",
+            "updateGraceMinutes": "120",
+        },
+    ],
 )
 def test_visibility_timeout_outlasts_the_function(settings: dict[str, str]) -> None:
     """At least six function timeouts and the batching window, as AWS advises and the CDK doesn't check."""

@@ -97,6 +97,22 @@ class TestCreates:
         assert [body.get("scheduleName") for body in pipeline.bodies("update")] == [None, None, "Sales"]
         assert jane(pipeline)["scheduleName"] == "Sales"
 
+    def test_a_create_in_doubt_that_is_parked_for_its_age_says_that_it_is_in_doubt(
+        self, pipeline: Pipeline
+    ) -> None:
+        """Whatever refused its later attempts, the person has to look whether the lead is at 7Targets."""
+        pipeline.fail(
+            fail_once("create", kind="status", status=504),
+            {"operation": "update", "fault": {"kind": "status", "status": 403}},
+        )
+        pipeline.send(create())
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.pass_time(5 * DAY_S)
+        pipeline.deliver(pipeline.bring_back(records))
+        [letter] = pipeline.dead_letters()
+        assert (letter["reason"], letter["status"]) == ("unconfirmed", "403")
+
     def test_a_sequence_that_the_answer_does_not_show_is_for_a_person_to_check(
         self, pipeline: Pipeline
     ) -> None:
