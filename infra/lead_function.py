@@ -123,6 +123,7 @@ class LeadFunction(Construct):
             "CONNECT_TIMEOUT_S": str(config.connect_timeout_seconds),
             "READ_TIMEOUT_S": str(config.read_timeout_seconds),
             "SETTLING_S": str(config.settling_time_seconds),
+            "VISIBILITY_TIMEOUT_S": str(config.visibility_timeout_seconds),
             "DUPLICATE_WINDOW_S": str(config.duplicate_window_hours * 3600),
             "KEY_WINDOW_S": str(config.key_window_days * 86_400),
             "LEDGER_S": str(config.ledger_days * 86_400),

@@ -15,7 +15,7 @@ from .event.lead import Json, Operation
 from .event.message import Message
 from .lead_state import EventRecord, LeadState, State
 from .ledger import Claim, Ledger
-from .next_call import OVERDUE_S, SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, fingerprints, next_call
+from .next_call import SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, fingerprints, next_call
 from .outcome import (
     BlockedError,
     DeferredError,
@@ -82,6 +82,7 @@ class Delivery:
                 event.lead,
                 int(time.time()),
                 self._settings.duplicate_window_s,
+                self._settings.visibility_timeout_s,
             )
             if isinstance(step, Skip):
                 return self._skip(message, claim, step)
@@ -177,13 +178,13 @@ class Delivery:
         self, state: LeadState, record: EventRecord, error: UnknownLeadError
     ) -> tuple[EventRecord, DeliveryError]:
         """Waits a grace period for the create of an update or stop, and longer while one is known to wait."""
-        now_s = int(time.time())
+        now_s, overdue_s = int(time.time()), self._settings.visibility_timeout_s
         # An event that comes back much later than it was due was held up by an outage; so was its create.
-        is_on_time = now_s <= record.due_s + OVERDUE_S
+        is_on_time = now_s <= record.due_s + overdue_s
         since_s = record.unknown_since_s if record.unknown_since_s and is_on_time else now_s
         record = replace(record, unknown_since_s=since_s)
         create_waits = any(
-            each.is_create and each.state is State.WAITING and now_s < each.due_s + OVERDUE_S
+            each.is_create and each.state is State.WAITING and now_s < each.due_s + overdue_s
             for each in state.events
         )
         if now_s - since_s < self._settings.update_grace_s or create_waits:

@@ -26,8 +26,6 @@ from .settings import Settings
 CLOCK_SKEW_S = 30
 # Most attempts end long before their lease does.
 HELD_LEAD_CHECKED_AFTER_S = 15
-# When a message comes back whose environment died: after the queue's visibility timeout, some minutes.
-DEAD_CLAIM_DUE_AFTER_S = 900
 
 _CLAIM = (
     "SET heldUntil = :until, #owner = :owner, expiresAt = :expires,"
@@ -67,6 +65,7 @@ class Ledger:
         self._table = settings.ledger_table
         self._settling_s = settings.settling_s
         self._ledger_s = settings.ledger_s
+        self._visibility_timeout_s = settings.visibility_timeout_s
         self._find_older = find_older
 
     def claim(self, event: LeadEvent, message: Message, lease_s: float) -> Claim:
@@ -78,7 +77,9 @@ class Ledger:
         older = self._find_older(event.lead_hash)
         now = time.time()
         owner = uuid.uuid4().hex
-        entry = new_record(event, message, int(now), owner)
+        # If the environment dies, the message comes back after the queue's visibility timeout.
+        due_s = int(now) + self._visibility_timeout_s
+        entry = replace(new_record(event, message, int(now)), owner=owner, due_s=due_s)
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table,
@@ -176,8 +177,8 @@ class Ledger:
         )
 
 
-def new_record(event: Reading, message: Message, now_s: int, owner: str = "") -> EventRecord:
-    """An event as its first claim writes it."""
+def new_record(event: Reading, message: Message, now_s: int) -> EventRecord:
+    """An event of which the ledger knows nothing yet."""
     return EventRecord(
         key=event.key.text if event.key else f"message#{message.message_id}",
         operation=event.operation,
@@ -187,8 +188,6 @@ def new_record(event: Reading, message: Message, now_s: int, owner: str = "") ->
         source=event.source,
         first_seen_s=now_s,
         updated_s=now_s,
-        due_s=now_s + DEAD_CLAIM_DUE_AFTER_S,
-        owner=owner,
     )
 
 

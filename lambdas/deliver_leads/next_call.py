@@ -18,7 +18,7 @@ The first row that fits applies.
 
 (1) Always for an earlier create. For an earlier update or stop only if the lead may exist and 7Targets has
 not called it unknown, because such an event waits for this create. An event counts as still to come until
-`OVERDUE_S` after it was due. (2) Never a stop: it is sent in any case, because without it e-mails to a person
+`overdue_s` after it was due. (2) Never a stop: it is sent in any case, because without it e-mails to a person
 go on. (3) Without its sequence, which follows in a second PUT only if the answered lead shows another one.
 (4) Until the grace period is over and no create waits; then it is parked, or blocked (delivery.py).
 
@@ -37,8 +37,6 @@ from .lead_state import EventRecord, LeadState, State
 from .outcome import Outcome
 
 DEATHS_TO_PARK = 3
-# An event whose message has not come back by then is no longer waited for: a person may have removed it.
-OVERDUE_S = 900
 OVERDUE_CHECKED_AFTER_S = 60
 SEQUENCE_FIELDS = frozenset({"scheduleId", "scheduleName"})
 
@@ -83,8 +81,14 @@ def next_call(
     lead: Mapping[str, Json],
     now_s: int,
     known_window_s: int,
+    overdue_s: int,
 ) -> NextCall:
-    """`own` is the event as the state has it, or new; `known_window_s`: how long an answer shows the lead."""
+    """`own` is the event as the state has it, or new; `known_window_s`: how long an answer shows the lead.
+
+    `overdue_s`: an event whose message has not come back so long after it was due is no longer waited for,
+    because a person may have removed it. At least the lead queue's visibility timeout, after which a message
+    comes back whose own delay could not be set.
+    """
     if own.state.is_final and now_s < own.repeats_until_s:
         return Skip(Outcome.DUPLICATE, own.reason or "delivered before")
     if own.state is State.PARKED:
@@ -92,7 +96,10 @@ def next_call(
     if own.deaths >= DEATHS_TO_PARK:
         return Refuse(f"the function failed or ended {own.deaths} times while it delivered this event")
     may_exist = _may_exist(state, now_s, known_window_s)
-    ahead = [each for each in state.events if _goes_first(state, each, own, now_s, may_exist)]
+    to_come = [
+        each for each in state.events if each.state is State.WAITING and now_s < each.due_s + overdue_s
+    ]
+    ahead = [each for each in to_come if _goes_first(state, each, own, may_exist)]
     if ahead:
         due_s = max(each.due_s for each in ahead)
         delay_s = due_s + 1 - now_s if due_s >= now_s else OVERDUE_CHECKED_AFTER_S
@@ -115,8 +122,8 @@ def _may_exist(state: LeadState, now_s: int, known_window_s: int) -> bool:
     return was_shown or any(each.is_create and each.unanswered for each in state.events)
 
 
-def _goes_first(state: LeadState, other: EventRecord, own: EventRecord, now_s: int, may_exist: bool) -> bool:
-    if other.key == own.key or other.state is not State.WAITING or now_s >= other.due_s + OVERDUE_S:
+def _goes_first(state: LeadState, other: EventRecord, own: EventRecord, may_exist: bool) -> bool:
+    if other.key == own.key:
         return False
     if own.is_create and not other.is_create and (other.unknown_since_s or not may_exist):
         return False

@@ -13,9 +13,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .contract import LEAD_ITEM, LedgerAttribute
 from .event.lead import Operation
 from .lead_state import EventRecord, LeadState, State
-from .ledger import DEAD_CLAIM_DUE_AFTER_S
 from .outcome import Outcome, RetryError
 
+DUE_AFTER_S = 900  # at the latest, by the settings that it had
 KEPT_S = 30 * 24 * 3600  # the longest that 0.1.0 kept an item
 # One item for the whole table: until when (epoch seconds) it may hold old ones. 0: it was new.
 MARKER = {LedgerAttribute.PARTITION_KEY: {"S": "#ledger"}, LedgerAttribute.SORT_KEY: {"S": "#old-items"}}
@@ -101,7 +101,7 @@ def _read_event(item: dict[str, str]) -> EventRecord:
         state=state,
         attempts=int(item["attempts"]),
         unanswered=item["state"] == "sending",
-        due_s=updated_s + DEAD_CLAIM_DUE_AFTER_S if state is State.WAITING else 0,
+        due_s=updated_s + DUE_AFTER_S if state is State.WAITING else 0,
         unknown_since_s=int(item.get("unknownSince", 0)),
         repeats_until_s=int(item["expiresAt"]) if state is State.DELIVERED else 0,
         parked_as=Outcome.REJECTED if state is State.PARKED else "",

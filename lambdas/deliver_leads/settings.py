@@ -28,6 +28,7 @@ class Settings:
     connect_timeout_s: float
     read_timeout_s: float
     settling_s: int
+    visibility_timeout_s: int
     duplicate_window_s: int
     key_window_s: int
     ledger_s: int

@@ -63,6 +63,7 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "CONNECT_TIMEOUT_S",
         "READ_TIMEOUT_S",
         "SETTLING_S",
+        "VISIBILITY_TIMEOUT_S",
         "DUPLICATE_WINDOW_S",
         "KEY_WINDOW_S",
         "LEDGER_S",
@@ -84,6 +85,7 @@ def test_the_function_can_read_its_environment() -> None:
         ledgerDays="31",
         updateGraceMinutes="31",
         settlingTimeSeconds="45",
+        functionTimeoutSeconds="140",
     ).delivery
     variables = {
         name: v if isinstance(v, str) else "known after deployment"
@@ -95,6 +97,7 @@ def test_the_function_can_read_its_environment() -> None:
     assert settings.ledger_s == 31 * 86_400
     assert settings.update_grace_s == 31 * 60
     assert settings.settling_s == 45
+    assert settings.visibility_timeout_s == 6 * 140
 
 
 @pytest.mark.parametrize(("listed", "read"), [("", ()), ("my.crm,my.forms", ("my.crm", "my.forms"))])

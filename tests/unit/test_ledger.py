@@ -22,7 +22,6 @@ from deliver_leads.event.message import Message
 from deliver_leads.lead_state import REMEMBERED_EVENTS, EventRecord, LeadState, State
 from deliver_leads.ledger import (
     CLOCK_SKEW_S,
-    DEAD_CLAIM_DUE_AFTER_S,
     HELD_LEAD_CHECKED_AFTER_S,
     Claim,
     Ledger,
@@ -114,7 +113,7 @@ class TestAClaim:
             source="my.crm",
             first_seen_s=SEEN_S,
             updated_s=SEEN_S,
-            due_s=SEEN_S + DEAD_CLAIM_DUE_AFTER_S,
+            due_s=SEEN_S + SETTINGS.visibility_timeout_s,
         )
 
     @pytest.mark.parametrize("key", ["key#1", "key#2"])

@@ -14,7 +14,6 @@ from deliver_leads.lead_state import EventRecord, LeadState, State
 from deliver_leads.next_call import (
     DEATHS_TO_PARK,
     OVERDUE_CHECKED_AFTER_S,
-    OVERDUE_S,
     NextCall,
     Refuse,
     Send,
@@ -29,6 +28,7 @@ from tests.lead_records import any_record, record
 CREATE, UPDATE, STOP = Operation.CREATE, Operation.UPDATE, Operation.STOP_FOLLOWUP
 MINUTE_MS = 60_000
 NOW_S = 1_800_000_000
+OVERDUE_S = 900
 KNOWN_WINDOW_S = 86_400
 LEAD: dict[str, Json] = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.net"}
 
@@ -37,7 +37,7 @@ def decide(own: EventRecord, *others: EventRecord, known_s: int = 0, **fields: A
     """What to do now with an event whose lead has these fields beside the mandatory ones (None: without)."""
     state = LeadState("2345" if known_s else "", known_s, others).with_event(own)
     lead = {name: value for name, value in (LEAD | fields).items() if value is not None}
-    return next_call(state, own, lead, NOW_S, KNOWN_WINDOW_S)
+    return next_call(state, own, lead, NOW_S, KNOWN_WINDOW_S, OVERDUE_S)
 
 
 def send(own: EventRecord, *others: EventRecord, known_s: int = 0, **fields: Any) -> Send:
@@ -152,6 +152,13 @@ class TestWaiting:
             assert isinstance(step, Wait)
             assert step.delay_s == OVERDUE_CHECKED_AFTER_S
         assert isinstance(decide(own, waiting("other", UPDATE, 0, due_in_s=-OVERDUE_S)), Send)
+
+    def test_with_a_longer_visibility_timeout_it_is_waited_for_longer(self) -> None:
+        """A message whose environment died, or whose delay could not be set, comes back only then."""
+        own, other = waiting("own", UPDATE, 1), waiting("other", UPDATE, 0, due_in_s=-OVERDUE_S)
+        state = LeadState(events=(other, own))
+        step = next_call(state, own, LEAD, NOW_S, KNOWN_WINDOW_S, overdue_s=OVERDUE_S + 1)
+        assert isinstance(step, Wait)
 
     def test_the_one_that_is_due_last_tells_when_to_come_back(self) -> None:
         """All earlier ones have to be through."""
@@ -347,7 +354,7 @@ def states(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[LeadState]
 
 def next_of(state: LeadState, own: EventRecord, lead: Mapping[str, Json], now_s: int = NOW_S) -> NextCall:
     """What to do with one event of the state."""
-    return next_call(state, own, lead, now_s, KNOWN_WINDOW_S)
+    return next_call(state, own, lead, now_s, KNOWN_WINDOW_S, OVERDUE_S)
 
 
 @given(states(), LEADS)
