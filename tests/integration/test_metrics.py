@@ -306,6 +306,7 @@ class TestBatch:
         self, pipeline: Pipeline, written: Written, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Also one that is tried again in its batch, alone, because the function died over it."""
+        deliver(pipeline, create("max"))  # fetches the token
         jane, kim, lee, unreadable = (
             record(body, number)
             for number, body in enumerate([create(), create("kim"), create("lee"), "not json"])
