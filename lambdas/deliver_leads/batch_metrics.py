@@ -11,7 +11,6 @@ from .api.call_tally import CallTally
 from .breaker import CircuitBreaker
 from .contract import Metric
 from .event.lead import Operation
-from .outcome import Outcome
 from .settlement import Attempt
 
 # Written by every batch: their alarms then tell "well" from "no traffic", and turn OK by data. A zero makes a
@@ -39,11 +38,12 @@ class BatchMetrics:
         counts.update(_count(attempts))
         counts[Metric.VISIBILITY_NOT_SET] = visibility_not_set
         counts[Metric.BREAKER_OPEN] = int(self._breaker.is_open)
+        self._write_each(Metric.API_LATENCY, MetricUnit.Milliseconds, latencies_ms)
+        self._write_each(Metric.DELIVERY_TIME, MetricUnit.Seconds, _delivery_times_s(attempts))
+        # Last, so that something is left to print at the invocation's end; Powertools warns when nothing is.
         for name, count in counts.items():
             if count or name in WRITTEN_AS_ZERO:
                 self._metrics.add_metric(name, MetricUnit.Count, count)
-        self._write_each(Metric.API_LATENCY, MetricUnit.Milliseconds, latencies_ms)
-        self._write_each(Metric.DELIVERY_TIME, MetricUnit.Seconds, _delivery_times_s(attempts))
         # SQS's own age metric leaves out messages that were received three times or more.
         ages_s = [time.time() - each.message.sent_at for each in attempts if each.delay_s is not None]
         if ages_s:
@@ -76,6 +76,5 @@ def _delivery_times_s(attempts: Iterable[Attempt]) -> list[float]:
 
 def _is_not_mailed(attempt: Attempt) -> bool:
     """A stopped lead isn't e-mailed either, but that was asked for."""
-    if attempt.outcome is not Outcome.DELIVERED or attempt.reading.operation is Operation.STOP_FOLLOWUP:
-        return False
-    return (attempt.lead_state or "").strip().lower() in UNMAILED_STATES
+    was_stopped = attempt.reading.operation is Operation.STOP_FOLLOWUP
+    return not was_stopped and (attempt.lead_state or "").lower() in UNMAILED_STATES

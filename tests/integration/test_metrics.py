@@ -289,8 +289,8 @@ class TestBatch:
     def test_a_batch_of_more_values_than_an_array_holds_tells_each_of_them_once(
         self, pipeline: Pipeline, written: Written
     ) -> None:
-        """CloudWatch takes 100 values for a metric in a line, and drops what has more."""
-        numbers = range(230)
+        """CloudWatch takes 100 values for a metric in a line; here the second line is full, too."""
+        numbers = range(200)
         assert pipeline.invoke([record(create(f"lead{n}"), n) for n in numbers]) == set()
         values = written()
         assert len(values.pop(Metric.API_LATENCY)) == len(values.pop(Metric.DELIVERY_TIME)) == len(numbers)
@@ -469,10 +469,10 @@ class TestTime:
 
     def test_the_oldest_lead_that_goes_back_gives_its_age(self, pipeline: Pipeline, written: Written) -> None:
         """Not the one that is delivered, nor the one that is parked."""
-        pipeline.fail(answer(429) | {"email": "jane@example.com"})
+        pipeline.fail(answer(429) | {"email": "jane@example.com"}, answer(429) | {"email": "lee@example.com"})
         records = deliver(pipeline, create())
         older = pipeline.bring_back([record(create("kim"), 1), record("not json", 2)], aged_s=10_000)
-        pipeline.invoke([*pipeline.bring_back(records, aged_s=7200), *older])
+        pipeline.invoke([*pipeline.bring_back(records, aged_s=7200), *older, record(create("lee"), 3)])
         first, second = written()[Metric.OLDEST_RETURNED]
         assert first < 60
         assert 7200 <= second < 7260
