@@ -126,7 +126,7 @@ class BatchRunner:
                 answer = self._sqs.change_message_visibility_batch(
                     QueueUrl=self._settings.lead_queue_url, Entries=entries
                 )
-                refused += [failed["Code"] for failed in answer.get("Failed", [])]
+                refused += [failed.get("Code", "") for failed in answer.get("Failed", [])]
             except (ClientError, BotoCoreError) as error:
                 refused += [error_code(error)] * len(entries)
         if refused:

@@ -32,7 +32,7 @@ class Metric(StrEnum):
     RETRY = "Retry"
     UNCONFIRMED = "Unconfirmed"
     BLOCKED = "Blocked"  # in every batch, 0 too
-    DEFERRED = "Deferred"  # nothing was sent: another event goes first, no time was left, the breaker is open
+    DEFERRED = "Deferred"  # put off: another event goes first, no time was left, the breaker is open
     PARKED = "Parked"  # in every batch, 0 too
     OLDEST_RETURNED = "OldestReturned"  # seconds since the oldest lead that goes back to the queue was sent
     DELIVERY_TIME = "DeliveryTime"  # seconds from an event's first sending until it was delivered

@@ -39,9 +39,9 @@ class Attempt:
     """What came of one attempt at one message. All but `message` and `reading` is free of personal data.
 
     `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
-    queue), else the seconds until it comes back. `deferred`: nothing was sent, because the event has to wait.
-    `delivery_s` of a delivered event: the seconds since it was first sent. `deaths` of an event that has to
-    be tried alone: how often an execution environment ended while it delivered the event.
+    queue), else the seconds until it comes back. `deferred`: put off, which is no fault. `delivery_s` of a
+    delivered event: the seconds since it was first sent. `deaths` of an event that has to be tried alone: how
+    often an execution environment ended while it delivered the event.
     """
 
     message: Message
