@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deliver_leads.contract import Metric
 from deliver_leads.outcome import Outcome
 from deliver_leads.retry_policy import LATE_AGE_S, retry_delay_s
 from infra.config import DeploymentConfig
@@ -83,6 +84,14 @@ def test_every_file_that_contributing_names_exists() -> None:
     named = re.findall(r"`((?:lambdas|infra|local|docs|tests)/[\w/.]+)`", read("CONTRIBUTING.md"))
     assert len(named) > 10
     assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+def test_every_metric_is_explained_and_counted_in_the_costs() -> None:
+    """Each costs, so each has its reason."""
+    text = read("docs/decisions/0009-metrics.md")
+    assert [name for name in Metric if f"`{name}`" not in text] == []
+    assert f"**Decision.** {len(Metric)} names" in text
+    assert f"| {len(Metric)} and `ColdStart` | {0.3 * (len(Metric) + 1):.2f} |" in text
 
 
 def test_every_alarm_is_explained() -> None:

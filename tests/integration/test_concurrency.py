@@ -65,6 +65,8 @@ class TestRaces:
         assert len({line["lead_id"] for line in lines}) == len(numbers)
         metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert sum(sum(blob.get("Delivered", [])) for blob in metrics) == len(numbers)
+        assert sum(sum(blob.get("Answered2xx", [])) for blob in metrics) == len(numbers)
+        assert sum(len(blob.get("ApiLatency", [])) for blob in metrics) == len(numbers)
 
     @pytest.mark.usefixtures("short_switch_interval")
     def test_a_revocation_in_mid_batch_costs_one_renewal(self, pipeline: Pipeline) -> None:
