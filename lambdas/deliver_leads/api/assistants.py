@@ -80,13 +80,12 @@ class Assistants:
             raise BlockedError("the user has no assistant", remedy=remedy)
         known: set[str] = set()
         page = 0
-        while wanted and wanted.casefold() not in emails:
+        while wanted and wanted.strip().casefold() not in emails:
             # Not an empty or a short page: an API may have a page size of its own, or no pages.
             if emails <= known:
-                raise BlockedError(
-                    f"assistantEmail in leadDefaults is none of the user's {len(known)} assistants",
-                    remedy="assign the user to it in the 7Targets app, or correct the setting and deploy again",
-                )
+                remedy = "assign the user to it in the 7Targets app, or correct the setting and deploy again"
+                what = f"assistantEmail of leadDefaults is none of the user's {len(known)} assistants"
+                raise BlockedError(what, remedy=remedy)
             known |= emails
             page += 1
             if page == MOST_PAGES:
