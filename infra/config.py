@@ -21,6 +21,7 @@ from infra.setting_rules import (
     Rule,
     one_of,
     whole_number,
+    whole_number_or_off,
 )
 
 # The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.
@@ -79,6 +80,8 @@ class DeploymentConfig:
     log_retention_days: int = _setting(30, one_of(LOG_RETENTION_DAYS, "days"))
     alarm_email: str = _setting("", EMAIL_OR_EMPTY)
     oldest_message_alarm_minutes: int = _setting(60, whole_number(5, 1440, "minutes"))
+    # Each check buys an access token, which costs 7Targets USD 2.25 per 1,000 (Amazon Cognito).
+    check_every_minutes: int = _setting(0, whole_number_or_off(5, 1440, "minutes"))
     keep_data: bool = _setting(False, YES_OR_NO)
 
     @property

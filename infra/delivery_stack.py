@@ -18,6 +18,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from deliver_leads.contract import CREDENTIAL_NAMES, PLACEHOLDER, LedgerAttribute
+from infra.check_schedule import CheckSchedule
 from infra.config import DeploymentConfig
 from infra.lead_function import LeadFunction
 
@@ -69,6 +70,8 @@ class DeliveryStack(Stack):
             secret=secret,
             ledger=ledger,
         )
+        if config.check_every_minutes:
+            CheckSchedule(self, "Check", lead_function.function, config.check_every_minutes)
         for name, value in {
             "LeadQueueUrl": self.lead_queue.queue_url,
             "LeadQueueArn": self.lead_queue.queue_arn,

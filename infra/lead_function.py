@@ -56,7 +56,8 @@ class LeadFunction(Construct):
                 "sqs:GetQueueAttributes",
                 "sqs:ChangeMessageVisibility",
             ),
-            self._dead_letter_queue.queue_arn: ("sqs:SendMessage",),
+            # The attributes for the check, which doesn't send.
+            self._dead_letter_queue.queue_arn: ("sqs:SendMessage", "sqs:GetQueueAttributes"),
             self._secret.secret_arn: ("secretsmanager:GetSecretValue",),
             self._ledger.table_arn: (
                 "dynamodb:UpdateItem",

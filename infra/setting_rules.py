@@ -46,6 +46,15 @@ def whole_number(least: int, most: int, unit: str) -> Rule:
     )
 
 
+def whole_number_or_off(least: int, most: int, unit: str) -> Rule:
+    """A whole number in a range, both ends included, or 0."""
+    return Rule(
+        f"0 for never, or a whole number of {unit} from {least} to {most}",
+        lambda value: _is_whole(value) and (value == 0 or least <= value <= most),  # type: ignore[operator]
+        _number_or_text,
+    )
+
+
 def one_of(choices: Sequence[int], unit: str) -> Rule:
     """One of some whole numbers."""
     return Rule(

@@ -16,6 +16,9 @@ PLACEHOLDER = "REPLACE_ME"
 # The lead's fields that the setting leadDefaults may fill.
 DEFAULTABLE_FIELDS = ("assistantEmail", "source", "context", "scheduleName")
 
+# What the function is invoked with for a check without a lead.
+CHECK_EVENT = {"check": True}
+
 METRICS_NAMESPACE = "SevenTargets/LeadDelivery"
 
 

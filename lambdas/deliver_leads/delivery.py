@@ -1,10 +1,8 @@
 """One lead event: admitted by the breaker, claimed in the ledger, sent; then its message is settled."""
 
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from .api.http_client import Deadline, HttpClient
 from .api.leads_api import LeadsApi
@@ -28,6 +26,7 @@ from .outcome import (
     UnconfirmedError,
     UndecidedError,
     UnknownLeadError,
+    describe_unforeseen,
 )
 from .settings import Settings
 from .settlement import Attempt, Settlement
@@ -67,7 +66,9 @@ class Delivery:
         except DeliveryError as error:
             attempt = self._settlement.settle(message, reading, error)
         except Exception as error:
-            attempt = self._settlement.settle(message, reading, RetryError(_describe(error), shared=False))
+            attempt = self._settlement.settle(
+                message, reading, RetryError(describe_unforeseen(error), shared=False)
+            )
         return replace(attempt, duration_ms=round((time.monotonic() - started) * 1000))
 
     def _deliver(self, message: Message, event: LeadEvent, deadline: Deadline, alone: bool) -> Attempt:
@@ -154,7 +155,7 @@ class Delivery:
             return record, error
         except Exception as error:
             # Nobody foresaw where this arose, so a request may have left.
-            unforeseen = UnconfirmedError(_describe(error), shared=False)
+            unforeseen = UnconfirmedError(describe_unforeseen(error), shared=False)
             return replace(record, unanswered=True), unforeseen
 
     def _assign(self, fields: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
@@ -190,7 +191,7 @@ class Delivery:
             return record, error
         if self._api.last_success_s <= since_s:
             hint = "check the setting leadsApiUrl, because nothing was taken since; or send the lead's create"
-            return record, BlockedError(f"{error.summary}: {hint}", detail=error.detail, status=error.status)
+            return record, BlockedError(error.summary, remedy=hint, detail=error.detail, status=error.status)
         why = "7Targets doesn't know this lead, and no create came within the grace period"
         return record, RejectedError(
             f"{error.summary}: {why}", detail=f"{error.detail} ({why})", status=error.status
@@ -272,9 +273,3 @@ def _subject(event: LeadEvent, result: DeliveredLead | DeliveryError | None) -> 
 
 def _cause(result: DeliveredLead | DeliveryError | None) -> str:
     return result.summary if isinstance(result, DeliveryError) else ""
-
-
-def _describe(error: Exception) -> str:
-    """Where an unforeseen error arose, without its message: that may quote personal data."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"internal error: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -5,15 +5,17 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
 from .api.access_token import AccessTokens
 from .api.call_tally import CallTally
-from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, AWS_TRIES, HttpClient
+from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, AWS_TRIES, Deadline, HttpClient
 from .api.leads_api import LeadsApi
 from .batch import BatchRunner
 from .batch_metrics import BatchMetrics
 from .breaker import CircuitBreaker
+from .contract import CHECK_EVENT, Metric
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
@@ -37,22 +39,14 @@ _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
 _breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
 http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s)
+tokens = AccessTokens(
+    http, _session.client("secretsmanager", config=_config), settings.secret_id, settings.token_url, _calls
+)
 runner = BatchRunner(
     Delivery(
         settings,
         http,
-        LeadsApi(
-            http,
-            AccessTokens(
-                http,
-                _session.client("secretsmanager", config=_config),
-                settings.secret_id,
-                settings.token_url,
-                _calls,
-            ),
-            settings.leads_api_url,
-            _calls,
-        ),
+        LeadsApi(http, tokens, settings.leads_api_url, _calls),
         Ledger(_dynamodb, settings, OldItems(_dynamodb, settings.ledger_table).find),
         DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
         _breaker,
@@ -64,9 +58,35 @@ runner = BatchRunner(
 )
 
 
+class UnknownEventError(Exception):
+    """The function was invoked with an event that it has no use for; its text is for the caller."""
+
+
 @logger.inject_lambda_context
 @metrics.log_metrics(capture_cold_start_metric=True)
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's context object
-    """Takes an SQS event, returns a partial batch response."""
+def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON, and Lambda's context object
+    """Takes an SQS event and returns a partial batch response, or the check event and returns a report.
+
+    Raises `UnknownEventError` for any other event: an answer would let a wrong trigger drop leads unseen.
+    """
+
+    def deadline() -> float:
+        return float(context.get_remaining_time_in_millis()) / 1000
+
     http.drop_idle_connections()
-    return runner.run(event["Records"], deadline=lambda: context.get_remaining_time_in_millis() / 1000)
+    if event == CHECK_EVENT:
+        return check(deadline)
+    if isinstance(event, dict) and "Records" in event:
+        return runner.run(event["Records"], deadline)
+    raise UnknownEventError('the event is neither SQS\'s, with "Records", nor {"check": true}')
+
+
+def check(deadline: Deadline) -> dict[str, Any]:
+    """Checks what a delivery needs, counts and logs what was found, and returns it."""
+    from .check import Check  # here, because it would add 3 ms to the cold start of every batch
+
+    report = Check(settings, http, tokens, _dynamodb, _sqs, deadline).run()
+    metrics.add_metric(Metric.CHECK_FAILED, MetricUnit.Count, 0 if report["ok"] else 1)
+    log = logger.info if report["ok"] else logger.warning
+    log("check", extra=report)
+    return report

@@ -16,9 +16,11 @@ Every error has a `summary` that is free of personal data (it is logged) and a `
 API's own words about the lead (it goes to the dead-letter queue only).
 """
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -113,9 +115,14 @@ class LedgerError(RetryError):
 
 
 class BlockedError(RetryError):
-    """Credentials or configuration are wrong; `summary` names the setting and how to fix it."""
+    """Credentials or configuration are wrong. `summary` is `what` is wrong, and its `remedy`."""
 
     outcome = Outcome.BLOCKED
+
+    def __init__(self, what: str, *, remedy: str = "", detail: str = "", status: int | None = None) -> None:
+        super().__init__(f"{what}: {remedy}" if remedy else what, detail=detail, status=status)
+        self.what = what
+        self.remedy = remedy
 
 
 class DeferredError(RetryError):
@@ -132,3 +139,9 @@ class BreakerOpenError(DeferredError):
 
 class SuspectError(DeferredError):
     """Nothing was sent because the function has died over this event: it goes when no other is under way."""
+
+
+def describe_unforeseen(error: Exception) -> str:
+    """Where an unforeseen error arose, without its message: that may quote personal data."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"internal error: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -88,6 +88,7 @@ class SandboxApp:
         add("/_sandbox/requests", "requests", lambda: store.requests(request.args.get("since", 0, int)))
         add("/_sandbox/leads", "leads", store.leads)
         add("/_sandbox/leads", "add_leads", self._add_leads, methods=["POST"])
+        add("/_sandbox/assistants", "add_assistants", self._add_assistants, methods=["POST"])
         add("/_sandbox/summary", "summary", store.summary)
         add("/_sandbox/held", "held", lambda: {str(port): name for port, name in self._held.copy().items()})
         add("/_sandbox/faults", "faults", self._replace_faults, methods=["PUT"])
@@ -199,6 +200,15 @@ class SandboxApp:
                     self._leads.add_existing(lead)
         except Refusal as refusal:
             return {"message": str(refusal)}, 400
+        return {}, 200
+
+    def _add_assistants(self) -> tuple[dict[str, Any], int]:
+        emails = request.get_json(force=True, silent=True)
+        if not isinstance(emails, list) or not all(isinstance(email, str) for email in emails):
+            return {"message": "the body must be a JSON list of e-mail addresses"}, 400
+        with self._store.transaction():
+            for email in emails:
+                self._store.id_of("assistant", email)
         return {}, 200
 
     def _replace_faults(self) -> tuple[dict[str, Any], int]:

@@ -74,7 +74,7 @@ class SandboxLeads:
         return _documented(lead), "stopped"
 
     def list_assistants(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Not documented: what an unknown assistant answers; any is taken, and listed once it has a lead."""
+        """Not documented: what a lead for an unknown assistant is answered; any is taken, and listed then."""
         search = query.get("searchString", "").casefold()
         page, size = query.get("page", "0"), query.get("size", "10")
         order, _, direction = query.get("sort", "lastModifiedDate,desc").partition(",")

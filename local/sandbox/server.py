@@ -6,6 +6,7 @@ Beside the API's own calls (and POST /oauth2/token) it answers, without any auth
     GET  /_sandbox/requests?since=SEQ  every leads and token request received and what came of it
     GET  /_sandbox/leads               the leads with all their fields; `creates` counts creates of one lead
     POST /_sandbox/leads               adds leads that were there before any create: a list of creates' bodies
+    POST /_sandbox/assistants          adds assistants of the user: a list of e-mail addresses
     GET  /_sandbox/summary             counts
     GET  /_sandbox/held                operations of the requests being delayed now, by the client's port
     PUT  /_sandbox/faults              the faults to commit from now on (see faults.py)

@@ -93,6 +93,10 @@ class SandboxProcess:
         """Adds leads that 7Targets holds already, before any event: each has the fields of a create."""
         self._call("POST", "leads", json=list(leads))
 
+    def add_assistants(self, emails: Sequence[str]) -> None:
+        """Adds assistants to those that the user is assigned to."""
+        self._call("POST", "assistants", json=list(emails))
+
     def summary(self) -> dict[str, Any]:
         return dict(self._call("GET", "summary"))
 

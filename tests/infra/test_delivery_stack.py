@@ -261,7 +261,7 @@ def test_fifo_sets_no_batching_window() -> None:
 EVERY_KIND: list[dict[str, str]] = [
     {"stage": "dev"},
     {"stage": "prod"},
-    {"stage": "prod", "fifo": "true", "alarmEmail": "ops@example.com"},
+    {"stage": "prod", "fifo": "true", "alarmEmail": "ops@example.com", "checkEveryMinutes": "60"},
 ]
 
 

@@ -139,7 +139,10 @@ def test_the_role_allows_exactly_the_calls_that_are_made() -> None:
     }
     assert set(role_statements(template)) == {
         (frozenset(queue), arn(template, "LeadQueueUrl")),
-        (frozenset({"sqs:SendMessage"}), arn(template, "DeadLetterQueueUrl")),
+        (
+            frozenset({"sqs:SendMessage", "sqs:GetQueueAttributes"}),
+            arn(template, "DeadLetterQueueUrl"),
+        ),
         (
             frozenset({"secretsmanager:GetSecretValue"}),
             json.dumps({"Ref": output_target(template, "SecretName")}),

@@ -51,7 +51,7 @@ class TestWhatAFailureMeans:
             raise socket.gaierror
 
         monkeypatch.setattr("socket.getaddrinfo", unknown)
-        with pytest.raises(NotSentError):
+        with pytest.raises(NotSentError, match="the host's name can't be resolved"):
             post(client(), 9, host="api.example.com")
 
     def test_no_answer_in_time_may_have_been_sent(self) -> None:

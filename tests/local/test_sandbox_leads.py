@@ -199,6 +199,24 @@ def test_assistants_are_searched_sorted_and_paged(api: Caller) -> None:
     assert {"id", "name", "defaultScheduleId"} <= api.call("GET", "/leads/assistant").json()[0].keys()
 
 
+def test_assistants_can_be_added_until_a_reset(api: Caller) -> None:
+    """Each once, beside those that were given a lead."""
+    api.create(assistantEmail="ana@example.org")
+    for _ in range(2):
+        assert api.call("POST", "/_sandbox/assistants", ["ben@example.org", "ana@example.org"]).ok
+    listed = api.call("GET", "/leads/assistant").json()
+    assert [one["emailid"] for one in listed] == ["ben@example.org", "ana@example.org"]
+    api.call("POST", "/_sandbox/reset")
+    assert api.call("GET", "/leads/assistant").json() == []
+
+
+@pytest.mark.parametrize("emails", [None, {}, "ana@example.org", [7]])
+def test_assistants_to_add_are_a_list_of_addresses(api: Caller, emails: object) -> None:
+    """A slip in a test shows at once."""
+    answer = api.call("POST", "/_sandbox/assistants", emails)
+    assert (answer.status_code, "must be" in answer.json()["message"]) == (400, True)
+
+
 @pytest.mark.parametrize("query", ["page=x", "size=0", "page=-1", "sort=colour", "sort=id,up"])
 def test_a_wrong_page_or_order_is_refused(api: Caller, query: str) -> None:
     """A wrong query is answered with 400 and words about it."""

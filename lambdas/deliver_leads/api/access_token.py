@@ -36,6 +36,14 @@ OAUTH_ERRORS = {
     "unsupported_grant_type",
     "invalid_scope",
 }
+# What to do, by Secrets Manager's code for a secret that can't be read.
+UNREADABLE_SECRET = {
+    "ResourceNotFoundException": "it is gone for good, which CloudFormation doesn't see; delete the stack, "
+    "and deploy it again",
+    "AccessDeniedException": "the function's role may not read it; deploy the stack again, and look for a "
+    "permissions boundary or a service control policy that forbids it",
+    "InvalidRequestException": "it was deleted; aws secretsmanager restore-secret brings it back",
+}
 # Passes by itself: time-out, too early, too many requests.
 PASSING_STATUSES = {408, 425, 429}
 
@@ -135,7 +143,7 @@ class AccessTokens:
         if not self._secret_in_doubt or self._clock() < self._reread_from:
             return
         self._reread_from = self._clock() + REFUSAL_INTERVAL_S
-        credentials = self._read_secret()
+        credentials = self.read_secret()
         self._secret_in_doubt = False
         if credentials != self._credentials:
             self._credentials = credentials
@@ -143,19 +151,20 @@ class AccessTokens:
 
     def _fetch_with_current_secret(self, deadline: Deadline) -> AccessToken:
         known = self._credentials
-        credentials = known or self._read_secret()
+        credentials = known or self.read_secret()
         try:
-            token = self._fetch(credentials, deadline)
+            token = self.fetch(credentials, deadline)
         except BlockedError:
             self._credentials = None
             # The secret may have been rotated since it was read.
-            if known is None or (credentials := self._read_secret()) == known:
+            if known is None or (credentials := self.read_secret()) == known:
                 raise
-            token = self._fetch(credentials, deadline)
+            token = self.fetch(credentials, deadline)
         self._credentials = credentials
         return token
 
-    def _fetch(self, credentials: Credentials, deadline: Deadline) -> AccessToken:
+    def fetch(self, credentials: Credentials, deadline: Deadline) -> AccessToken:
+        """A new token for these credentials, beside the cached one; raises as `get` does."""
         basic = base64.b64encode(f"{credentials.client_id}:{credentials.client_secret}".encode()).decode()
         asked_at = self._clock()
         try:
@@ -186,19 +195,23 @@ class AccessTokens:
     def _refusal(self, status: int, error: object) -> BlockedError:
         if isinstance(error, str) and error in OAUTH_ERRORS:
             hint = {
-                "invalid_client": f"check client_id and client_secret; {self._how_to_fill_secret()}",
+                "invalid_client": "check client_id and client_secret, and ask 7Targets support whether the "
+                f"client was revoked; {self._how_to_fill_secret()}",
                 "invalid_scope": f"the client may not use the scope {SCOPE}; ask 7Targets support",
             }.get(error, f"check the setting tokenUrl and the client; {self._how_to_fill_secret()}")
-            return BlockedError(f"token endpoint answered {status} {error}: {hint}", status=status)
-        return BlockedError(f"token endpoint answered {status}: check the setting tokenUrl", status=status)
+            return BlockedError(f"token endpoint answered {status} {error}", remedy=hint, status=status)
+        what, hint = f"token endpoint answered {status}", "check the setting tokenUrl"
+        return BlockedError(what, remedy=hint, status=status)
 
-    def _read_secret(self) -> Credentials:
+    def read_secret(self) -> Credentials:
+        """The credentials as they are now; raises as `get` does."""
         try:
             text = self._secrets.get_secret_value(SecretId=self._secret_id).get("SecretString", "")
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
-            if code in {"ResourceNotFoundException", "AccessDeniedException", "InvalidRequestException"}:
-                raise BlockedError(f"secret {self._secret_id} can't be read ({code})") from None
+            if code in UNREADABLE_SECRET:
+                what, hint = f"secret {self._secret_id} can't be read ({code})", UNREADABLE_SECRET[code]
+                raise BlockedError(what, remedy=hint) from None
             raise RetryError(f"secret {self._secret_id} can't be read now ({code})") from None
         except BotoCoreError as error:
             raise RetryError(f"secret {self._secret_id} can't be read now ({type(error).__name__})") from None
@@ -206,9 +219,12 @@ class AccessTokens:
         values = {name: _stripped(content.get(name)) for name in CREDENTIAL_NAMES}
         bad = [name for name, value in values.items() if not _fits_a_header(value) or PLACEHOLDER in value]
         if bad:
+            is_unfilled = any(PLACEHOLDER in values[name] for name in bad)
+            usable = "text of printable ASCII characters, without a line break"
+            why = "still the placeholder" if is_unfilled else f"each must be {usable}"
             raise BlockedError(
-                f"secret {self._secret_id} holds no usable {', '.join(bad)} (each must be text of printable "
-                f"ASCII characters, without a line break); {self._how_to_fill_secret()}"
+                f"secret {self._secret_id} holds no usable {', '.join(bad)} ({why})",
+                remedy=self._how_to_fill_secret(),
             )
         return Credentials(**values)
 

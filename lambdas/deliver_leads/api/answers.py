@@ -47,13 +47,13 @@ def classify(
         return RetryError(f"{summary} to a new token", detail=detail, status=status)
     if status in REFUSED_CLIENT:
         hint = REFUSED_CLIENT[status]
-        return BlockedError(f"{summary}: {hint}", detail=f"{detail} ({hint})", status=status)
+        return BlockedError(summary, remedy=hint, detail=f"{detail} ({hint})", status=status)
     if status in TURNED_AWAY:
         return RetryError(summary, detail=detail, status=status, retry_after_s=retry_after_s)
     if status == 404 and operation is not Operation.CREATE:
         return UnknownLeadError(summary, detail=detail, status=status, shared=False)
     if status == 404 or status // 100 in {1, 3} or status in NO_LEADS_FAULT:
-        return BlockedError(f"{summary}: check the setting leadsApiUrl", detail=detail, status=status)
+        return BlockedError(summary, remedy="check the setting leadsApiUrl", detail=detail, status=status)
     # The request may have had its effect before it failed, or have it later.
     if status == 408 or status >= 500:
         return UnconfirmedError(summary, detail=detail, status=status, retry_after_s=retry_after_s)

@@ -4,6 +4,7 @@ Why threads can share one session: nothing is written to it after its constructi
 token goes with each request, and its pool is as large as the number of threads.
 """
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -142,6 +143,8 @@ def _fault(call: Call, error: Exception) -> NotSentError | NoAnswerError:
     if not call.request_left:
         if is_due_to(TimeoutError):
             return NotSentError("no connection in time")
+        if is_due_to(socket.gaierror):
+            return NotSentError("the host's name can't be resolved")
         if is_due_to(ssl.SSLCertVerificationError):
             return NotSentError("the server's certificate is not trusted")
         if is_due_to(requests.ConnectionError):
