@@ -18,7 +18,7 @@ from constructs import Construct
 from deliver_leads.contract import CREDENTIAL_NAMES, PLACEHOLDER, LedgerAttribute
 from infra.access_policies import operator_policy, producer_policy
 from infra.config import DeploymentConfig
-from infra.entrance import add_rule, event_bus, rule_name, subscribe_to_topics
+from infra.entrance import add_rule, event_bus, rule_dimensions, rule_name, subscribe_to_topics
 from infra.lead_function import LeadFunction
 
 
@@ -50,6 +50,7 @@ class DeliveryStack(Stack):
             Acknowledgment(id="AwsSolutions-SQS3", reason="It is a dead-letter queue: the rule's target's.")
         )
         bus = event_bus(self, config)
+        self.rule_dimensions = rule_dimensions(self, config, bus)
         add_rule(
             self,
             config,

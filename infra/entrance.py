@@ -63,6 +63,16 @@ def rule_name(stack: Stack, config: DeploymentConfig) -> str:
     return stack.stack_name
 
 
+def rule_dimensions(stack: Stack, config: DeploymentConfig, bus: events.IEventBus) -> dict[str, str]:
+    """Those of the rule's metrics in AWS/Events; a rule of a default bus has its own name only.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+    """
+    rule = {"RuleName": rule_name(stack, config)}
+    is_default = config.event_bus_name.split("event-bus/")[-1] == "default"
+    return rule if is_default else {"EventBusName": bus.event_bus_name, **rule}
+
+
 def add_rule(
     stack: Stack,
     config: DeploymentConfig,
@@ -100,8 +110,8 @@ def add_rule(
 
 def _told_pattern(config: DeploymentConfig) -> dict[str, Any]:
     """On a bus that others use: our own kinds of events, and those that a mapping is for."""
-    sources = list(config.event_sources) or [{"anything-but": [OWN_EVENT_SOURCE]}]
-    own = {"source": sources, "detail-type": list(DETAIL_TYPES)}
+    sources: list[Any] = list(config.event_sources) or [{"anything-but": [OWN_EVENT_SOURCE]}]
+    own: dict[str, Any] = {"source": sources, "detail-type": list(DETAIL_TYPES)}
     alternatives = [own, *(dict(mapping["pattern"]) for mapping in config.mappings)]
     # EventBridge wants two alternatives at least.
     pattern = {"$or": alternatives} if len(alternatives) > 1 else own

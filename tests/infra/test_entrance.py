@@ -14,6 +14,7 @@ from tests.infra.synthesis import (
     CDK_JSON,
     Resource,
     Template,
+    new_app,
     output_target,
     properties,
     resources,
@@ -104,6 +105,20 @@ class TestExistingBus:
             assert rule(template)["Name"] == f"LeadDelivery-{stage}"
             assert template["Outputs"]["EventRuleName"]["Value"] == f"LeadDelivery-{stage}"
 
+    @pytest.mark.parametrize(
+        ("name", "bus"),
+        [
+            ("default", {}),
+            ("arn:aws:events:eu-west-1:111122223333:event-bus/default", {}),
+            (PARTNER, {"EventBusName": PARTNER}),
+            (CENTRAL, {"EventBusName": "central"}),
+        ],
+    )
+    def test_the_rule_s_metrics_are_found_by_aws_s_dimensions(self, name: str, bus: dict[str, str]) -> None:
+        """With the bus's name, not its ARN; a default bus is none of the dimensions."""
+        delivery, _ = build_stacks(new_app("dev", eventBusName=name), LocalBundling())
+        assert delivery.rule_dimensions == {**bus, "RuleName": "LeadDelivery-dev"}
+
     def test_the_rule_takes_our_own_kinds_of_events_only(self) -> None:
         """Everything else on the bus is somebody else's."""
         pattern = rule(synthesise(eventBusName="default").delivery)["EventPattern"]
@@ -135,7 +150,7 @@ class TestExistingBus:
 
     def test_a_stage_too_long_for_the_rule_s_name_is_told(self) -> None:
         """On the stage's own bus the rule has a short name."""
-        stages = {"x" * 60: {}}
+        stages: dict[str, Any] = {"x" * 60: {}}
         with pytest.raises(ConfigError) as caught:
             synthesise_with(stages, eventBusName="default")
         (problem,) = caught.value.problems

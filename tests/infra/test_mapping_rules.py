@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,13 @@ def told(**other: Any) -> list[str]:
 def test_the_worked_examples_are_good() -> None:
     """Each alone and all together: they can be copied as they are."""
     assert list(mapping_problems(mappings(), [])) == []
+
+
+def test_the_mapping_that_the_documents_explain_is_good() -> None:
+    """It is the first one that anybody copies."""
+    document = (Path(__file__).parents[2] / "docs/events/mappings.md").read_text("utf-8")
+    explained = json.loads(document.split("```json")[1].split("```")[0])
+    assert list(mapping_problems([explained], [])) == []
 
 
 def test_the_good_mapping_is_good() -> None:

@@ -10,12 +10,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeAlias
 
-from ..contract import DEFAULTABLE_FIELDS, LEAD_FIELDS
-from ..contract import MANDATORY_FIELDS as MANDATORY
+from ..contract import DEFAULTABLE_FIELDS, LEAD_FIELDS, MANDATORY_FIELDS
 from .loggable import loggable_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
+MANDATORY = MANDATORY_FIELDS
 ADDRESS_FIELDS = ("email", "assistantEmail")
 
 # Loose on purpose: 7Targets decides what it can write to. This only catches what can't be an address.
