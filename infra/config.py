@@ -11,11 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from infra.mapping_rules import mapping_problems
 from infra.setting_rules import (
+    ACCOUNTS,
     EMAIL_OR_EMPTY,
+    EVENT_BUS,
     EVENT_SOURCES,
     LEAD_DEFAULTS,
     LOG_RETENTION_DAYS,
+    MAPPINGS,
+    ORGANIZATION,
+    TOPICS,
     URL,
     YES_OR_NO,
     Rule,
@@ -55,6 +61,11 @@ class DeploymentConfig:
     token_url: str = _setting("https://7targets-prod.auth.us-east-1.amazoncognito.com/oauth2/token", URL)
     lead_defaults: Mapping[str, str] = _setting({}, LEAD_DEFAULTS)
     event_sources: tuple[str, ...] = _setting((), EVENT_SOURCES)
+    event_bus_name: str = _setting("", EVENT_BUS)
+    mappings: tuple[Mapping[str, Any], ...] = _setting((), MAPPINGS)
+    sns_topic_arns: tuple[str, ...] = _setting((), TOPICS)
+    producer_accounts: tuple[str, ...] = _setting((), ACCOUNTS)
+    producer_organization: str = _setting("", ORGANIZATION)
     fifo: bool = _setting(False, YES_OR_NO)
     batch_size: int = _setting(10, whole_number(1, 100, "messages"))
     batching_window_seconds: int = _setting(0, whole_number(0, 300, "seconds"))
@@ -171,6 +182,19 @@ def _chosen_stage(context: Mapping[str, object], problems: list[str]) -> tuple[s
 
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:
     """Settings that are each in range, but not together."""
+    yield from mapping_problems(config.mappings, config.lead_defaults)
+    if config.event_bus_name and (config.producer_accounts or config.producer_organization):
+        yield (
+            "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "
+            f"{config.event_bus_name!r}: who may publish there is up to that bus's own policy"
+        )
+    for topic in config.sns_topic_arns:
+        if topic.endswith(".fifo") != config.fifo:
+            # A standard topic can't have a FIFO queue; a FIFO topic's dead-letter queue must be FIFO.
+            # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+            kind = "FIFO" if config.fifo else "standard"
+            is_fifo = str(config.fifo).lower()
+            yield f"snsTopicArns has {topic}, but fifo is {is_fifo}, so it must be a {kind} topic"
     needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + AFTER_THE_CALLS_S
     if config.function_timeout_seconds < needed_s:
         yield (

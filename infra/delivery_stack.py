@@ -10,22 +10,17 @@ from aws_cdk import (
     Validations,
 )
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from deliver_leads.contract import CREDENTIAL_NAMES, PLACEHOLDER, LedgerAttribute
+from infra.access_policies import operator_policy, producer_policy
 from infra.check_schedule import CheckSchedule
 from infra.config import DeploymentConfig
+from infra.entrance import add_rule, event_bus, rule_dimensions, rule_name, subscribe_to_topics
 from infra.lead_function import LeadFunction
-
-# Unique on its bus is enough for a rule. Where CloudFormation makes the name, its Ref is "<bus>|<name>".
-RULE_NAME = "leads"
-# Reserved for events that the integration itself will publish, which must never come back to it as leads.
-OWN_EVENT_SOURCE = "7targets-lead-delivery"
 
 
 class DeliveryStack(Stack):
@@ -55,9 +50,23 @@ class DeliveryStack(Stack):
         Validations.of(self.rule_dead_letter_queue).acknowledge(
             Acknowledgment(id="AwsSolutions-SQS3", reason="It is a dead-letter queue: the rule's target's.")
         )
-        # The only resource that AWS wants a name for.
-        bus = events.EventBus(self, "EventBus", event_bus_name=self.stack_name)
-        self._rule(bus)
+        bus = event_bus(self, config)
+        self.rule_dimensions = rule_dimensions(self, config, bus)
+        add_rule(
+            self,
+            config,
+            bus=bus,
+            lead_queue=self.lead_queue,
+            dead_letter_queue=self.rule_dead_letter_queue,
+        )
+        subscribe_to_topics(
+            self,
+            config,
+            lead_queue=self.lead_queue,
+            # What couldn't get into the lead queue lies in one place. A FIFO topic can't use it, because SNS
+            # wants a FIFO queue then. https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+            dead_letter_queue=self.dead_letter_queue if config.fifo else self.rule_dead_letter_queue,
+        )
         secret = self._secret()
         ledger = self._ledger()
         lead_function = LeadFunction(
@@ -72,20 +81,33 @@ class DeliveryStack(Stack):
         )
         if config.check_every_minutes:
             CheckSchedule(self, "Check", lead_function.function, config.check_every_minutes)
+        producers = producer_policy(self, config, lead_queue=self.lead_queue, bus=bus)
+        operators = operator_policy(
+            self,
+            config,
+            lead_queue=self.lead_queue,
+            dead_letter_queue=self.dead_letter_queue,
+            rule_dead_letter_queue=self.rule_dead_letter_queue,
+            secret=secret,
+            ledger=ledger,
+            lead_function=lead_function,
+        )
         for name, value in {
             "LeadQueueUrl": self.lead_queue.queue_url,
             "LeadQueueArn": self.lead_queue.queue_arn,
             "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
             "DeadLetterQueueArn": self.dead_letter_queue.queue_arn,
             "RuleDeadLetterQueueUrl": self.rule_dead_letter_queue.queue_url,
-            "EventBusName": bus.event_bus_name,
-            "EventRuleName": RULE_NAME,
+            "EventBusName": config.event_bus_name or bus.event_bus_name,
+            "EventRuleName": rule_name(self, config),
             "FunctionName": lead_function.function.function_name,
             "LogGroupName": lead_function.log_group.log_group_name,
             # The ARN on AWS; every call that takes a secret's name takes that too.
             "SecretName": secret.secret_arn,
             "LedgerTableName": ledger.table_name,
             "EventSourceMappingId": lead_function.event_source_mapping.event_source_mapping_id,
+            "ProducerPolicyArn": producers.managed_policy_arn,
+            "OperatorPolicyArn": operators.managed_policy_arn,
         }.items():
             CfnOutput(self, name, value=value)
 
@@ -116,24 +138,6 @@ class DeliveryStack(Stack):
             visibility_timeout=visibility_timeout,
             dead_letter_queue=dead_letter_queue,
             removal_policy=self._removal,
-        )
-
-    def _rule(self, bus: events.EventBus) -> None:
-        """All events go to the lead queue whole: the envelope's id and time are of use in the function."""
-        target = targets.SqsQueue(
-            self.lead_queue,
-            # A rule has constant groups only, so all its leads are in one strict order.
-            message_group_id="leads" if self._config.fifo else None,
-            dead_letter_queue=self.rule_dead_letter_queue,
-            # EventBridge's most, both.
-            max_event_age=Duration.hours(24),
-            retry_attempts=185,
-        )
-        # Everything else, whatever its type and source: what no rule takes is gone after a 200. The function
-        # rejects what isn't a lead event or comes from a source that isn't listed, and says why.
-        pattern = events.EventPattern(source=events.Match.anything_but(OWN_EVENT_SOURCE))
-        events.Rule(
-            self, "LeadRule", rule_name=RULE_NAME, event_bus=bus, event_pattern=pattern, targets=[target]
         )
 
     def _secret(self) -> secretsmanager.Secret:

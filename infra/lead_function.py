@@ -3,7 +3,7 @@
 import json
 from typing import cast
 
-from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Stack, Validations
+from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Stack, Token, Validations
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -12,8 +12,13 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from deliver_leads.contract import METRICS_NAMESPACE
-from infra.config import DeploymentConfig
+from deliver_leads.contract import METRICS_NAMESPACE, pack_mappings
+from infra.config import ConfigError, DeploymentConfig
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+ENVIRONMENT_BYTES = 4096
+# A queue's URL, the secret's ARN or a table's name, which CloudFormation makes, in the longest region's name.
+GENERATED_BYTES = 160
 
 
 class LeadFunction(Construct):
@@ -98,7 +103,7 @@ class LeadFunction(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             memory_size=self._config.memory_megabytes,
             timeout=Duration.seconds(self._config.function_timeout_seconds),
-            environment=self._environment(),
+            environment=_fitting(self._environment()),
         )
         # The function refers to its role already, and cfn-lint warns of saying so twice.
         cast(lambda_.CfnFunction, function.node.default_child).add_deletion_override("DependsOn")
@@ -120,6 +125,7 @@ class LeadFunction(Construct):
             "LEDGER_TABLE": self._ledger.table_name,
             "LEAD_DEFAULTS": json.dumps(dict(config.lead_defaults), sort_keys=True),
             "EVENT_SOURCES": json.dumps(config.event_sources),
+            "MAPPINGS": pack_mappings(config.mappings),
             "PARALLEL_CALLS": str(config.parallel_calls),
             "CONNECT_TIMEOUT_S": str(config.connect_timeout_seconds),
             "READ_TIMEOUT_S": str(config.read_timeout_seconds),
@@ -152,3 +158,21 @@ class LeadFunction(Construct):
             max_concurrency=config.maximum_concurrency,
             report_batch_item_failures=True,
         )
+
+
+def _fitting(environment: dict[str, str]) -> dict[str, str]:
+    """The environment as it is. Raises `ConfigError` if Lambda would refuse it during the deployment."""
+    sizes = {
+        name: len(name) + (GENERATED_BYTES if Token.is_unresolved(value) else len(value.encode()))
+        for name, value in environment.items()
+    }
+    too_many = sum(sizes.values()) - ENVIRONMENT_BYTES
+    if too_many > 0:
+        raise ConfigError(
+            [
+                f"the function's environment is {too_many} bytes larger than the {ENVIRONMENT_BYTES} that "
+                f"Lambda allows; of it mappings takes {sizes['MAPPINGS']} (compressed), eventSources "
+                f"{sizes['EVENT_SOURCES']} and leadDefaults {sizes['LEAD_DEFAULTS']}"
+            ]
+        )
+    return environment

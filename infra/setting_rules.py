@@ -111,6 +111,27 @@ def _is_sources(value: object) -> bool:
     )
 
 
+def _is_mappings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(mapping, Mapping) for mapping in value)
+
+
+def _is_list_of(pattern: str) -> Callable[[object], bool]:
+    """Whether it is a list of texts that fit, none of them twice."""
+    return lambda value: (
+        isinstance(value, list)
+        and all(isinstance(text, str) and re.fullmatch(pattern, text) for text in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _listed(text: str) -> object:
+    return [part.strip() for part in text.split(",")] if text else []
+
+
+def _is_text_like(pattern: str) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value))
+
+
 def _is_email_or_empty(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"([^@\s]+@[^@\s]+)?", value))
 
@@ -134,7 +155,30 @@ LEAD_DEFAULTS = Rule(
 EVENT_SOURCES = Rule(
     "a list of EventBridge sources of 1 to 256 letters, digits and . _ / - (with commas on the command line)",
     _is_sources,
-    lambda text: [source.strip() for source in text.split(",")] if text else [],
+    _listed,
     tuple,
+)
+# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+EVENT_BUS = Rule(
+    "the name or the ARN of an event bus that exists, or empty",
+    _is_text_like(r"(arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}|"),
+)
+MAPPINGS = Rule("a list of objects, one for each mapping", _is_mappings, _json_or_text, tuple)
+TOPICS = Rule(
+    "a list of SNS topic ARNs, each once (with commas on the command line)",
+    _is_list_of(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?"),
+    _listed,
+    tuple,
+)
+ACCOUNTS = Rule(
+    "a list of AWS account ids, texts of 12 digits, each once (with commas on the command line)",
+    _is_list_of(r"[0-9]{12}"),
+    _listed,
+    tuple,
+)
+# https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
+ORGANIZATION = Rule(
+    "the id of an organization, o- and 10 to 32 letters or digits, or empty",
+    _is_text_like(r"(o-[a-z0-9]{10,32})?"),
 )
 EMAIL_OR_EMPTY = Rule("one e-mail address, or empty", _is_email_or_empty)

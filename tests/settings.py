@@ -1,5 +1,7 @@
 """The function's environment, as the tests set it."""
 
+from deliver_leads.contract import pack_mappings
+
 ENVIRONMENT = {
     "LEADS_API_URL": "https://api.example.com",
     "TOKEN_URL": "https://login.example.com/oauth2/token",
@@ -9,6 +11,7 @@ ENVIRONMENT = {
     "LEDGER_TABLE": "ledger",
     "LEAD_DEFAULTS": "{}",
     "EVENT_SOURCES": "[]",
+    "MAPPINGS": pack_mappings([]),
     "PARALLEL_CALLS": "10",
     "CONNECT_TIMEOUT_S": "3",
     "READ_TIMEOUT_S": "30",

@@ -11,8 +11,9 @@ from .api.http_client import Deadline
 from .aws_error import error_code
 from .batch_metrics import BatchMetrics
 from .delivery import Delivery
-from .event.envelope import LeadEvent, Reading, UnreadableError, read_event
+from .event.envelope import LeadEvent, Mapper, Reading, UnreadableError, read_event
 from .event.message import Message
+from .mappings import EventMapper
 from .outcome import Outcome
 from .settings import Settings
 from .settlement import Attempt
@@ -22,10 +23,10 @@ LARGEST_SQS_BATCH = 10
 Lane = list[tuple[Message, Reading]]
 
 
-def read(message: Message, settings: Settings) -> Reading:
+def read(message: Message, settings: Settings, mapper: Mapper) -> Reading:
     """Never raises: what nobody foresaw is a rejection, so that a bug harms no other lead of the batch."""
     try:
-        return read_event(message, settings.lead_defaults, settings.event_sources)
+        return read_event(message, settings.lead_defaults, settings.event_sources, mapper)
     except UnreadableError as error:
         return error
     except Exception as error:
@@ -74,6 +75,7 @@ class BatchRunner:
         self._delivery = delivery
         self._sqs = sqs
         self._settings = settings
+        self._mapper = EventMapper(settings.mappings)
         self._pool = ThreadPoolExecutor(max_workers=settings.parallel_calls, thread_name_prefix="lane")
         self._logger = logger
         self._metrics = metrics
@@ -81,7 +83,9 @@ class BatchRunner:
     def run(self, records: Iterable[Mapping[str, Any]], deadline: Deadline) -> dict[str, Any]:
         """Returns the partial batch response: the messages that stay in the lead queue."""
         messages = map(Message.from_record, records)
-        lanes = sort_into_lanes((message, read(message, self._settings)) for message in messages)
+        lanes = sort_into_lanes(
+            (message, read(message, self._settings, self._mapper)) for message in messages
+        )
         futures = [self._pool.submit(self._run_lane, lane, deadline) for lane in lanes]
         wait(futures)  # all of them, before any result may raise
         attempts = self._try_alone([attempt for future in futures for attempt in future.result()], deadline)

@@ -1,6 +1,11 @@
 """Names that the function shares with the stacks, the producers and the operators. Standard library only."""
 
+import base64
+import json
+import zlib
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 # EventBridge's `detail-type` for each operation.
 DETAIL_TYPES = {
@@ -8,6 +13,9 @@ DETAIL_TYPES = {
     "Lead Updated": "update",
     "Lead Followup Stopped": "stop_followup",
 }
+
+# The source of the integration's own events, which must never come back to it as leads.
+OWN_EVENT_SOURCE = "7targets-lead-delivery"
 
 # The secret's fields. The stack fills each with the placeholder, and the function refuses it.
 CREDENTIAL_NAMES = ("client_id", "client_secret", "user_identifier")
@@ -18,6 +26,13 @@ DEFAULTABLE_FIELDS = ("assistantEmail", "source", "context", "scheduleName")
 
 # What the function is invoked with for a check without a lead.
 CHECK_EVENT = {"check": True}
+MANDATORY_FIELDS = ("name", "email", "assistantEmail")
+# Those of the API document and those that only the vendor's own connectors send.
+LEAD_FIELDS = (
+    *("id", "name", "lastName", "email", "assistantEmail", "source", "context", "additionalInformationLine"),
+    *("phone", "scheduleId", "scheduleName", "customFields"),
+    *("company", "designation", "industry", "location", "crm", "externalId", "userTypedSubject", "state"),
+)
 
 METRICS_NAMESPACE = "SevenTargets/LeadDelivery"
 
@@ -77,3 +92,17 @@ class LedgerAttribute(StrEnum):
     PARTITION_KEY = "lead"
     SORT_KEY = "event"
     EXPIRY = "expiresAt"
+
+
+def pack_mappings(mappings: Iterable[Any]) -> str:
+    """The setting `mappings` as an environment variable; compressed, because Lambda allows 4 KB for all."""
+    text = json.dumps(list(mappings), separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpack_mappings(packed: str) -> tuple[dict[str, Any], ...]:
+    """The reverse of `pack_mappings`. Raises `ValueError`."""
+    try:
+        return tuple(json.loads(zlib.decompress(base64.b64decode(packed, validate=True))))
+    except zlib.error as error:
+        raise ValueError("not packed by pack_mappings") from error

@@ -3,6 +3,9 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
+
+from .contract import unpack_mappings
 
 
 class SettingsError(Exception):
@@ -24,6 +27,7 @@ class Settings:
     ledger_table: str
     lead_defaults: dict[str, str]
     event_sources: tuple[str, ...]
+    mappings: tuple[dict[str, Any], ...]
     parallel_calls: int
     connect_timeout_s: float
     read_timeout_s: float
@@ -51,6 +55,7 @@ class Settings:
             float: float,
             dict[str, str]: json.loads,
             tuple[str, ...]: lambda text: tuple(json.loads(text)),
+            tuple[dict[str, Any], ...]: unpack_mappings,
         }
         values: dict[str, object] = {}
         problems: list[str] = []

@@ -15,6 +15,7 @@ from infra.config import AFTER_THE_CALLS_S, ConfigError, DeploymentConfig
 from tests.infra.synthesis import CDK_JSON
 
 PROJECT = Path(__file__).parents[2]
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:leads"
 
 
 def read(stage_settings: Mapping[str, Any] | None = None, /, **context: Any) -> DeploymentConfig:
@@ -56,6 +57,13 @@ def test_the_command_line_wins_over_the_stage() -> None:
         ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
         ("eventSources", "", "event_sources", ()),
         ("leadDefaults", '{"source": "Fair"}', "lead_defaults", {"source": "Fair"}),
+        ("eventBusName", "default", "event_bus_name", "default"),
+        ("eventBusName", "", "event_bus_name", ""),
+        ("mappings", "[]", "mappings", ()),
+        ("snsTopicArns", "", "sns_topic_arns", ()),
+        ("snsTopicArns", f"{TOPIC}, {TOPIC}s", "sns_topic_arns", (TOPIC, f"{TOPIC}s")),
+        ("producerAccounts", "000011112222", "producer_accounts", ("000011112222",)),
+        ("producerOrganization", "o-a1b2c3d4e5", "producer_organization", "o-a1b2c3d4e5"),
         ("alarmEmail", "ops@example.com", "alarm_email", "ops@example.com"),
         ("leadsApiUrl", "https://api.example.com/", "leads_api_url", "https://api.example.com"),
         ("leadsApiUrl", "http://127.0.0.1:8080", "leads_api_url", "http://127.0.0.1:8080"),
@@ -130,6 +138,16 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("leadDefaults", [], "an object of texts"),
         ("eventSources", "my.crm", "a list of EventBridge sources"),
         ("eventSources", ["my crm"], "a list of EventBridge sources"),
+        ("eventBusName", "my bus", "the name or the ARN of an event bus"),
+        ("eventBusName", "arn:aws:sqs:eu-west-1:111122223333:leads", "the name or the ARN of an event bus"),
+        ("eventBusName", None, "the name or the ARN of an event bus"),
+        ("mappings", {}, "a list of objects, one for each mapping"),
+        ("mappings", ["crm"], "a list of objects, one for each mapping"),
+        ("snsTopicArns", ["leads"], "a list of SNS topic ARNs, each once"),
+        ("snsTopicArns", [TOPIC, TOPIC], "a list of SNS topic ARNs, each once"),
+        ("producerAccounts", [111122223333], "a list of AWS account ids, texts of 12 digits"),
+        ("producerAccounts", ["1111"], "a list of AWS account ids, texts of 12 digits"),
+        ("producerOrganization", "ou-a1b2-c3d4", "the id of an organization"),
         ("alarmEmail", "ops", "one e-mail address, or empty"),
         ("keepData", None, "true or false"),
     ],
@@ -240,6 +258,22 @@ def test_all_problems_are_told_at_once() -> None:
             {"settlingTimeSeconds": 29},
             "settlingTimeSeconds is 29, but must not be less than readTimeoutSeconds, 30",
         ),
+        (
+            {"eventBusName": "default", "producerAccounts": ["111122223333"]},
+            "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is",
+        ),
+        (
+            {"eventBusName": "default", "producerOrganization": "o-a1b2c3d4e5"},
+            "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is",
+        ),
+        (
+            {"snsTopicArns": [f"{TOPIC}.fifo"]},
+            f"snsTopicArns has {TOPIC}.fifo, but fifo is false, so it must be a standard topic",
+        ),
+        (
+            {"snsTopicArns": [TOPIC], "fifo": True},
+            f"snsTopicArns has {TOPIC}, but fifo is true, so it must be a FIFO topic",
+        ),
         ({"batchSize": 11}, "batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of 11"),
         ({"fifo": True, "batchSize": 11}, "fifo is true, but then AWS wants batchSize to be at most 10"),
         ({"fifo": True, "batchingWindowSeconds": 1}, "fifo is true, but then AWS wants batchSize to be at"),
@@ -270,7 +304,8 @@ def test_settings_that_contradict_each_other_are_told(settings: dict[str, object
         {"functionTimeoutSeconds": 127},
         {"settlingTimeSeconds": 30},
         {"batchSize": 11, "batchingWindowSeconds": 1},
-        {"fifo": True, "batchSize": 10},
+        {"fifo": True, "batchSize": 10, "snsTopicArns": [f"{TOPIC}.fifo"]},
+        {"snsTopicArns": [TOPIC]},
         {"updateGraceMinutes": 41, "retryMaxDelaySeconds": 1200},
         {"updateGraceMinutes": 61, "functionTimeoutSeconds": 450},
     ],

@@ -9,6 +9,7 @@ from cfnlint.api import lint_all  # type: ignore[import-untyped]
 
 from app import build_stacks
 from infra.bundling import LocalBundling
+from tests.foreign_events import mappings
 from tests.infra.synthesis import (
     Resource,
     Template,
@@ -209,6 +210,8 @@ def test_a_stage_named_on_the_command_line_can_keep_its_data() -> None:
         ("SecretName", "AWS::SecretsManager::Secret"),
         ("LedgerTableName", "AWS::DynamoDB::Table"),
         ("EventSourceMappingId", "AWS::Lambda::EventSourceMapping"),
+        ("ProducerPolicyArn", "AWS::IAM::ManagedPolicy"),
+        ("OperatorPolicyArn", "AWS::IAM::ManagedPolicy"),
     ],
 )
 def test_outputs_name_what_people_and_tools_need(output: str, resource_type: str) -> None:
@@ -262,6 +265,20 @@ EVERY_KIND: list[dict[str, str]] = [
     {"stage": "dev"},
     {"stage": "prod"},
     {"stage": "prod", "fifo": "true", "alarmEmail": "ops@example.com", "checkEveryMinutes": "60"},
+    {
+        "stage": "prod",
+        "eventBusName": "default",
+        "mappings": json.dumps(mappings()),
+        "snsTopicArns": "arn:aws:sns:eu-west-1:111122223333:leads",
+    },
+    {"stage": "prod", "eventBusName": "arn:aws:events:eu-west-1:999988887777:event-bus/central"},
+    {
+        "stage": "prod",
+        "fifo": "true",
+        "snsTopicArns": "arn:aws:sns:eu-west-1:111122223333:leads.fifo",
+        "producerAccounts": "111122223333,444455556666",
+        "producerOrganization": "o-a1b2c3d4e5",
+    },
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from deliver_leads.settings import Settings
+from tests.foreign_events import mappings
 from tests.infra.synthesis import Template, output_target, properties, resource_behind, synthesise
 from tests.settings import ENVIRONMENT
 
@@ -59,6 +60,7 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "LEDGER_TABLE",
         "LEAD_DEFAULTS",
         "EVENT_SOURCES",
+        "MAPPINGS",
         "PARALLEL_CALLS",
         "CONNECT_TIMEOUT_S",
         "READ_TIMEOUT_S",
@@ -105,6 +107,12 @@ def test_the_function_knows_the_listed_event_sources(listed: str, read: tuple[st
     """The rule takes events of all sources, so it is the function that holds to the list."""
     text = environment(synthesise(eventSources=listed).delivery)["EVENT_SOURCES"]
     assert Settings.from_environment(ENVIRONMENT | {"EVENT_SOURCES": text}).event_sources == read
+
+
+def test_mappings_reach_the_function() -> None:
+    """As they are in cdk.json, in their order, which decides between two that fit."""
+    text = environment(synthesise(mappings=json.dumps(mappings())).delivery)["MAPPINGS"]
+    assert list(Settings.from_environment(ENVIRONMENT | {"MAPPINGS": text}).mappings) == mappings()
 
 
 def test_lead_defaults_reach_the_function_as_json() -> None:

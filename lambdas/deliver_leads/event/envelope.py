@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..contract import DETAIL_TYPES
 from ..outcome import RejectedError
@@ -83,13 +83,21 @@ class _Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class _Envelope:
-    """A body without its wrapping: `content` holds the lead, under `path` (a prefix for problems)."""
+class Envelope:
+    """A body without its wrapping: `content` holds the lead, under `path` (a prefix for problems).
+
+    `origins` of an event that a mapping has read: where each field was read from, in words for a problem.
+    """
 
     operation: Operation | None
     content: dict[str, Json]
     path: str
     problems: list[str]
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+Mapper = Callable[[dict[str, Json]], Envelope | None]
+"""Reads an EventBridge event that isn't in our own form; gives None for one that it isn't meant for."""
 
 
 class _ProblemsError(Exception):
@@ -100,27 +108,33 @@ class _ProblemsError(Exception):
         self.problems = problems
 
 
-def read_event(message: Message, defaults: Mapping[str, str], event_sources: Sequence[str] = ()) -> LeadEvent:
+def read_event(
+    message: Message,
+    defaults: Mapping[str, str],
+    event_sources: Sequence[str] = (),
+    mapper: Mapper = lambda _: None,
+) -> LeadEvent:
     """Raises `UnreadableError`, which lists every problem by field path, without any value.
 
-    `event_sources`: the EventBridge sources that may publish lead events; none given means any.
+    `event_sources`: the EventBridge sources that may publish lead events; none given means any. What `mapper`
+    reads is read as it says, even if it looks like a lead event: somebody has written a mapping for it.
     """
     origin = _Origin(loggable_id(message.parked_event_id or message.message_id), FROM_QUEUE)
     try:
         body, origin = _unwrap_sns(_parse(message.body), origin)
         if "detail-type" in body:
             origin = _Origin(_id_or(body.get("id"), origin.event_id), _id_or(body.get("source"), FROM_BUS))
-        envelope = _open(body, event_sources)
+        envelope = (mapper(body) if "detail-type" in body else None) or _open(body, event_sources)
     except _ProblemsError as error:
         raise UnreadableError(error.problems, origin.event_id, source=origin.source) from None
     return _read_content(envelope, origin, defaults)
 
 
-def _open(body: dict[str, Json], event_sources: Sequence[str]) -> _Envelope:
+def _open(body: dict[str, Json], event_sources: Sequence[str]) -> Envelope:
     problems: list[str] = []
     if "detail-type" not in body:
         operation = _read_operation(body.get("operation"), problems)
-        return _Envelope(operation, body, "", problems)
+        return Envelope(operation, body, "", problems)
     detail_type, content = body["detail-type"], body.get("detail")
     known = DETAIL_TYPES.get(detail_type) if isinstance(detail_type, str) else None
     operation = Operation(known) if known else None
@@ -134,16 +148,16 @@ def _open(body: dict[str, Json], event_sources: Sequence[str]) -> _Envelope:
         raise _ProblemsError([*problems, f"detail: must be a JSON object, not {json_type(content)}"])
     if "detail-type" in content:
         raise _ProblemsError(["detail: holds another EventBridge envelope; publish the lead event itself"])
-    return _Envelope(operation, content, "detail.", problems)
+    return Envelope(operation, content, "detail.", problems)
 
 
-def _read_content(envelope: _Envelope, origin: _Origin, defaults: Mapping[str, str]) -> LeadEvent:
+def _read_content(envelope: Envelope, origin: _Origin, defaults: Mapping[str, str]) -> LeadEvent:
     operation, content, path = envelope.operation, envelope.content, envelope.path
     unknown, problems = _unknown_keys(content, path, is_plain=not path)
     given_key, key_problems = _read_key(content.get("idempotencyKey"), path)
     # Without a known operation the lead is still checked, so that the producer sees all problems at once.
     lead, lead_problems, unknown_in_lead = read_lead(
-        content.get("lead"), operation or Operation.UPDATE, defaults, f"{path}lead"
+        content.get("lead"), operation or Operation.UPDATE, defaults, f"{path}lead", envelope.origins
     )
     problems = [*envelope.problems, *problems, *key_problems, *lead_problems]
     address = address_of(lead)

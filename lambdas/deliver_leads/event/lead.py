@@ -7,18 +7,16 @@ later help pages; the undocumented ones are what the vendor's own connectors sen
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TypeAlias
 
-from ..contract import DEFAULTABLE_FIELDS
+from ..contract import DEFAULTABLE_FIELDS, LEAD_FIELDS, MANDATORY_FIELDS
 from .loggable import loggable_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-MANDATORY = ("name", "email", "assistantEmail")
+MANDATORY = MANDATORY_FIELDS
 ADDRESS_FIELDS = ("email", "assistantEmail")
-UNDOCUMENTED = frozenset(
-    {"company", "designation", "industry", "location", "crm", "externalId", "userTypedSubject", "state"}
-)
 
 # Loose on purpose: 7Targets decides what it can write to. This only catches what can't be an address.
 _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
@@ -36,14 +34,18 @@ class Operation(StrEnum):
 
 
 def read_lead(
-    value: Json, operation: Operation, defaults: Mapping[str, str], path: str
+    value: Json,
+    operation: Operation,
+    defaults: Mapping[str, str],
+    path: str,
+    origins: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, Json], list[str], list[str]]:
     """Returns the lead as it is sent, every problem found in it, and the names of fields nobody documents.
 
     Strings are trimmed; null, and what is blank after trimming, counts as absent and is left out, because the
     API leaves an absent field as it is. Unknown fields are passed on unchanged; their names come
-    in a form that is safe to log. A problem names the field by its `path` in the message and never repeats
-    its value.
+    in a form that is safe to log. A problem names the field by its `path` in the message, and by where it was
+    read from if `origins` says so, and never repeats its value.
     """
     if not isinstance(value, dict):
         return {}, [f"{path}: must be a JSON object with the lead's fields, not {json_type(value)}"], []
@@ -65,11 +67,13 @@ def read_lead(
         if check is not None:
             problem = check(field)
             if problem:
-                problems.append(f"{path}.{name}: {problem}")
-        elif name not in UNDOCUMENTED:
+                problems.append(f"{path}.{name}{origins.get(name, '')}: {problem}")
+        elif name not in LEAD_FIELDS:
             unknown.append(f"{path}.{loggable_name(name)}")
     problems += [
-        f"{path}.{name}: is missing; every {operation} needs it" for name in MANDATORY if name not in lead
+        f"{path}.{name}{origins.get(name, '')}: is missing; every {operation} needs it"
+        for name in MANDATORY
+        if name not in lead
     ]
     if operation is Operation.CREATE and "id" in lead:
         problems.append(f"{path}.id: can't be given on a create; 7Targets chooses the id")
@@ -148,3 +152,5 @@ FIELD_CHECKS: dict[str, Callable[[Json], str | None]] = {
     "scheduleName": _check_text,
     "customFields": _check_custom_fields,
 }
+
+TEXT_FIELDS = frozenset(name for name, check in FIELD_CHECKS.items() if check is _check_text)
