@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from deliver_leads.contract import OutcomeEventsMode
 from infra.setting_rules import (
     EMAIL_OR_EMPTY,
     EVENT_SOURCES,
@@ -20,6 +21,7 @@ from infra.setting_rules import (
     YES_OR_NO,
     Rule,
     one_of,
+    one_text_of,
     whole_number,
 )
 
@@ -54,6 +56,7 @@ class DeploymentConfig:
     token_url: str = _setting("https://7targets-prod.auth.us-east-1.amazoncognito.com/oauth2/token", URL)
     lead_defaults: Mapping[str, str] = _setting({}, LEAD_DEFAULTS)
     event_sources: tuple[str, ...] = _setting((), EVENT_SOURCES)
+    outcome_events: str = _setting("off", one_text_of(list(OutcomeEventsMode)))
     fifo: bool = _setting(False, YES_OR_NO)
     batch_size: int = _setting(10, whole_number(1, 100, "messages"))
     batching_window_seconds: int = _setting(0, whole_number(0, 300, "seconds"))

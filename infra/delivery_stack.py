@@ -1,5 +1,7 @@
 """Everything a lead passes through: bus, rule, lead queue, function, ledger and the dead-letter queues."""
 
+from typing import cast
+
 from aws_cdk import (
     Acknowledgment,
     CfnOutput,
@@ -17,14 +19,27 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from deliver_leads.contract import CREDENTIAL_NAMES, PLACEHOLDER, LedgerAttribute
+from deliver_leads.contract import (
+    CREDENTIAL_NAMES,
+    OWN_EVENT_SOURCE,
+    PLACEHOLDER,
+    LedgerAttribute,
+    OutcomeDetailType,
+)
 from infra.config import DeploymentConfig
 from infra.lead_function import LeadFunction
 
 # Unique on its bus is enough for a rule. Where CloudFormation makes the name, its Ref is "<bus>|<name>".
 RULE_NAME = "leads"
-# Reserved for events that the integration itself will publish, which must never come back to it as leads.
-OWN_EVENT_SOURCE = "7targets-lead-delivery"
+# Everything but what became of leads, whatever its type and source, because what no rule takes is gone after
+# a 200: the function rejects what isn't a lead event or comes from a source that isn't listed, and says why.
+# Not all of the integration's own source, because a lead that is published under it would vanish.
+ALL_BUT_OUTCOMES = {
+    "$or": [
+        {"source": [{"anything-but": [OWN_EVENT_SOURCE]}]},
+        {"detail-type": [{"anything-but": list(OutcomeDetailType)}]},
+    ]
+}
 
 
 class DeliveryStack(Stack):
@@ -68,6 +83,7 @@ class DeliveryStack(Stack):
             dead_letter_queue=self.dead_letter_queue,
             secret=secret,
             ledger=ledger,
+            event_bus=bus,
         )
         for name, value in {
             "LeadQueueUrl": self.lead_queue.queue_url,
@@ -126,12 +142,16 @@ class DeliveryStack(Stack):
             max_event_age=Duration.hours(24),
             retry_attempts=185,
         )
-        # Everything else, whatever its type and source: what no rule takes is gone after a 200. The function
-        # rejects what isn't a lead event or comes from a source that isn't listed, and says why.
-        pattern = events.EventPattern(source=events.Match.anything_but(OWN_EVENT_SOURCE))
-        events.Rule(
-            self, "LeadRule", rule_name=RULE_NAME, event_bus=bus, event_pattern=pattern, targets=[target]
+        rule = events.Rule(
+            self,
+            "LeadRule",
+            rule_name=RULE_NAME,
+            event_bus=bus,
+            # The construct wants one, and has no word for "$or".
+            event_pattern=events.EventPattern(source=events.Match.prefix("")),
+            targets=[target],
         )
+        cast(events.CfnRule, rule.node.default_child).event_pattern = ALL_BUT_OUTCOMES
 
     def _secret(self) -> secretsmanager.Secret:
         """The place of the credentials. Once an operator has filled it, a deployment leaves its value alone:

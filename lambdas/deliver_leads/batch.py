@@ -16,6 +16,7 @@ from .delivery import Delivery
 from .event.envelope import LeadEvent, Reading, UnreadableError, read_event
 from .event.message import Message
 from .outcome import Outcome
+from .outcome_events import OutcomeEvents
 from .settings import Settings
 from .settlement import Attempt
 
@@ -72,6 +73,7 @@ class BatchRunner:
         settings: Settings,
         logger: Logger,
         metrics: Metrics,
+        outcome_events: OutcomeEvents | None = None,
     ) -> None:
         self._delivery = delivery
         self._sqs = sqs
@@ -79,6 +81,7 @@ class BatchRunner:
         self._pool = ThreadPoolExecutor(max_workers=settings.parallel_calls, thread_name_prefix="lane")
         self._logger = logger
         self._metrics = metrics
+        self._outcome_events = outcome_events
 
     def run(self, records: Iterable[Mapping[str, Any]], deadline: Deadline) -> dict[str, Any]:
         """Returns the partial batch response: the messages that stay in the lead queue."""
@@ -92,6 +95,7 @@ class BatchRunner:
         self._count(attempts)
         for attempt in attempts:
             self._log(attempt)
+        self._publish(attempts, deadline)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
     def _run_lane(self, lane: Lane, deadline: Deadline) -> list[Attempt]:
@@ -143,6 +147,15 @@ class BatchRunner:
         ages_s = [time.time() - each.message.sent_at for each in attempts if each.delay_s is not None]
         if ages_s:
             self._metrics.add_metric(Metric.OLDEST_RETURNED, MetricUnit.Seconds, round(max(ages_s)))
+
+    def _publish(self, attempts: list[Attempt], deadline: Deadline) -> None:
+        """Last, because nothing else may suffer from it."""
+        if self._outcome_events is None:
+            return
+        lost = self._outcome_events.publish(attempts, deadline)
+        self._metrics.add_metric(Metric.OUTCOME_EVENTS_LOST, MetricUnit.Count, lost.events)
+        if lost.events:
+            self._logger.warning("outcome events lost", extra=lost._asdict())
 
     def _log(self, attempt: Attempt) -> None:
         reading, message = attempt.reading, attempt.message

@@ -232,6 +232,8 @@ class Delivery:
             status=lead.status,
             lead_id=lead.lead_id,
             lead_state=lead.state,
+            next_schedule_time=lead.next_schedule_time,
+            sequence=lead.sequence,
         )
 
     def _window_s(self, message: Message, event: LeadEvent) -> int:

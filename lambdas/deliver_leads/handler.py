@@ -12,10 +12,12 @@ from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, AWS_TRIE
 from .api.leads_api import LeadsApi
 from .batch import BatchRunner
 from .breaker import CircuitBreaker
+from .contract import OutcomeEventsMode
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
 from .old_items import OldItems
+from .outcome_events import OutcomeEvents
 from .settings import Settings
 
 settings = Settings.from_environment(os.environ)
@@ -32,6 +34,16 @@ _config = Config(
 _session = boto3.Session()
 _sqs = _session.client("sqs", config=_config)
 _dynamodb = _session.client("dynamodb", config=_config)
+
+
+def _outcome_events() -> OutcomeEvents | None:
+    """Made only when they are wanted, because a client costs time at each cold start."""
+    if settings.outcome_events is OutcomeEventsMode.OFF:
+        return None
+    once = _config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    return OutcomeEvents(_session.client("events", config=once), settings.event_bus, settings.outcome_events)
+
+
 http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s)
 runner = BatchRunner(
     Delivery(
@@ -55,6 +67,7 @@ runner = BatchRunner(
     settings,
     logger,
     metrics,
+    _outcome_events(),
 )
 
 

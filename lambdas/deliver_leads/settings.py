@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
+from .contract import OutcomeEventsMode
+
 
 class SettingsError(Exception):
     """One or more environment variables are missing or unreadable; the text lists all of them."""
@@ -35,6 +37,8 @@ class Settings:
     retry_base_delay_s: int
     retry_max_delay_s: int
     park_after_s: int
+    outcome_events: OutcomeEventsMode
+    event_bus: str
 
     @property
     def is_fifo(self) -> bool:
@@ -48,6 +52,7 @@ class Settings:
             str: str,
             int: int,
             float: float,
+            OutcomeEventsMode: OutcomeEventsMode,
             dict[str, str]: json.loads,
             tuple[str, ...]: lambda text: tuple(json.loads(text)),
         }
