@@ -11,7 +11,8 @@ from local.stack.deployment import Deployment, deployed
 @pytest.fixture(scope="session")
 def shared_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Emulator, sandbox and stack; a failed start shows the end of what the CDK printed."""
-    with deployed(tmp_path_factory.mktemp("deployment"), lead_defaults=LEAD_DEFAULTS) as deployment:
+    folder, settings = tmp_path_factory.mktemp("deployment"), {"outcomeEvents": "ids"}
+    with deployed(folder, lead_defaults=LEAD_DEFAULTS, settings=settings) as deployment:
         yield deployment
 
 

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import pytest
 
+from deliver_leads.contract import OutcomeEventsMode
 from deliver_leads.settings import Settings, SettingsError
 from tests.settings import ENVIRONMENT
 
@@ -11,9 +12,11 @@ from tests.settings import ENVIRONMENT
 def test_the_environment_is_read_into_typed_settings() -> None:
     """Seconds are numbers, the defaults for leads are an object, the sources of events a list."""
     own = {"LEAD_DEFAULTS": '{"source": "Web"}', "EVENT_SOURCES": '["my.crm", "my.forms"]'}
+    own |= {"OUTCOME_EVENTS": "lead"}
     settings = Settings.from_environment(ENVIRONMENT | own)
     assert settings.lead_defaults == {"source": "Web"}
     assert settings.event_sources == ("my.crm", "my.forms")
+    assert settings.outcome_events is OutcomeEventsMode.LEAD
     assert settings.parallel_calls == 10
     assert settings.read_timeout_s == 30.0
     assert settings.settling_s == 60
@@ -32,10 +35,10 @@ def test_the_name_of_the_lead_queue_tells_whether_it_is_fifo(queue: str, is_fifo
 def test_one_error_names_everything_that_is_missing_or_unreadable() -> None:
     """One look tells all there is to fix."""
     broken = {name: value for name, value in ENVIRONMENT.items() if name != "TOKEN_URL"}
-    broken |= {"PARALLEL_CALLS": "many", "LEAD_DEFAULTS": "{", "SETTLING_S": ""}
+    broken |= {"PARALLEL_CALLS": "many", "LEAD_DEFAULTS": "{", "SETTLING_S": "", "OUTCOME_EVENTS": "all"}
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(broken)
-    for name in ("TOKEN_URL", "PARALLEL_CALLS", "LEAD_DEFAULTS", "SETTLING_S"):
+    for name in ("TOKEN_URL", "PARALLEL_CALLS", "LEAD_DEFAULTS", "SETTLING_S", "OUTCOME_EVENTS"):
         assert name in str(caught.value)
 
 
