@@ -325,6 +325,17 @@ class TestWithTheLead:
         return record | {"body": json.dumps(event)}
 
 
+def test_an_event_from_before_all_time_takes_no_other_event_along(pipeline: Pipeline, bus: Bus) -> None:
+    """Any producer can say of its message that it was parked before, and when it was first seen."""
+    for body_text in ("not JSON", "nor this"):
+        pipeline.send(body_text)
+    records = pipeline.receive()
+    long_ago = {"reason": "rejected", "firstSeen": "0001-01-01T00:00:00+23:59"}
+    records[0]["messageAttributes"] = {name: {"stringValue": value} for name, value in long_ago.items()}
+    pipeline.invoke(records)
+    assert len(bus.published()) == 2
+
+
 def test_what_the_bus_refuses_is_put_again_alone(
     pipeline: Pipeline, bus: Bus, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -417,11 +428,14 @@ def test_a_call_that_used_up_the_time_is_the_last(
 
     monkeypatch.setattr(bus, "put_events", slow)
     bus.faults = [{1}]
-    for number in range(2):
+    records = []
+    for number in range(12):
         pipeline.send(f"not JSON {number}")
-    pipeline.deliver()
-    assert len(bus.calls) == 1
-    assert lost(capsys.readouterr().out) == [1]
+        records += pipeline.receive()
+    pipeline.deliver(records)
+    assert [len(call) for call in bus.calls] == [10]
+    assert len(bus.published()) == 9
+    assert lost(capsys.readouterr().out) == [3]
     assert '"reason":"ThrottlingException"' in pipeline.log.getvalue()
 
 

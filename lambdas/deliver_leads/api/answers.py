@@ -76,8 +76,8 @@ def _read_delivered(answer: Json, status: int) -> DeliveredLead | None:
     shown = {name: answer.get(name) for name in ("scheduleId", "scheduleName")}
     sequence = {name: value for name, value in shown.items() if _is_id(value)}
     state, next_time = _text_like(_STATE, answer.get("state")), answer.get("nextScheduleTime")
-    is_epoch = isinstance(next_time, int) and not isinstance(next_time, bool)
-    next_time = next_time if is_epoch else _text_like(_TIME, next_time)
+    if not isinstance(next_time, int) or isinstance(next_time, bool):
+        next_time = _text_like(_TIME, next_time)
     return DeliveredLead(lead_id, state, status, sequence, next_time)
 
 
