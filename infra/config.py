@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from deliver_leads.contract import OutcomeEventsMode
 from infra.mapping_rules import mapping_problems
 from infra.setting_rules import (
     ACCOUNTS,
@@ -26,6 +27,7 @@ from infra.setting_rules import (
     YES_OR_NO,
     Rule,
     one_of,
+    one_text_of,
     whole_number,
     whole_number_or_off,
 )
@@ -66,6 +68,7 @@ class DeploymentConfig:
     sns_topic_arns: tuple[str, ...] = _setting((), TOPICS)
     producer_accounts: tuple[str, ...] = _setting((), ACCOUNTS)
     producer_organization: str = _setting("", ORGANIZATION)
+    outcome_events: str = _setting("off", one_text_of(list(OutcomeEventsMode)))
     fifo: bool = _setting(False, YES_OR_NO)
     batch_size: int = _setting(10, whole_number(1, 100, "messages"))
     batching_window_seconds: int = _setting(0, whole_number(0, 300, "seconds"))

@@ -78,6 +78,7 @@ class DeliveryStack(Stack):
             dead_letter_queue=self.dead_letter_queue,
             secret=secret,
             ledger=ledger,
+            event_bus=bus,
         )
         if config.check_every_minutes:
             CheckSchedule(self, "Check", lead_function.function, config.check_every_minutes)

@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from deliver_leads.contract import DETAIL_TYPES, OWN_EVENT_SOURCE
+from deliver_leads.contract import DETAIL_TYPES, OWN_EVENT_SOURCE, OutcomeDetailType
 from infra.config import ConfigError, DeploymentConfig
 
 # Unique on its bus is enough for a rule. Where CloudFormation makes the name, its Ref is "<bus>|<name>".
@@ -18,6 +18,15 @@ RULE_NAME = "leads"
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 PATTERN_CHARACTERS = 2048
 RULE_NAME_CHARACTERS = 64
+# On the stage's own bus: everything but what became of leads, whatever its type and source, because what no
+# rule takes is gone after a 200. The function rejects what is no lead event or comes from an unlisted source,
+# and says why. Not all of the integration's own source: a lead published under it would vanish.
+ALL_BUT_OUTCOMES = {
+    "$or": [
+        {"source": [{"anything-but": [OWN_EVENT_SOURCE]}]},
+        {"detail-type": [{"anything-but": list(OutcomeDetailType)}]},
+    ]
+}
 
 
 def event_bus(stack: Stack, config: DeploymentConfig) -> events.IEventBus:
@@ -96,13 +105,13 @@ def add_rule(
         "LeadRule",
         rule_name=rule_name(stack, config),
         event_bus=bus,
-        # Everything, whatever its type and source: on the stage's own bus, what no rule takes is gone after a
-        # 200. The function rejects what isn't a lead event or comes from an unlisted source, and says why.
-        event_pattern=events.EventPattern(source=events.Match.anything_but(OWN_EVENT_SOURCE)),
+        # The construct wants one, and has no word for "$or".
+        event_pattern=events.EventPattern(source=events.Match.prefix("")),
         targets=[target],
     )
+    resource = cast(events.CfnRule, rule.node.default_child)
+    resource.event_pattern = ALL_BUT_OUTCOMES
     if config.event_bus_name:
-        resource = cast(events.CfnRule, rule.node.default_child)
         # An ARN as it is: of a bus in another account, the name alone would be another bus.
         resource.event_bus_name = config.event_bus_name
         resource.event_pattern = _told_pattern(config)
@@ -110,8 +119,9 @@ def add_rule(
 
 def _told_pattern(config: DeploymentConfig) -> dict[str, Any]:
     """On a bus that others use: our own kinds of events, and those that a mapping is for."""
-    sources: list[Any] = list(config.event_sources) or [{"anything-but": [OWN_EVENT_SOURCE]}]
-    own: dict[str, Any] = {"source": sources, "detail-type": list(DETAIL_TYPES)}
+    own: dict[str, Any] = {"detail-type": list(DETAIL_TYPES)}
+    if config.event_sources:
+        own["source"] = list(config.event_sources)
     alternatives = [own, *(dict(mapping["pattern"]) for mapping in config.mappings)]
     # EventBridge wants two alternatives at least.
     pattern = {"$or": alternatives} if len(alternatives) > 1 else own

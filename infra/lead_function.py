@@ -5,6 +5,7 @@ from typing import cast
 
 from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Stack, Token, Validations
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -12,7 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from deliver_leads.contract import METRICS_NAMESPACE, pack_mappings
+from deliver_leads.contract import METRICS_NAMESPACE, OWN_EVENT_SOURCE, OutcomeEventsMode, pack_mappings
 from infra.config import ConfigError, DeploymentConfig
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -35,6 +36,7 @@ class LeadFunction(Construct):
         dead_letter_queue: sqs.Queue,
         secret: secretsmanager.Secret,
         ledger: dynamodb.Table,
+        event_bus: events.IEventBus,
     ) -> None:
         super().__init__(scope, construct_id)
         self._config = config
@@ -42,6 +44,7 @@ class LeadFunction(Construct):
         self._dead_letter_queue = dead_letter_queue
         self._secret = secret
         self._ledger = ledger
+        self._event_bus = event_bus
         self.log_group = self._make_log_group()
         self.function = self._make_function(code)
         self.event_source_mapping = self._make_event_source_mapping()
@@ -78,6 +81,15 @@ class LeadFunction(Construct):
             iam.PolicyStatement(actions=list(actions), resources=[resource])
             for resource, actions in allowed.items()
         ]
+        if self._config.outcome_events != OutcomeEventsMode.OFF:
+            own_source = {"StringEquals": {"events:source": OWN_EVENT_SOURCE}}
+            statements.append(
+                iam.PolicyStatement(
+                    actions=["events:PutEvents"],
+                    resources=[self._event_bus.event_bus_arn],
+                    conditions=own_source,
+                )
+            )
         role = iam.Role(
             self,
             "Role",
@@ -138,6 +150,8 @@ class LeadFunction(Construct):
             "RETRY_BASE_DELAY_S": str(config.retry_base_delay_seconds),
             "RETRY_MAX_DELAY_S": str(config.retry_max_delay_seconds),
             "PARK_AFTER_S": str(config.park_after_hours * 3600),
+            "OUTCOME_EVENTS": config.outcome_events,
+            "EVENT_BUS": self._event_bus.event_bus_arn,
             # A dimension of every metric: stages of one account stay apart.
             "POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name,
             "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,

@@ -64,6 +64,13 @@ def one_of(choices: Sequence[int], unit: str) -> Rule:
     )
 
 
+def one_text_of(choices: Sequence[str]) -> Rule:
+    """One of some texts."""
+    return Rule(
+        f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices, typed=str
+    )
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 

@@ -24,4 +24,6 @@ ENVIRONMENT = {
     "RETRY_BASE_DELAY_S": "30",
     "RETRY_MAX_DELAY_S": "900",
     "PARK_AFTER_S": "345600",
+    "OUTCOME_EVENTS": "off",
+    "EVENT_BUS": "arn:aws:events:us-east-1:123456789012:event-bus/leads",
 }

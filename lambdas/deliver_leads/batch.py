@@ -15,6 +15,7 @@ from .event.envelope import LeadEvent, Mapper, Reading, UnreadableError, read_ev
 from .event.message import Message
 from .mappings import EventMapper
 from .outcome import Outcome
+from .outcome_events import OutcomeEvents
 from .settings import Settings
 from .settlement import Attempt
 
@@ -71,6 +72,7 @@ class BatchRunner:
         settings: Settings,
         logger: Logger,
         metrics: BatchMetrics,
+        outcome_events: OutcomeEvents | None = None,
     ) -> None:
         self._delivery = delivery
         self._sqs = sqs
@@ -79,6 +81,7 @@ class BatchRunner:
         self._pool = ThreadPoolExecutor(max_workers=settings.parallel_calls, thread_name_prefix="lane")
         self._logger = logger
         self._metrics = metrics
+        self._outcome_events = outcome_events
 
     def run(self, records: Iterable[Mapping[str, Any]], deadline: Deadline) -> dict[str, Any]:
         """Returns the partial batch response: the messages that stay in the lead queue."""
@@ -94,6 +97,7 @@ class BatchRunner:
         self._metrics.write(attempts, not_set)
         for attempt in attempts:
             self._log(attempt)
+        self._publish(attempts, deadline)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
     def _run_lane(self, lane: Lane, deadline: Deadline) -> list[Attempt]:
@@ -139,6 +143,15 @@ class BatchRunner:
                 extra={"messages": len(refused), "reason": ", ".join(sorted(set(refused)))},
             )
         return len(refused)
+
+    def _publish(self, attempts: list[Attempt], deadline: Deadline) -> None:
+        """Last, because nothing else may suffer from it."""
+        if self._outcome_events is None:
+            return
+        lost = self._outcome_events.publish(attempts, deadline)
+        self._metrics.write_lost_events(lost.events)
+        if lost.events:
+            self._logger.warning("outcome events lost", extra=lost._asdict())
 
     def _log(self, attempt: Attempt) -> None:
         reading, message = attempt.reading, attempt.message

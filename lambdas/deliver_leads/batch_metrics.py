@@ -49,6 +49,10 @@ class BatchMetrics:
         if ages_s:
             self._metrics.add_metric(Metric.OLDEST_RETURNED, MetricUnit.Seconds, round(max(ages_s)))
 
+    def write_lost_events(self, count: int) -> None:
+        """To be called once for each batch where outcome events are sent; 0 when all of them were."""
+        self._metrics.add_metric(Metric.OUTCOME_EVENTS_LOST, MetricUnit.Count, count)
+
     def _write_each(self, name: Metric, unit: MetricUnit, values: Iterable[float]) -> None:
         """One value for each, so that CloudWatch can give percentiles. Powertools prints after every 100th.
 

@@ -14,8 +14,26 @@ DETAIL_TYPES = {
     "Lead Followup Stopped": "stop_followup",
 }
 
-# The source of the integration's own events, which must never come back to it as leads.
+# The EventBridge source of the integration's own events, which must never come back to it as leads.
 OWN_EVENT_SOURCE = "7targets-lead-delivery"
+
+
+class OutcomeDetailType(StrEnum):
+    """EventBridge's `detail-type` of the integration's own events: what finally became of an event."""
+
+    DELIVERED = "Lead Delivered"
+    DUPLICATE = "Lead Duplicate"
+    REJECTED = "Lead Rejected"
+    PARKED = "Lead Parked"  # in the dead-letter queue, but not because of the lead
+
+
+class OutcomeEventsMode(StrEnum):
+    """The setting outcomeEvents."""
+
+    OFF = "off"
+    IDS = "ids"  # free of personal data
+    LEAD = "lead"  # with the lead's fields
+
 
 # The secret's fields. The stack fills each with the placeholder, and the function refuses it.
 CREDENTIAL_NAMES = ("client_id", "client_secret", "user_identifier")

@@ -236,6 +236,8 @@ class Delivery:
             # A redriven message counts from when its event first came, because its lead has waited since. Not
             # negative when clocks differ: CloudWatch then gives no percentiles.
             delivery_s=max(0.0, time.time() - message.order_ms / 1000),
+            next_schedule_time=lead.next_schedule_time,
+            sequence=lead.sequence,
         )
 
     def _window_s(self, message: Message, event: LeadEvent) -> int:

@@ -15,11 +15,12 @@ from .api.leads_api import LeadsApi
 from .batch import BatchRunner
 from .batch_metrics import BatchMetrics
 from .breaker import CircuitBreaker
-from .contract import CHECK_EVENT, Metric
+from .contract import CHECK_EVENT, Metric, OutcomeEventsMode
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
 from .old_items import OldItems
+from .outcome_events import OutcomeEvents
 from .settings import Settings
 
 settings = Settings.from_environment(os.environ)
@@ -38,6 +39,16 @@ _sqs = _session.client("sqs", config=_config)
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
 _breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
+
+
+def _outcome_events() -> OutcomeEvents | None:
+    """Made only when they are wanted, because a client costs time at each cold start."""
+    if settings.outcome_events is OutcomeEventsMode.OFF:
+        return None
+    once = _config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    return OutcomeEvents(_session.client("events", config=once), settings.event_bus, settings.outcome_events)
+
+
 http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s)
 tokens = AccessTokens(
     http, _session.client("secretsmanager", config=_config), settings.secret_id, settings.token_url, _calls
@@ -55,6 +66,7 @@ runner = BatchRunner(
     settings,
     logger,
     BatchMetrics(metrics, _calls, _breaker),
+    _outcome_events(),
 )
 
 

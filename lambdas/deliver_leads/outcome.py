@@ -41,13 +41,15 @@ class DeliveredLead:
 
     `state` is the vendor's word (`Cold`, `New`, `DeActivated`, ...): a lead taken over the plan's limit
     comes back as `New` and is not followed up, so people must be able to see it. `sequence` holds the
-    fields `scheduleId` and `scheduleName`, as far as they were answered.
+    fields `scheduleId` and `scheduleName`, as far as they were answered. `next_schedule_time`: when the next
+    message is sent, as 7Targets writes it. State and time are safe to log, `sequence` isn't.
     """
 
     lead_id: int | str
     state: str | None
     status: int
     sequence: Mapping[str, int | str] = field(default_factory=dict)
+    next_schedule_time: int | str | None = None
 
 
 class DeliveryError(Exception):

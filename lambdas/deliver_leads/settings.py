@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .contract import unpack_mappings
+from .contract import OutcomeEventsMode, unpack_mappings
 
 
 class SettingsError(Exception):
@@ -40,6 +40,8 @@ class Settings:
     retry_base_delay_s: int
     retry_max_delay_s: int
     park_after_s: int
+    outcome_events: OutcomeEventsMode
+    event_bus: str
 
     @property
     def is_fifo(self) -> bool:
@@ -53,6 +55,7 @@ class Settings:
             str: str,
             int: int,
             float: float,
+            OutcomeEventsMode: OutcomeEventsMode,
             dict[str, str]: json.loads,
             tuple[str, ...]: lambda text: tuple(json.loads(text)),
             tuple[dict[str, Any], ...]: unpack_mappings,

@@ -2,7 +2,8 @@
 
 import random
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -36,7 +37,9 @@ FIFO_PARKED_AFTER_S = 900
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one attempt at one message. All but `message` and `reading` is free of personal data.
+    """What came of one attempt at one message.
+
+    All but `message`, `reading` and `sequence` is free of personal data.
 
     `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
     queue), else the seconds until it comes back. `deferred`: put off, which is no fault. `delivery_s` of a
@@ -53,6 +56,8 @@ class Attempt:
     reason: str | None = None
     lead_id: int | str | None = None
     lead_state: str | None = None
+    next_schedule_time: int | str | None = None
+    sequence: Mapping[str, int | str] = field(default_factory=dict)
     ledger_written: bool = True
     deferred: bool = False
     parking_refused: bool = False

@@ -13,7 +13,7 @@ from tests.e2e.foreign import foreign_mappings
 @pytest.fixture(scope="session")
 def shared_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Emulator, sandbox and stack; a failed start shows the end of what the CDK printed."""
-    settings = {"mappings": json.dumps(foreign_mappings())}
+    settings = {"mappings": json.dumps(foreign_mappings()), "outcomeEvents": "ids"}
     folder = tmp_path_factory.mktemp("deployment")
     with deployed(folder, lead_defaults=LEAD_DEFAULTS, settings=settings) as deployment:
         yield deployment

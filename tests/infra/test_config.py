@@ -53,6 +53,7 @@ def test_the_command_line_wins_over_the_stage() -> None:
     ("name", "text", "field", "value"),
     [
         ("fifo", "true", "fifo", True),
+        ("outcomeEvents", "ids", "outcome_events", "ids"),
         ("readTimeoutSeconds", "5", "read_timeout_seconds", 5),
         ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
         ("eventSources", "", "event_sources", ()),
@@ -125,6 +126,8 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("batchSize", None, "a whole number of messages from 1 to 100"),
         ("fifo", "true", "true or false"),
         ("fifo", 1, "true or false"),
+        ("outcomeEvents", "all", "one of off, ids, lead"),
+        ("outcomeEvents", True, "one of off, ids, lead"),
         ("logRetentionDays", 2, "one of these numbers of days: 1, 3, 5, 7, 14, 30"),
         ("leadsApiUrl", "http://api.example.com", "an https URL"),
         ("leadsApiUrl", "https://", "an https URL"),

@@ -94,10 +94,14 @@ def test_the_receive_count_never_parks_a_lead() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"eventSources": "my.crm,my.forms"}], ids=["any", "listed"])
-def test_the_rule_takes_everything_but_the_integrations_own_events(settings: dict[str, str]) -> None:
+def test_the_rule_takes_everything_but_what_became_of_leads(settings: dict[str, str]) -> None:
     """A misspelt type or an unlisted source must not vanish after a 200; the function says what is wrong."""
+    types = ["Lead Delivered", "Lead Duplicate", "Lead Rejected", "Lead Parked"]
     assert properties(synthesise(**settings).delivery, "AWS::Events::Rule")["EventPattern"] == {
-        "source": [{"anything-but": ["7targets-lead-delivery"]}]
+        "$or": [
+            {"source": [{"anything-but": ["7targets-lead-delivery"]}]},
+            {"detail-type": [{"anything-but": types}]},
+        ]
     }
 
 
@@ -264,7 +268,13 @@ def test_fifo_sets_no_batching_window() -> None:
 EVERY_KIND: list[dict[str, str]] = [
     {"stage": "dev"},
     {"stage": "prod"},
-    {"stage": "prod", "fifo": "true", "alarmEmail": "ops@example.com", "checkEveryMinutes": "60"},
+    {
+        "stage": "prod",
+        "fifo": "true",
+        "alarmEmail": "ops@example.com",
+        "checkEveryMinutes": "60",
+        "outcomeEvents": "lead",
+    },
     {
         "stage": "prod",
         "eventBusName": "default",

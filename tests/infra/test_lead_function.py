@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deliver_leads.contract import OWN_EVENT_SOURCE
 from deliver_leads.settings import Settings
 from tests.foreign_events import mappings
 from tests.infra.synthesis import Template, output_target, properties, resource_behind, synthesise
@@ -73,6 +74,8 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "RETRY_BASE_DELAY_S",
         "RETRY_MAX_DELAY_S",
         "PARK_AFTER_S",
+        "OUTCOME_EVENTS",
+        "EVENT_BUS",
         "POWERTOOLS_SERVICE_NAME",
         "POWERTOOLS_METRICS_NAMESPACE",
         "POWERTOOLS_LOG_LEVEL",
@@ -162,6 +165,31 @@ def test_the_role_allows_exactly_the_calls_that_are_made() -> None:
         (frozenset({"logs:CreateLogStream", "logs:PutLogEvents"}), arn(template, "LogGroupName")),
         (frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"}), json.dumps("*")),
     }
+
+
+@pytest.mark.parametrize("mode", ["ids", "lead"])
+def test_the_role_may_publish_outcomes_on_the_bus_when_that_is_wanted(mode: str) -> None:
+    """And nothing else there: no event under another source, and none on another bus."""
+    template = synthesise(outcomeEvents=mode).delivery
+    statements = properties(template, "AWS::IAM::Role")["Policies"][0]["PolicyDocument"]["Statement"]
+    assert [s for s in statements if "events:PutEvents" in json.dumps(s)] == [
+        {
+            "Effect": "Allow",
+            "Action": "events:PutEvents",
+            "Resource": json.loads(arn(template, "EventBusName")),
+            "Condition": {"StringEquals": {"events:source": OWN_EVENT_SOURCE}},
+        }
+    ]
+
+
+@pytest.mark.parametrize("mode", ["off", "ids", "lead"])
+def test_the_function_knows_what_to_publish_and_on_which_bus(mode: str) -> None:
+    """The setting's word, and the bus that the rule is on."""
+    template = synthesise(outcomeEvents=mode).delivery
+    variables = environment(template)
+    assert json.dumps(variables["EVENT_BUS"]) == arn(template, "EventBusName")
+    text = {"OUTCOME_EVENTS": variables["OUTCOME_EVENTS"]}
+    assert Settings.from_environment(ENVIRONMENT | text).outcome_events == mode
 
 
 def test_only_lambda_may_take_the_role() -> None:

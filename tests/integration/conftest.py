@@ -159,14 +159,15 @@ class Pipeline:
 
     def redrive(self) -> list[dict[str, Any]]:
         """Moves what is parked back to the lead queue, as SQS does, and receives it."""
-        for letter in self.dead_letters():
-            noted = {
-                name: {"DataType": "String", "StringValue": value}
-                for name, value in letter.items()
-                if name != "body"
-            }
-            self.send(letter["body"], MessageAttributes=noted)
-        self.sqs.purge_queue(QueueUrl=self.dead_letter_queue_url)
+        answer = self.sqs.receive_message(
+            QueueUrl=self.dead_letter_queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        for letter in answer.get("Messages", []):
+            self.send(letter["Body"], MessageAttributes=letter["MessageAttributes"])
+            # No purge, because SQS allows one in 60 s.
+            self.sqs.delete_message(
+                QueueUrl=self.dead_letter_queue_url, ReceiptHandle=letter["ReceiptHandle"]
+            )
         return self.bring_back(self.receive(), aged_s=-self.passed_s)
 
     def bodies(self, operation: str) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """What each answer of the leads API means, line by line of the README's outcome table."""
 
+import json
+
 import pytest
 
 from deliver_leads.api.answers import MAX_DETAIL_LENGTH, classify
@@ -54,6 +56,44 @@ def test_a_delivered_lead_shows_its_sequence_as_far_as_the_answer_does(
     answer = classify(UPDATE, 200, f'{{"id": 1, {shown}}}'.encode(), None)
     assert isinstance(answer, DeliveredLead)
     assert answer.sequence == sequence
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [("DeActivated", "DeActivated"), ("", None), ("Jane Doe", None), ("jane@example.com", None), (7, None)],
+)
+def test_a_state_is_shown_if_it_is_a_word(state: object, shown: str | None) -> None:
+    """It is logged, and may be what a producer wrote into the lead."""
+    answer = classify(UPDATE, 200, json.dumps({"id": 1, "state": state}).encode(), None)
+    assert isinstance(answer, DeliveredLead)
+    assert answer.state == shown
+
+
+@pytest.mark.parametrize(
+    ("time", "shown"),
+    [
+        ("2026-11-30T09:00:00Z", True),
+        ("2026-11-30T09:00:00.123+05:30", True),
+        ("30/11/2026 09:00", True),
+        ("Nov 30, 2026 9:00:00 AM", True),
+        (1795856400000, True),
+        (None, False),
+        (True, False),
+        ("", False),
+        ("09:00", False),
+        ("14155550142", False),
+        ("+1 415 555 0142", False),
+        ("Jane Doe of Main Street", False),
+        ("jane@example.com 09:00", False),
+        ("x" * 50 + " 09:00", False),
+    ],
+    ids=str,
+)
+def test_the_next_message_s_time_is_shown_if_it_looks_like_one(time: object, shown: bool) -> None:
+    """Its format isn't documented, and it may be what a producer wrote into the lead."""
+    answer = classify(UPDATE, 200, json.dumps({"id": 1, "nextScheduleTime": time}).encode(), None)
+    assert isinstance(answer, DeliveredLead)
+    assert answer.next_schedule_time == (time if shown else None)
 
 
 @pytest.mark.parametrize("operation", Operation)

@@ -5,6 +5,7 @@ about success is a choice, and can be changed here. `delivery.py` decides on the
 """
 
 import json
+import re
 from typing import TypeGuard
 
 from ..event.lead import Json, Operation
@@ -29,6 +30,12 @@ TURNED_AWAY = {425, 429}
 # No lead can be the reason for these: the address is wrong, or something on the way refuses our requests.
 NO_LEADS_FAULT = {405, 406, 407, 410, 411, 415, 417, 421, 426, 431, 494, 499}
 MAX_DETAIL_LENGTH = 1000
+
+# What a producer wrote into a lead may come back in any field of the answer. So these two are shown only if
+# they look like what they should be: a state of the vendor's (all are one word), and a date with a time in a
+# format that isn't documented.
+_STATE = re.compile(r"[A-Za-z]{1,30}")
+_TIME = re.compile(r"(?=.*[0-9]:[0-9])[0-9A-Za-z][0-9A-Za-z ,:./+-]{7,39}")
 
 
 def classify(
@@ -63,12 +70,19 @@ def classify(
 def _read_delivered(answer: Json, status: int) -> DeliveredLead | None:
     if not isinstance(answer, dict):
         return None
-    lead_id, state = answer.get("id"), answer.get("state")
+    lead_id = answer.get("id")
     if not _is_id(lead_id):
         return None
     shown = {name: answer.get(name) for name in ("scheduleId", "scheduleName")}
     sequence = {name: value for name, value in shown.items() if _is_id(value)}
-    return DeliveredLead(lead_id, state if isinstance(state, str) else None, status, sequence)
+    state, next_time = _text_like(_STATE, answer.get("state")), answer.get("nextScheduleTime")
+    if not isinstance(next_time, int) or isinstance(next_time, bool):
+        next_time = _text_like(_TIME, next_time)
+    return DeliveredLead(lead_id, state, status, sequence, next_time)
+
+
+def _text_like(pattern: re.Pattern[str], value: Json) -> str | None:
+    return value if isinstance(value, str) and pattern.fullmatch(value) else None
 
 
 def _is_id(value: object) -> TypeGuard[int | str]:

@@ -28,6 +28,7 @@ class LeadEvent:
     same `key` and `lead_hash` are the same event, however often and by whichever route they arrive.
     `event_id`, `source` and `unknown_fields` are a producer's words, but safe to store and to log, too: what
     doesn't look like an id or a field's name is not shown. `source` is EventBridge's, or "sqs" or "sns".
+    `producer_key` is the `idempotencyKey` as it was given, and neither safe to store nor to log.
     """
 
     operation: Operation
@@ -37,6 +38,7 @@ class LeadEvent:
     event_id: str
     source: str
     unknown_fields: tuple[str, ...] = ()
+    producer_key: str | None = None
 
     @property
     def lead_id(self) -> int | None:
@@ -61,6 +63,7 @@ class UnreadableError(RejectedError):
         operation: Operation | None = None,
         lead_hash: str | None = None,
         key: IdempotencyKey | None = None,
+        producer_key: str | None = None,
     ) -> None:
         super().__init__(" | ".join(problems))
         self.event_id = event_id
@@ -68,6 +71,7 @@ class UnreadableError(RejectedError):
         self.operation = operation
         self.lead_hash = lead_hash
         self.key = key
+        self.producer_key = producer_key
 
 
 Reading = LeadEvent | UnreadableError
@@ -175,6 +179,7 @@ def _read_content(envelope: Envelope, origin: _Origin, defaults: Mapping[str, st
             operation=operation,
             lead_hash=lead_hash,
             key=key,
+            producer_key=given_key,
         )
     return LeadEvent(
         operation=operation,
@@ -184,6 +189,7 @@ def _read_content(envelope: Envelope, origin: _Origin, defaults: Mapping[str, st
         event_id=origin.event_id,
         source=origin.source,
         unknown_fields=tuple([*unknown, *unknown_in_lead][:_SHOWN_NAMES]),
+        producer_key=given_key,
     )
 
 
