@@ -90,13 +90,13 @@ def test_on_a_bus_of_others_only_what_was_told_is_taken(on_the_default_bus: Depl
 
 
 def test_our_own_events_on_a_bus_of_others_don_t_come_back_as_leads(on_the_default_bus: Deployment) -> None:
-    """Their source is left out, whatever type they have."""
+    """Outcome events are on the bus, and the rule takes the types of lead events only."""
     on_the_default_bus.start_anew()
     lead = new_lead(assistantEmail="sam@example.net")
     detail = {"lead": new_lead(assistantEmail="sam@example.net")}
     put(
         on_the_default_bus,
-        {"source": "7targets-lead-delivery", "detail-type": "Lead Created", "detail": detail},
+        {"source": "7targets-lead-delivery", "detail-type": "Lead Delivered", "detail": detail},
     )
     put(
         on_the_default_bus,
