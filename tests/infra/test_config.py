@@ -57,6 +57,9 @@ def test_the_command_line_wins_over_the_stage() -> None:
         ("eventSources", "", "event_sources", ()),
         ("leadDefaults", '{"source": "Fair"}', "lead_defaults", {"source": "Fair"}),
         ("alarmEmail", "ops@example.com", "alarm_email", "ops@example.com"),
+        ("tracing", "true", "tracing", True),
+        ("ledgerTableName", "Leads_1.a-b", "ledger_table_name", "Leads_1.a-b"),
+        ("ledgerTableName", "", "ledger_table_name", ""),
         ("leadsApiUrl", "https://api.example.com/", "leads_api_url", "https://api.example.com"),
         ("leadsApiUrl", "http://127.0.0.1:8080", "leads_api_url", "http://127.0.0.1:8080"),
         ("tokenUrl", "http://localhost:1/oauth2/token", "token_url", "http://localhost:1/oauth2/token"),
@@ -130,6 +133,17 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("eventSources", "my.crm", "a list of EventBridge sources"),
         ("eventSources", ["my crm"], "a list of EventBridge sources"),
         ("alarmEmail", "ops", "one e-mail address, or empty"),
+        ("tracing", "on", "true or false"),
+        (
+            "ledgerTableName",
+            "ab",
+            "the name of a DynamoDB table (3 to 255 letters, digits and _ . -), or empty",
+        ),
+        (
+            "ledgerTableName",
+            "arn:aws:dynamodb:us-east-1:123456789012:table/a",
+            "the name of a DynamoDB table",
+        ),
         ("keepData", None, "true or false"),
     ],
 )
