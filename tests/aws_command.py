@@ -1,8 +1,8 @@
 """A stand-in for the aws command line, which isn't a package of this project.
 
-It reads a command's words by AWS's own models. As a program (`python -m tests.aws_command sqs list-queues`) it
-makes the call and prints the answer as the aws command line does, so that the documents' commands can be run as
-they are written.
+It reads a command's words by AWS's own models. As a program (`python -m tests.aws_command sqs list-queues`)
+it makes the call and prints the answer as the aws command line does, so that the documents' commands can be
+run as they are written.
 """
 
 import json
