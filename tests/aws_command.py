@@ -6,7 +6,9 @@ run as they are written.
 """
 
 import json
+import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +21,6 @@ from botocore import xform_name
 from botocore.exceptions import ClientError, UnknownServiceError, WaiterError
 
 GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json"}
-# The aws command line has this one without a call of its own.
-TAIL_OPTIONS = {"since", "format"}
 
 
 class CommandError(Exception):
@@ -120,11 +120,22 @@ def _operation_of_waiter(session: Any, service: str, waiter: str) -> str:
 
 
 def _read_tail(words: list[str]) -> Command:
+    """`logs tail` has no call of its own: it is made of this one."""
     group, *rest = words
-    options = {word[2:] for word in rest if word.startswith("--")}
-    if unknown := options - TAIL_OPTIONS:
-        raise CommandError(f"aws logs tail has no {', '.join(sorted(unknown))}")
-    return Command("logs", "FilterLogEvents", parameters={"logGroupName": group}, options={"tail": group})
+    command = Command("logs", "FilterLogEvents", parameters={"logGroupName": group})
+    while rest:
+        word = rest.pop(0)
+        if word == "--follow":
+            continue
+        if word not in {"--since", "--format", "--filter-pattern"}:
+            raise CommandError(f"aws logs tail has no {word}")
+        value = rest.pop(0)
+        if word == "--filter-pattern":
+            command.parameters["filterPattern"] = value
+        if found := re.fullmatch(r"([0-9]+)([smhd])", value if word == "--since" else ""):
+            seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
+            command.parameters["startTime"] = int((time.time() - seconds) * 1000)
+    return command
 
 
 def run(command: Command) -> str:
@@ -136,7 +147,7 @@ def run(command: Command) -> str:
         return ""
     answer = getattr(client, xform_name(command.operation))(**arguments)
     answer.pop("ResponseMetadata", None)
-    if "tail" in command.options:
+    if command.operation == "FilterLogEvents":
         return "".join(event["message"].rstrip() + "\n" for event in answer["events"])
     if command.positional:
         Path(command.positional[0]).write_bytes(answer.pop("Payload").read())

@@ -19,7 +19,7 @@ def section(document: str, heading: str) -> str:
 
 def shell_blocks(text: str) -> list[str]:
     """The fenced blocks of the shell, without their fences."""
-    return re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return re.findall(r"^ *```sh\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
 
 
 def aws_commands(block: str) -> Iterator[list[str]]:
