@@ -20,6 +20,8 @@ import jmespath
 from botocore import xform_name
 from botocore.exceptions import ClientError, UnknownServiceError, WaiterError
 
+from tests.log_filter import read_filter
+
 GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json"}
 
 
@@ -120,7 +122,7 @@ def _operation_of_waiter(session: Any, service: str, waiter: str) -> str:
 
 
 def _read_tail(words: list[str]) -> Command:
-    """`logs tail` has no call of its own: it is made of this one."""
+    """`logs tail` has no call of its own; it is made of FilterLogEvents."""
     group, *rest = words
     command = Command("logs", "FilterLogEvents", parameters={"logGroupName": group})
     while rest:
@@ -131,7 +133,7 @@ def _read_tail(words: list[str]) -> Command:
             raise CommandError(f"aws logs tail has no {word}")
         value = rest.pop(0)
         if word == "--filter-pattern":
-            command.parameters["filterPattern"] = value
+            command.options["filter"] = value
         if found := re.fullmatch(r"([0-9]+)([smhd])", value if word == "--since" else ""):
             seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
             command.parameters["startTime"] = int((time.time() - seconds) * 1000)
@@ -148,7 +150,9 @@ def run(command: Command) -> str:
     answer = getattr(client, xform_name(command.operation))(**arguments)
     answer.pop("ResponseMetadata", None)
     if command.operation == "FilterLogEvents":
-        return "".join(event["message"].rstrip() + "\n" for event in answer["events"])
+        fits = read_filter(command.options.get("filter", ""))
+        lines = [event["message"].rstrip() for event in answer["events"]]
+        return "".join(f"{line}\n" for line in lines if fits(line))
     if command.positional:
         Path(command.positional[0]).write_bytes(answer.pop("Payload").read())
     if "query" in command.options:

@@ -1,14 +1,9 @@
 """The runbook's procedures, run as they are written there, against the deployed stack."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,115 +11,20 @@ import pytest
 
 from local.stack.deployment import Credentials, Deployment
 from local.stack.waiting import wait_until
-from tests.documents import PROJECT, section, shell_blocks
-from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, plain, send, wait_for_leads
+from tests.documents import PROJECT
+from tests.e2e.leads import EVENT_TIMEOUT_S, count, new_lead, park, plain, send, wait_for_leads
+from tests.e2e.shell import RUNBOOK, Operator, blocks, log_lines
 
 pytestmark = pytest.mark.e2e
 
-RUNBOOK = "docs/runbook.md"
-NOT_TRIED = "*Not tried"
 # tests/e2e/test_check.py runs it.
 SHOWN_ELSEWHERE = {"Check the deployment"}
 
 
-def blocks(heading: str) -> list[str]:
-    """A procedure's shell blocks, without those that the runbook says weren't tried."""
-    found: list[str] = []
-    text = section(RUNBOOK, heading)
-    while block := next(iter(shell_blocks(text)), None):
-        before, text = text.split(f"```sh\n{block}```", 1)
-        if NOT_TRIED not in before.rstrip().rsplit("\n\n", 1)[-1]:
-            found.append(block)
-    return found
-
-
-@dataclass
-class Operator:
-    """A person at a shell, with the runbook's first block and its functions pasted."""
-
-    deployment: Deployment
-    folder: Path
-    pasted: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        program = self.folder / "aws"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.aws_command "$@"\n')
-        program.chmod(0o755)
-        [first] = shell_blocks((PROJECT / RUNBOOK).read_text("utf-8").split("\n### ")[0])
-        self.pasted.append(first.replace("STAGE=prod", "STAGE=dev"))
-
-    def run(self, block: str, **variables: str) -> str:
-        """Runs a block; returns what it prints. Fails with what it complains of."""
-        done = self.try_to_run(block, **variables)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def try_to_run(self, block: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return subprocess.run(  # noqa: S603 - this project's own runbook
-            [shutil.which("sh") or "sh", "-c", "\n".join([*self.pasted, block])],
-            cwd=self.folder,
-            env=kept
-            | self.deployment.emulator.aws_environment()
-            | {
-                "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}",
-                "PYTHONPATH": str(PROJECT),
-                "NO_PROXY": "127.0.0.1,localhost",
-            }
-            | variables,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-
-
-@pytest.fixture
-def operator(deployment: Deployment, tmp_path: Path) -> Operator:
-    """An operator of the deployed stack, in an empty folder."""
-    return Operator(deployment, tmp_path)
-
-
-@pytest.fixture
-def redriver(operator: Operator) -> Operator:
-    """An operator who has pasted the functions for moving messages."""
-    operator.pasted.append(blocks("Redrive one parked lead")[0])
-    return operator
-
-
-@pytest.fixture
-def resumed(deployment: Deployment) -> Iterator[None]:
-    """Enables the event source mapping after the test, should the test fail while it is off."""
-    yield
-    deployment.emulator.client("lambda").update_event_source_mapping(
-        UUID=deployment.outputs["EventSourceMappingId"], Enabled=True
-    )
-
-
-def park(deployment: Deployment, *leads: dict[str, Any]) -> list[str]:
-    """Parks leads by an API that refuses them for the moment. Returns the parked messages' ids."""
-    refusal = {"kind": "status", "status": 422, "body": {"message": "not now"}}
-    deployment.sandbox.set_faults([{"operation": "create", "fault": refusal}])
-    for lead in leads:
-        send(deployment, plain(lead))
-    wait_until("parked leads", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)
-    deployment.sandbox.set_faults([])
-    answer = deployment.sqs.receive_message(
-        QueueUrl=deployment.outputs["DeadLetterQueueUrl"], MaxNumberOfMessages=10, VisibilityTimeout=0
-    )
-    by_email = {json.loads(each["Body"])["lead"]["email"]: each["MessageId"] for each in answer["Messages"]}
-    return [by_email[lead["email"]] for lead in leads]
-
-
-def count(deployment: Deployment, output: str) -> int:
-    """Messages in a queue, those in flight too."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = deployment.sqs.get_queue_attributes(QueueUrl=deployment.outputs[output], AttributeNames=names)
-    return sum(int(answer["Attributes"][name]) for name in names)
-
-
 def test_every_procedure_is_run_here_or_says_that_it_was_not_tried() -> None:
     """A command that nobody has run is a trap at night."""
-    headings = re.findall(r"^### (.+)$", (PROJECT / RUNBOOK).read_text("utf-8"), re.MULTILINE)
+    procedures_text = (PROJECT / RUNBOOK).read_text("utf-8").split("\n## Procedures\n")[1]
+    headings = re.findall(r"^### (.+)$", procedures_text.split("\n## ")[0], re.MULTILINE)
     run_here = set(re.findall(r'blocks\("([^"]+)"\)', Path(__file__).read_text("utf-8")))
     procedures = {heading for heading in headings if blocks(heading)}
     assert procedures - run_here == SHOWN_ELSEWHERE
@@ -165,12 +65,6 @@ def test_one_parked_lead_of_several_is_sent_again(redriver: Operator) -> None:
     assert count(deployment, "DeadLetterQueueUrl") == 3
     redriven = [line for line in log_lines(deployment) if line["outcome"] == "delivered"]
     assert [line["event_id"] for line in redriven] != [line["message_id"] for line in redriven]
-
-
-def log_lines(deployment: Deployment) -> list[dict[str, Any]]:
-    """The function's lines about attempts."""
-    lines = deployment.emulator.output().splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{") and '"attempt"' in line]
 
 
 def test_a_message_that_is_not_there_is_not_moved(redriver: Operator) -> None:
