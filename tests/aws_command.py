@@ -16,7 +16,7 @@ from typing import Any
 
 import boto3
 import botocore.session
-import jmespath
+import jmespath  # type: ignore[import-untyped]
 from botocore import xform_name
 from botocore.exceptions import ClientError, UnknownServiceError, WaiterError
 
@@ -142,7 +142,8 @@ def _read_tail(words: list[str]) -> Command:
 
 def run(command: Command) -> str:
     """Makes the call, returns what the aws command line prints."""
-    client = boto3.Session().client(command.service)
+    session: Any = boto3.Session()  # its stubs take a literal service only
+    client = session.client(command.service)
     arguments = command.parameters | json.loads(_input_json(command))
     if command.waiter:
         client.get_waiter(xform_name(command.waiter.replace("-", "_"))).wait(**arguments)
