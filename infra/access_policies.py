@@ -22,9 +22,8 @@ _OF_NO_RESOURCE = (
     "logs:DescribeQueryDefinitions",
     "logs:GetQueryResults",
     "logs:StopQuery",
-    "xray:BatchGetTraces",
-    "xray:GetTraceSummaries",
 )
+_READ_TRACES = ("xray:BatchGetTraces", "xray:GetTraceSummaries")
 _HANDLE_PARKED = (
     "sqs:ChangeMessageVisibility",
     "sqs:DeleteMessage",
@@ -103,7 +102,9 @@ def operator_policy(
                 lead_function.log_group.log_group_arn,
             ),
             _allow("ReadDashboard", ["cloudwatch:GetDashboard"], dashboard_arn),
-            _allow("ReadMetricsAndQueries", _OF_NO_RESOURCE, "*"),
+            _allow(
+                "ReadMetricsAndQueries", (*_OF_NO_RESOURCE, *(_READ_TRACES if config.tracing else ())), "*"
+            ),
             _allow(
                 "Check",
                 ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"],
@@ -116,7 +117,13 @@ def operator_policy(
             ),
             _allow(
                 "Rotate",
-                ["secretsmanager:DescribeSecret", "secretsmanager:PutSecretValue"],
+                [
+                    "secretsmanager:DescribeSecret",
+                    "secretsmanager:ListSecretVersionIds",
+                    "secretsmanager:PutSecretValue",
+                    # The way back to the credentials before.
+                    "secretsmanager:UpdateSecretVersionStage",
+                ],
                 secret.secret_arn,
             ),
         ],

@@ -22,6 +22,7 @@ from infra.setting_rules import (
     LOG_RETENTION_DAYS,
     MAPPINGS,
     ORGANIZATION,
+    TABLE_NAME_OR_EMPTY,
     TOPICS,
     URL,
     YES_OR_NO,
@@ -92,11 +93,13 @@ class DeploymentConfig:
     # visibility timeout several times, so that a lead is parked with its reason before SQS drops it.
     park_after_hours: int = _setting(96, whole_number(24, 312, "hours"))
     log_retention_days: int = _setting(30, one_of(LOG_RETENTION_DAYS, "days"))
+    tracing: bool = _setting(False, YES_OR_NO)
     alarm_email: str = _setting("", EMAIL_OR_EMPTY)
     oldest_message_alarm_minutes: int = _setting(60, whole_number(5, 1440, "minutes"))
     # Each check buys an access token, which costs 7Targets USD 2.25 per 1,000 (Amazon Cognito).
     check_every_minutes: int = _setting(0, whole_number_or_off(5, 1440, "minutes"))
     keep_data: bool = _setting(False, YES_OR_NO)
+    ledger_table_name: str = _setting("", TABLE_NAME_OR_EMPTY)
 
     @property
     def visibility_timeout_seconds(self) -> int:

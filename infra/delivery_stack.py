@@ -2,8 +2,11 @@
 
 from aws_cdk import (
     Acknowledgment,
+    ArnFormat,
+    Aws,
     CfnOutput,
     Duration,
+    Fn,
     RemovalPolicy,
     SecretValue,
     Stack,
@@ -34,13 +37,25 @@ class DeliveryStack(Stack):
             construct_id,
             stack_name=f"LeadDelivery-{config.stage}",
             description=f"Delivers leads to 7Targets ({config.stage})",
+            termination_protection=config.keep_data,
         )
         self._config = config
-        self._removal = RemovalPolicy.RETAIN if config.keep_data else RemovalPolicy.DESTROY
-        self.dead_letter_queue = self._queue("DeadLetterQueue", fifo=config.fifo)
+        # What a failed first deployment made goes with it, whatever the policy: it holds nothing yet.
+        self._removal = (
+            RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if config.keep_data else RemovalPolicy.DESTROY
+        )
+        lead_queue_name = self._lead_queue_name()
+        self.dead_letter_queue = self._queue(
+            "DeadLetterQueue",
+            fifo=config.fifo,
+            redrive_allow_policy=sqs.RedriveAllowPolicy(
+                source_queues=[self._queue_named(lead_queue_name)],
+            ),
+        )
         self.lead_queue = self._queue(
             "LeadQueue",
             fifo=config.fifo,
+            queue_name=lead_queue_name,
             visibility_timeout=Duration.seconds(config.visibility_timeout_seconds),
             # SQS's most: the function parks a lead by its age, a lower count would park leads in an outage.
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letter_queue, max_receive_count=1000),
@@ -68,7 +83,7 @@ class DeliveryStack(Stack):
             dead_letter_queue=self.dead_letter_queue if config.fifo else self.rule_dead_letter_queue,
         )
         secret = self._secret()
-        ledger = self._ledger()
+        self.ledger = self._ledger()
         lead_function = LeadFunction(
             self,
             "DeliverLeads",
@@ -77,8 +92,9 @@ class DeliveryStack(Stack):
             lead_queue=self.lead_queue,
             dead_letter_queue=self.dead_letter_queue,
             secret=secret,
-            ledger=ledger,
+            ledger=self.ledger,
             event_bus=bus,
+            removal=self._removal,
         )
         if config.check_every_minutes:
             CheckSchedule(self, "Check", lead_function.function, config.check_every_minutes)
@@ -90,7 +106,7 @@ class DeliveryStack(Stack):
             dead_letter_queue=self.dead_letter_queue,
             rule_dead_letter_queue=self.rule_dead_letter_queue,
             secret=secret,
-            ledger=ledger,
+            ledger=self.ledger,
             lead_function=lead_function,
         )
         for name, value in {
@@ -105,7 +121,7 @@ class DeliveryStack(Stack):
             "LogGroupName": lead_function.log_group.log_group_name,
             # The ARN on AWS; every call that takes a secret's name takes that too.
             "SecretName": secret.secret_arn,
-            "LedgerTableName": ledger.table_name,
+            "LedgerTableName": self.ledger.table_name,
             "EventSourceMappingId": lead_function.event_source_mapping.event_source_mapping_id,
             "ProducerPolicyArn": producers.managed_policy_arn,
             "OperatorPolicyArn": operators.managed_policy_arn,
@@ -117,8 +133,10 @@ class DeliveryStack(Stack):
         name: str,
         *,
         fifo: bool,
+        queue_name: str | None = None,
         visibility_timeout: Duration | None = None,
         dead_letter_queue: sqs.DeadLetterQueue | None = None,
+        redrive_allow_policy: sqs.RedriveAllowPolicy | None = None,
     ) -> sqs.Queue:
         """A queue encrypted by SQS, for TLS only, with SQS's longest retention.
 
@@ -128,6 +146,7 @@ class DeliveryStack(Stack):
         return sqs.Queue(
             self,
             f"Fifo{name}" if fifo else name,
+            queue_name=queue_name,
             # CloudFormation takes "true" or nothing.
             fifo=fifo or None,
             # So that EventBridge and producers need not give an id. Two equal bodies within 5 minutes are one
@@ -138,8 +157,22 @@ class DeliveryStack(Stack):
             retention_period=Duration.days(14),
             visibility_timeout=visibility_timeout,
             dead_letter_queue=dead_letter_queue,
+            redrive_allow_policy=redrive_allow_policy,
             removal_policy=self._removal,
         )
+
+    def _lead_queue_name(self) -> str:
+        """The lead queue's name, because its dead-letter queue names it before it is there.
+
+        Two references would be a circle. The stack's own id is in the name, so that a stack that is made anew
+        never meets a kept queue of the old one. SQS takes 80 characters.
+        """
+        unique = Fn.select(2, Fn.split("/", Aws.STACK_ID))
+        return f"{self.stack_name[:38]}-{unique}{'.fifo' if self._config.fifo else ''}"
+
+    def _queue_named(self, name: str) -> sqs.IQueue:
+        arn = self.format_arn(service="sqs", resource=name, arn_format=ArnFormat.NO_RESOURCE_NAME)
+        return sqs.Queue.from_queue_arn(self, "NamedLeadQueue", arn)
 
     def _secret(self) -> secretsmanager.Secret:
         """The place of the credentials. Once an operator has filled it, a deployment leaves its value alone:
@@ -157,7 +190,10 @@ class DeliveryStack(Stack):
         )
         return secret
 
-    def _ledger(self) -> dynamodb.Table:
+    def _ledger(self) -> dynamodb.ITable:
+        """The stack's own table, or one that an earlier stack left behind, which must be as this one is."""
+        if self._config.ledger_table_name:
+            return dynamodb.Table.from_table_name(self, "KeptLedger", self._config.ledger_table_name)
         keep = self._config.keep_data
         table = dynamodb.Table(
             self,

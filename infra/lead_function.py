@@ -3,7 +3,7 @@
 import json
 from typing import cast
 
-from aws_cdk import Acknowledgment, Duration, RemovalPolicy, Stack, Token, Validations
+from aws_cdk import Acknowledgment, Aws, Duration, RemovalPolicy, Stack, Token, Validations
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
@@ -21,6 +21,12 @@ ENVIRONMENT_BYTES = 4096
 # A queue's URL, the secret's ARN or a table's name, which CloudFormation makes, in the longest region's name.
 GENERATED_BYTES = 160
 
+# Lambda must not take the role for another account's function. "If exists", because no page of AWS's says
+# that Lambda sends the key, be it for the function or for its event source mapping, and without the key a
+# plain condition would stop both. AWS advises it for keys that aren't always there:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+_FOR_THIS_ACCOUNT_ONLY = {"StringEqualsIfExists": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+
 
 class LeadFunction(Construct):
     """`deliver_leads` on Lambda, fed by the lead queue, allowed to do what it does and no more."""
@@ -35,8 +41,9 @@ class LeadFunction(Construct):
         lead_queue: sqs.Queue,
         dead_letter_queue: sqs.Queue,
         secret: secretsmanager.Secret,
-        ledger: dynamodb.Table,
+        ledger: dynamodb.ITable,
         event_bus: events.IEventBus,
+        removal: RemovalPolicy,
     ) -> None:
         super().__init__(scope, construct_id)
         self._config = config
@@ -45,12 +52,12 @@ class LeadFunction(Construct):
         self._secret = secret
         self._ledger = ledger
         self._event_bus = event_bus
-        self.log_group = self._make_log_group()
+        self.log_group = self._make_log_group(removal)
         self.function = self._make_function(code)
         self.event_source_mapping = self._make_event_source_mapping()
 
-    def _make_log_group(self) -> logs.LogGroup:
-        group = logs.LogGroup(self, "Logs", removal_policy=RemovalPolicy.DESTROY)
+    def _make_log_group(self, removal: RemovalPolicy) -> logs.LogGroup:
+        group = logs.LogGroup(self, "Logs", removal_policy=removal)
         # The construct's enum has words for the numbers; the setting is the number itself.
         cast(logs.CfnLogGroup, group.node.default_child).retention_in_days = self._config.log_retention_days
         return group
@@ -75,8 +82,9 @@ class LeadFunction(Construct):
                 "dynamodb:Scan",
             ),
             self.log_group.log_group_arn: ("logs:CreateLogStream", "logs:PutLogEvents"),
-            "*": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
         }
+        if self._config.tracing:
+            allowed["*"] = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
         statements = [
             iam.PolicyStatement(actions=list(actions), resources=[resource])
             for resource, actions in allowed.items()
@@ -93,13 +101,16 @@ class LeadFunction(Construct):
         role = iam.Role(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=_FOR_THIS_ACCOUNT_ONLY),
             # Inline: Lambda refuses an event source mapping whose role hasn't its rights yet.
             inline_policies={"DeliverLeads": iam.PolicyDocument(statements=statements)},
         )
-        Validations.of(role).acknowledge(
-            Acknowledgment(id="AwsSolutions-IAM5[Resource::*]", reason="X-Ray's actions know no resources.")
-        )
+        if self._config.tracing:
+            Validations.of(role).acknowledge(
+                Acknowledgment(
+                    id="AwsSolutions-IAM5[Resource::*]", reason="X-Ray's actions take no resources."
+                )
+            )
         return role
 
     def _make_function(self, code: lambda_.Code) -> lambda_.Function:
@@ -112,7 +123,7 @@ class LeadFunction(Construct):
             code=code,
             role=self._make_role().without_policy_updates(),
             log_group=self.log_group,
-            tracing=lambda_.Tracing.ACTIVE,
+            tracing=lambda_.Tracing.ACTIVE if self._config.tracing else None,
             memory_size=self._config.memory_megabytes,
             timeout=Duration.seconds(self._config.function_timeout_seconds),
             environment=_fitting(self._environment()),

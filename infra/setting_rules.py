@@ -143,6 +143,10 @@ def _is_email_or_empty(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"([^@\s]+@[^@\s]+)?", value))
 
 
+def _is_table_name_or_empty(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"([A-Za-z0-9_.-]{3,255})?", value))
+
+
 YES_OR_NO = Rule(
     "true or false",
     lambda value: isinstance(value, bool),
@@ -189,3 +193,7 @@ ORGANIZATION = Rule(
     _is_text_like(r"(o-[a-z0-9]{10,32})?"),
 )
 EMAIL_OR_EMPTY = Rule("one e-mail address, or empty", _is_email_or_empty)
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+TABLE_NAME_OR_EMPTY = Rule(
+    "the name of a DynamoDB table (3 to 255 letters, digits and _ . -), or empty", _is_table_name_or_empty
+)

@@ -79,6 +79,44 @@ def test_every_relative_link_leads_to_a_file(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def anchors(document: Path) -> set[str]:
+    """What GitHub makes of a document's headings; a comment in a shell block is no heading."""
+    text = re.sub(r"^ *```.*?^ *```$", "", document.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_link_to_a_heading_leads_to_one(document: Path) -> None:
+    """A heading that is reworded takes the links to it along."""
+    links = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", document.read_text("utf-8"))
+    targets = [((document.parent / file) if file else document, anchor) for file, anchor in links]
+    assert [anchor for target, anchor in targets if anchor not in anchors(target)] == []
+
+
+def test_the_sample_that_publishes_events_repeats_those_that_failed_and_no_others() -> None:
+    """PutEvents answers 200 for a throttled entry, and a producer that copies the sample must not lose it."""
+    [sample] = re.findall(r"^```python\n(.*?)^```$", read("docs/events/README.md"), re.DOTALL | re.MULTILINE)
+    published: list[list[str]] = []
+
+    class Bus:
+        def put_events(self, Entries: list[str]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+            published.append(Entries)
+            failed = {"b", "c"} if len(published) == 1 else {"c"} if len(published) == 2 else set()
+            return {
+                "Entries": [{"ErrorCode": "Throttled"} if e in failed else {"EventId": e} for e in Entries]
+            }
+
+    class Clock:
+        def sleep(self, seconds: float) -> None:
+            """No test waits."""
+
+    names: dict[str, Any] = {"events": Bus(), "time": Clock()}
+    exec(sample, names)  # noqa: S102 - the project's own document
+    names["publish"](["a", "b", "c"])
+    assert published == [["a", "b", "c"], ["b", "c"], ["c"]]
+
+
 def test_every_file_that_contributing_names_exists() -> None:
     """The table of where to add what is a newcomer's map."""
     named = re.findall(r"`((?:lambdas|infra|local|docs|tests)/[\w/.]+)`", read("CONTRIBUTING.md"))

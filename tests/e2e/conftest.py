@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from local.sample.events import LEAD_DEFAULTS
 from local.stack.deployment import Deployment, deployed
 from tests.e2e.foreign import foreign_mappings
+from tests.e2e.shell import Operator, blocks
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,25 @@ def deployment(shared_deployment: Deployment) -> Deployment:
     """The stack with empty queues, an empty sandbox, the good secret and no warm execution environment."""
     shared_deployment.start_anew()
     return shared_deployment
+
+
+@pytest.fixture
+def operator(deployment: Deployment, tmp_path: Path) -> Operator:
+    """An operator of the deployed stack, in an empty folder."""
+    return Operator(deployment, tmp_path)
+
+
+@pytest.fixture
+def redriver(operator: Operator) -> Operator:
+    """An operator who has pasted the functions for moving messages."""
+    operator.pasted.append(blocks("Redrive one parked lead")[0])
+    return operator
+
+
+@pytest.fixture
+def resumed(deployment: Deployment) -> Iterator[None]:
+    """Enables the event source mapping after the test, should the test fail while it is off."""
+    yield
+    deployment.emulator.client("lambda").update_event_source_mapping(
+        UUID=deployment.outputs["EventSourceMappingId"], Enabled=True
+    )

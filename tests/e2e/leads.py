@@ -33,3 +33,25 @@ def wait_for_leads(deployment: Deployment, leads: list[dict[str, Any]]) -> None:
         timeout_s=EVENT_TIMEOUT_S,
     )
     wait_until("an empty lead queue", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)
+
+
+def park(deployment: Deployment, *leads: dict[str, Any]) -> list[str]:
+    """Parks leads by an API that refuses them for the moment. Returns the parked messages' ids."""
+    refusal = {"kind": "status", "status": 422, "body": {"message": "not now"}}
+    deployment.sandbox.set_faults([{"operation": "create", "fault": refusal}])
+    for lead in leads:
+        send(deployment, plain(lead))
+    wait_until("parked leads", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)
+    deployment.sandbox.set_faults([])
+    answer = deployment.sqs.receive_message(
+        QueueUrl=deployment.outputs["DeadLetterQueueUrl"], MaxNumberOfMessages=10, VisibilityTimeout=0
+    )
+    by_email = {json.loads(each["Body"])["lead"]["email"]: each["MessageId"] for each in answer["Messages"]}
+    return [by_email[lead["email"]] for lead in leads]
+
+
+def count(deployment: Deployment, output: str) -> int:
+    """Messages in a queue, those in flight too."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = deployment.sqs.get_queue_attributes(QueueUrl=deployment.outputs[output], AttributeNames=names)
+    return sum(int(answer["Attributes"][name]) for name in names)

@@ -99,10 +99,17 @@ def test_an_operator_may_do_what_the_documents_ask_for() -> None:
         assert rights[f"lambda:{action}"] == [arn(template, "FunctionName")]
     for action in ("GetEventSourceMapping", "UpdateEventSourceMapping"):
         assert output_target(template, "EventSourceMappingId") in json.dumps(rights[f"lambda:{action}"])
-    for action in ("DescribeSecret", "PutSecretValue"):
+    for action in ("DescribeSecret", "PutSecretValue", "ListSecretVersionIds", "UpdateSecretVersionStage"):
         assert rights[f"secretsmanager:{action}"] == [{"Ref": output_target(template, "SecretName")}]
     assert {"Ref": "AWS::StackId"} in rights["cloudformation:DescribeStacks"]
     assert ":stack/LeadMonitoring-dev/*" in json.dumps(rights["cloudformation:DescribeStacks"])
+
+
+@pytest.mark.parametrize("tracing", [False, True])
+def test_an_operator_may_read_traces_when_there_are_any(tracing: bool) -> None:
+    """A right that serves nothing is left out."""
+    rights = allowed(synthesise(tracing=str(tracing).lower()).delivery, OPERATOR)
+    assert any(action.startswith("xray:") for action in rights) is tracing
 
 
 @pytest.mark.parametrize(

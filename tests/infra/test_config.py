@@ -66,6 +66,9 @@ def test_the_command_line_wins_over_the_stage() -> None:
         ("producerAccounts", "000011112222", "producer_accounts", ("000011112222",)),
         ("producerOrganization", "o-a1b2c3d4e5", "producer_organization", "o-a1b2c3d4e5"),
         ("alarmEmail", "ops@example.com", "alarm_email", "ops@example.com"),
+        ("tracing", "true", "tracing", True),
+        ("ledgerTableName", "Leads_1.a-b", "ledger_table_name", "Leads_1.a-b"),
+        ("ledgerTableName", "", "ledger_table_name", ""),
         ("leadsApiUrl", "https://api.example.com/", "leads_api_url", "https://api.example.com"),
         ("leadsApiUrl", "http://127.0.0.1:8080", "leads_api_url", "http://127.0.0.1:8080"),
         ("tokenUrl", "http://localhost:1/oauth2/token", "token_url", "http://localhost:1/oauth2/token"),
@@ -152,6 +155,17 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("producerAccounts", ["1111"], "a list of AWS account ids, texts of 12 digits"),
         ("producerOrganization", "ou-a1b2-c3d4", "the id of an organization"),
         ("alarmEmail", "ops", "one e-mail address, or empty"),
+        ("tracing", "on", "true or false"),
+        (
+            "ledgerTableName",
+            "ab",
+            "the name of a DynamoDB table (3 to 255 letters, digits and _ . -), or empty",
+        ),
+        (
+            "ledgerTableName",
+            "arn:aws:dynamodb:us-east-1:123456789012:table/a",
+            "the name of a DynamoDB table",
+        ),
         ("keepData", None, "true or false"),
     ],
 )

@@ -1,6 +1,7 @@
 """What the delivery stack's template promises."""
 
 import json
+from typing import Any
 
 import aws_cdk as cdk
 import pytest
@@ -34,6 +35,21 @@ def queue_policy(template: Template, output: str) -> list[Resource]:
         if p["Properties"]["Queues"] == [ref]
     )
     return list(policy["PolicyDocument"]["Statement"])
+
+
+def as_text(value: Any) -> str:
+    """A joined text with its references in braces, e.g. `LeadDelivery-dev-{AWS::StackId/2}`."""
+    match value:
+        case str():
+            return value
+        case {"Ref": name}:
+            return f"{{{name}}}"
+        case {"Fn::Select": [index, {"Fn::Split": [separator, {"Ref": name}]}]}:
+            return f"{{{name}{separator}{index}}}"
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(map(as_text, parts))
+        case _:
+            raise AssertionError(value)
 
 
 @pytest.mark.parametrize("output", QUEUES)
@@ -91,6 +107,35 @@ def test_the_receive_count_never_parks_a_lead() -> None:
         "deadLetterTargetArn": {"Fn::GetAtt": [output_target(template, "DeadLetterQueueUrl"), "Arn"]},
         "maxReceiveCount": 1000,
     }
+
+
+@pytest.mark.parametrize("fifo", ["false", "true"])
+def test_the_dead_letter_queue_is_the_lead_queue_s_alone(fifo: str) -> None:
+    """No other queue of the account may have its messages moved among the parked leads.
+
+    The policy gives the lead queue's ARN by its name, which must be the name that the lead queue gets.
+    """
+    template = synthesise(fifo=fifo).delivery
+    policy = resource_behind(template, "DeadLetterQueueUrl")["Properties"]["RedriveAllowPolicy"]
+    assert policy["redrivePermission"] == "byQueue"
+    name = resource_behind(template, "LeadQueueUrl")["Properties"]["QueueName"]
+    assert [as_text(arn) for arn in policy["sourceQueueArns"]] == [
+        "arn:{AWS::Partition}:sqs:{AWS::Region}:{AWS::AccountId}:" + as_text(name)
+    ]
+
+
+@pytest.mark.parametrize(("fifo", "ending"), [("false", ""), ("true", ".fifo")])
+def test_a_new_stack_never_meets_a_kept_lead_queue_of_an_old_one(fifo: str, ending: str) -> None:
+    """The queue's name has the stack's own id in it, and no more than SQS's 80 characters."""
+    app = new_app("x" * 100, fifo=fifo)
+    app.node.set_context("stages", {"x" * 100: {}})
+    stack, _ = build_stacks(app, LocalBundling())
+    template = app.synth().get_stack_artifact(stack.artifact_id).template
+    name = as_text(resource_behind(template, "LeadQueueUrl")["Properties"]["QueueName"])
+    start, stack_s_id, end = name.partition("-{AWS::StackId/2}")
+    assert stack_s_id
+    assert end == ending
+    assert len(start) + len("-12345678-1234-1234-1234-123456789012") + len(end) <= 80
 
 
 @pytest.mark.parametrize("settings", [{}, {"eventSources": "my.crm,my.forms"}], ids=["any", "listed"])
@@ -176,15 +221,35 @@ def test_the_ledger_is_encrypted_and_paid_by_use() -> None:
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-DATA = (*QUEUES, "SecretName", "LedgerTableName")
+DATA = (*QUEUES, "SecretName", "LedgerTableName", "LogGroupName")
 
 
 @pytest.mark.parametrize("output", DATA)
-@pytest.mark.parametrize(("stage", "policy"), [("dev", "Delete"), ("prod", "Retain")])
-def test_prod_keeps_its_data_and_dev_cleans_up(stage: str, policy: str, output: str) -> None:
-    """Deleting or replacing prod's stack leaves leads, credentials and ledger where they are."""
+@pytest.mark.parametrize(
+    ("stage", "policies"), [("dev", ("Delete", "Delete")), ("prod", ("RetainExceptOnCreate", "Retain"))]
+)
+def test_prod_keeps_its_data_and_dev_cleans_up(stage: str, policies: tuple[str, str], output: str) -> None:
+    """Deleting or replacing prod's stack leaves leads, credentials, ledger and log where they are.
+
+    A first deployment that fails takes them along again, because they hold nothing yet.
+    """
     resource = resource_behind(synthesise(stage).delivery, output)
-    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (policy, policy)
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == policies
+
+
+@pytest.mark.parametrize(("stage", "protected"), [("dev", False), ("prod", True)])
+def test_prod_s_stack_can_t_be_deleted_by_mistake(stage: str, protected: bool) -> None:
+    """Termination protection follows `keepData`; the CDK's command line sets it from the assembly."""
+    app = new_app(stage)
+    stack, _ = build_stacks(app, LocalBundling())
+    assert bool(app.synth().get_stack_artifact(stack.artifact_id).termination_protection) is protected
+
+
+def test_a_kept_ledger_is_adopted_instead_of_a_new_one() -> None:
+    """The stack makes no table then, so it can't delete one either, and names the adopted one."""
+    template = synthesise("prod", ledgerTableName="LeadDelivery-prod-Ledger-1").delivery
+    assert not resources(template, "AWS::DynamoDB::Table")
+    assert template["Outputs"]["LedgerTableName"]["Value"] == "LeadDelivery-prod-Ledger-1"
 
 
 @pytest.mark.parametrize(("stage", "kept"), [("dev", False), ("prod", True)])
@@ -197,7 +262,8 @@ def test_prod_s_ledger_can_be_restored_and_not_be_deleted(stage: str, kept: bool
 
 def test_a_stage_named_on_the_command_line_can_keep_its_data() -> None:
     """`-c keepData=true` wins over the stage's own setting."""
-    assert resource_behind(synthesise(keepData="true").delivery, "LeadQueueUrl")["DeletionPolicy"] == "Retain"
+    queue = resource_behind(synthesise(keepData="true").delivery, "LeadQueueUrl")
+    assert queue["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 @pytest.mark.parametrize(
@@ -275,6 +341,7 @@ EVERY_KIND: list[dict[str, str]] = [
         "checkEveryMinutes": "60",
         "outcomeEvents": "lead",
     },
+    {"stage": "prod", "ledgerTableName": "LeadDelivery-prod-Ledger-1", "tracing": "true"},
     {
         "stage": "prod",
         "eventBusName": "default",

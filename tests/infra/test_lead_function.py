@@ -45,9 +45,11 @@ def test_the_function_runs_the_bundle_s_python_on_arm64() -> None:
     assert function["Handler"] == "deliver_leads.handler.handler"
 
 
-def test_the_function_is_traced() -> None:
-    """Active tracing needs no SDK in the function."""
-    assert properties(synthesise().delivery, "AWS::Lambda::Function")["TracingConfig"] == {"Mode": "Active"}
+def test_the_function_is_traced_on_request_only() -> None:
+    """Traces cost up to USD 5 a million leads and show Lambda's own part, since the function has no SDK."""
+    assert "TracingConfig" not in properties(synthesise().delivery, "AWS::Lambda::Function")
+    traced = properties(synthesise(tracing="true").delivery, "AWS::Lambda::Function")
+    assert traced["TracingConfig"] == {"Mode": "Active"}
 
 
 def test_the_environment_is_exactly_what_the_function_reads() -> None:
@@ -140,7 +142,7 @@ def test_the_function_uses_the_resources_that_the_outputs_name(variable: str, ou
 
 
 def test_the_role_allows_exactly_the_calls_that_are_made() -> None:
-    """Each action on its one resource; a star for X-Ray only, which knows no resources."""
+    """Each action on its one resource."""
     template = synthesise().delivery
     queue = {
         "sqs:ReceiveMessage",
@@ -163,7 +165,6 @@ def test_the_role_allows_exactly_the_calls_that_are_made() -> None:
             arn(template, "LedgerTableName"),
         ),
         (frozenset({"logs:CreateLogStream", "logs:PutLogEvents"}), arn(template, "LogGroupName")),
-        (frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"}), json.dumps("*")),
     }
 
 
@@ -192,12 +193,36 @@ def test_the_function_knows_what_to_publish_and_on_which_bus(mode: str) -> None:
     assert Settings.from_environment(ENVIRONMENT | text).outcome_events == mode
 
 
+def test_tracing_brings_its_own_rights_and_no_others() -> None:
+    """A star for X-Ray only, whose actions take no resources."""
+    traced = set(role_statements(synthesise(tracing="true").delivery))
+    assert traced - set(role_statements(synthesise().delivery)) == {
+        (frozenset({"xray:PutTraceSegments", "xray:PutTelemetryRecords"}), json.dumps("*"))
+    }
+
+
+def test_the_function_works_on_the_adopted_ledger() -> None:
+    """And has the same rights on it as on a table of the stack's own."""
+    template = synthesise("prod", ledgerTableName="kept.ledger_1").delivery
+    assert environment(template)["LEDGER_TABLE"] == "kept.ledger_1"
+    (adopted,) = (
+        (actions, resource)
+        for actions, resource in role_statements(template)
+        if "dynamodb:UpdateItem" in actions
+    )
+    assert adopted[0] == {f"dynamodb:{name}" for name in ("UpdateItem", "GetItem", "Query", "Scan")}
+    assert json.loads(adopted[1])["Fn::Join"][1][-1] == ":table/kept.ledger_1"
+
+
 def test_only_lambda_may_take_the_role() -> None:
-    """The role is the function's and nobody else's."""
+    """For functions of this account, wherever Lambda says for which account it acts."""
     (statement,) = properties(synthesise().delivery, "AWS::IAM::Role")["AssumeRolePolicyDocument"][
         "Statement"
     ]
     assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert statement["Condition"] == {
+        "StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    }
 
 
 def test_the_role_s_rights_are_there_with_the_role() -> None:

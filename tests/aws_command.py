@@ -1,0 +1,182 @@
+"""A stand-in for the aws command line, which isn't a package of this project.
+
+It reads a command's words by AWS's own models. As a program (`python -m tests.aws_command sqs list-queues`)
+it makes the call and prints the answer as the aws command line does, so that the documents' commands can be
+run as they are written.
+"""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import jmespath  # type: ignore[import-untyped]
+from botocore import xform_name
+from botocore.exceptions import ClientError, UnknownServiceError, WaiterError
+
+from tests.log_filter import read_filter
+
+GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json"}
+
+
+class CommandError(Exception):
+    """The command can't be what its author meant; the text says why."""
+
+
+@dataclass
+class Command:
+    """One command; `parameters` are the call's, `options` the command line's own."""
+
+    service: str
+    operation: str
+    waiter: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+    positional: list[str] = field(default_factory=list)
+
+
+def read_command(words: Sequence[str], *, literal: bool = True) -> Command:
+    """Reads what follows `aws`.
+
+    With `literal=False` a value may still hold a shell variable, and then isn't read. Raises `CommandError`
+    for an unknown service, operation or option and for a missing parameter, `ValueError` for a value that
+    its option doesn't take.
+    """
+    session = botocore.session.get_session()
+    service, name, *rest = words
+    try:
+        model = session.get_service_model(service)
+    except UnknownServiceError:
+        raise CommandError(f"aws has no {service}") from None
+    if (service, name) == ("logs", "tail"):
+        return _read_tail(rest)
+    waiter = rest.pop(0) if name == "wait" else ""
+    operation = _operation_of_waiter(session, service, waiter) if waiter else name
+    by_name = {xform_name(each, "-"): each for each in model.operation_names}
+    if operation not in by_name:
+        raise CommandError(f"aws {service} has no {operation}")
+    command = Command(service, by_name[operation], waiter)
+    shape = model.operation_model(by_name[operation]).input_shape
+    _read_options(command, rest, shape, literal)
+    missing = set(shape.required_members if shape else ()) - command.parameters.keys()
+    if missing and "cli-input-json" not in command.options:
+        raise CommandError(f"aws {service} {operation} lacks {', '.join(sorted(missing))}")
+    return command
+
+
+def _read_options(command: Command, words: list[str], shape: Any, literal: bool) -> None:
+    members = {xform_name(name, "-"): (name, member) for name, member in shape.members.items()}
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            command.positional.append(word)
+            continue
+        option = word[2:]
+        if option in GLOBAL_OPTIONS:
+            command.options[option] = words.pop(0)
+            continue
+        name, member = members.get(option) or members.get(option.removeprefix("no-")) or (None, None)
+        if name is None or member is None:
+            raise CommandError(f"aws {command.service} {xform_name(command.operation, '-')} has no {word}")
+        if member.type_name == "boolean":
+            command.parameters[name] = option in members
+            continue
+        values = [words.pop(0)]
+        while member.type_name == "list" and words and not words[0].startswith("--"):
+            values.append(words.pop(0))
+        command.parameters[name] = (
+            _value(values, member) if literal or not any("$" in each for each in values) else values
+        )
+
+
+def _value(words: list[str], member: Any) -> Any:
+    text = words[0]
+    if text.startswith("file://"):
+        text = Path(text.removeprefix("file://")).read_text("utf-8")
+    if text.startswith(("{", "[")) and member.type_name in {"structure", "map", "list"}:
+        return json.loads(text)
+    if member.type_name == "list":
+        return [_value([word], member.member) for word in words]
+    if member.type_name in {"structure", "map"}:
+        return {key: _scalar(value) for key, value in (part.split("=", 1) for part in text.split(","))}
+    converters: dict[str, Callable[[str], Any]] = {"integer": int, "long": int, "blob": str.encode}
+    return converters.get(member.type_name, str)(text)
+
+
+def _scalar(text: str) -> str | bool:
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _operation_of_waiter(session: Any, service: str, waiter: str) -> str:
+    waiters = session.get_waiter_model(service)
+    by_name = {xform_name(name, "-"): name for name in waiters.waiter_names}
+    if waiter not in by_name:
+        raise CommandError(f"aws {service} can't wait for {waiter}")
+    return xform_name(waiters.get_waiter(by_name[waiter]).operation, "-")
+
+
+def _read_tail(words: list[str]) -> Command:
+    """`logs tail` has no call of its own; it is made of FilterLogEvents."""
+    group, *rest = words
+    command = Command("logs", "FilterLogEvents", parameters={"logGroupName": group})
+    while rest:
+        word = rest.pop(0)
+        if word == "--follow":
+            continue
+        if word not in {"--since", "--format", "--filter-pattern"}:
+            raise CommandError(f"aws logs tail has no {word}")
+        value = rest.pop(0)
+        if word == "--filter-pattern":
+            command.options["filter"] = value
+        if found := re.fullmatch(r"([0-9]+)([smhd])", value if word == "--since" else ""):
+            seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
+            command.parameters["startTime"] = int((time.time() - seconds) * 1000)
+    return command
+
+
+def run(command: Command) -> str:
+    """Makes the call, returns what the aws command line prints."""
+    session: Any = boto3.Session()  # its stubs take a literal service only
+    client = session.client(command.service)
+    arguments = command.parameters | json.loads(_input_json(command))
+    if command.waiter:
+        client.get_waiter(xform_name(command.waiter.replace("-", "_"))).wait(**arguments)
+        return ""
+    answer = getattr(client, xform_name(command.operation))(**arguments)
+    answer.pop("ResponseMetadata", None)
+    if command.operation == "FilterLogEvents":
+        fits = read_filter(command.options.get("filter", ""))
+        lines = [event["message"].rstrip() for event in answer["events"]]
+        return "".join(f"{line}\n" for line in lines if fits(line))
+    if command.positional:
+        Path(command.positional[0]).write_bytes(answer.pop("Payload").read())
+    if "query" in command.options:
+        answer = jmespath.search(command.options["query"], answer)
+    if command.options.get("output", "json") == "json":
+        return json.dumps(answer, indent=4, default=str) + "\n" if answer else ""
+    return _as_text(answer)
+
+
+def _input_json(command: Command) -> str:
+    text = command.options.get("cli-input-json", "{}")
+    return Path(text.removeprefix("file://")).read_text("utf-8") if text.startswith("file://") else text
+
+
+def _as_text(answer: Any) -> str:
+    """A row of tabs for a list of values, a line each for a list of rows, `None` for nothing."""
+    if isinstance(answer, list) and answer and all(isinstance(row, list) for row in answer):
+        return "".join(map(_as_text, answer))
+    return "\t".join(map(str, answer)) + "\n" if isinstance(answer, list) else f"{answer}\n"
+
+
+if __name__ == "__main__":
+    try:
+        print(run(read_command(sys.argv[1:])), end="")
+    except (CommandError, ClientError, WaiterError) as error:
+        sys.exit(f"aws: {error}")

@@ -1,0 +1,255 @@
+"""The runbook's procedures, run as they are written there, against the deployed stack."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.stack.deployment import Credentials, Deployment
+from local.stack.waiting import wait_until
+from tests.documents import PROJECT
+from tests.e2e.leads import EVENT_TIMEOUT_S, count, new_lead, park, plain, send, wait_for_leads
+from tests.e2e.shell import RUNBOOK, Operator, blocks, log_lines
+
+pytestmark = pytest.mark.e2e
+
+# tests/e2e/test_check.py runs it.
+SHOWN_ELSEWHERE = {"Check the deployment"}
+
+
+def test_every_procedure_is_run_here_or_says_that_it_was_not_tried() -> None:
+    """A command that nobody has run is a trap at night."""
+    procedures_text = (PROJECT / RUNBOOK).read_text("utf-8").split("\n## Procedures\n")[1]
+    headings = re.findall(r"^### (.+)$", procedures_text.split("\n## ")[0], re.MULTILINE)
+    run_here = set(re.findall(r'blocks\("([^"]+)"\)', Path(__file__).read_text("utf-8")))
+    procedures = {heading for heading in headings if blocks(heading)}
+    assert procedures - run_here == SHOWN_ELSEWHERE
+
+
+def test_pause_keeps_leads_waiting_and_resume_lets_them_flow(operator: Operator, resumed: None) -> None:
+    """The way to stop deliveries without losing one; also the remedy of LeadsNotTaken."""
+    pause, state, resume = blocks("Pause and resume")
+    deployment = operator.deployment
+    operator.run(pause)
+    wait_until("the pause", lambda: operator.run(state) == "Disabled\n", timeout_s=EVENT_TIMEOUT_S)
+    lead = new_lead()
+    send(deployment, plain(lead))
+    assert deployment.lead_queue_count() == 1
+    operator.run(resume)
+    wait_for_leads(deployment, [lead])
+    assert operator.run(state) == "Enabled\n"
+
+
+def test_the_list_of_parked_leads_shows_ids_and_reasons(operator: Operator) -> None:
+    """An operator picks a lead by it; the remedy of LeadsParked begins here."""
+    lead = new_lead()
+    [message_id] = park(operator.deployment, lead)
+    shown = operator.run(blocks("Redrive one parked lead")[1])
+    assert message_id in shown
+    assert "leads API answered 422: not now" in shown
+    assert lead["email"] not in shown
+
+
+def test_one_parked_lead_of_several_is_sent_again(redriver: Operator) -> None:
+    """It is delivered as the event that it was; the others stay where they are, with their reasons."""
+    deployment = redriver.deployment
+    leads = [new_lead() for _ in range(4)]
+    ids = park(deployment, *leads)
+    redriver.run(blocks("Redrive one parked lead")[2], MESSAGE_ID=ids[2])
+    wait_for_leads(deployment, [leads[2]])
+    assert deployment.sandbox.leads().keys() == {leads[2]["email"]}
+    assert count(deployment, "DeadLetterQueueUrl") == 3
+    redriven = [line for line in log_lines(deployment) if line["outcome"] == "delivered"]
+    assert [line["event_id"] for line in redriven] != [line["message_id"] for line in redriven]
+
+
+def test_a_message_that_is_not_there_is_not_moved(redriver: Operator) -> None:
+    """The functions look through the queue once and say so by their status."""
+    [parked] = park(redriver.deployment, new_lead())
+    done = redriver.try_to_run(blocks("Redrive one parked lead")[2], MESSAGE_ID=str(uuid.uuid4()))
+    assert done.returncode != 0
+    assert count(redriver.deployment, "DeadLetterQueueUrl") == 1
+    assert parked
+
+
+def test_all_parked_leads_are_sent_again_one_by_one(redriver: Operator) -> None:
+    """The way that works where AWS's move task doesn't."""
+    leads = [new_lead() for _ in range(4)]
+    park(redriver.deployment, *leads[:2])
+    park_more(redriver.deployment, leads[2:])
+    [loop] = blocks("Redrive all parked leads")
+    redriver.run(loop)
+    wait_for_leads(redriver.deployment, leads)
+    assert count(redriver.deployment, "DeadLetterQueueUrl") == 0
+
+
+def park_more(deployment: Deployment, leads: list[dict[str, Any]]) -> None:
+    """Parks leads as a producer's multi-line JSON with every kind of quote in it."""
+    for lead in leads:
+        body = json.dumps(
+            {"operation": "create", "lead": {**lead, "context": "a\n'b' \"c\" `d` $e \\ é"}}, indent=2
+        )
+        attributes = {"reason": "rejected", "eventId": f"event-{lead['email'][:8]}", "firstSeen": "-"}
+        deployment.sqs.send_message(
+            QueueUrl=deployment.outputs["DeadLetterQueueUrl"],
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
+
+
+def test_events_of_the_rule_s_dead_letter_queue_are_redriven(redriver: Operator) -> None:
+    """The remedy of EventsUndelivered: AWS's move task refuses that queue."""
+    deployment = redriver.deployment
+    leads = [new_lead() for _ in range(3)]
+    for lead in leads:
+        envelope = json.loads((PROJECT / "docs/events/eventbridge_create.json").read_text("utf-8"))
+        deployment.sqs.send_message(
+            QueueUrl=deployment.outputs["RuleDeadLetterQueueUrl"],
+            MessageBody=json.dumps(envelope | {"id": str(uuid.uuid4()), "detail": {"lead": lead}}),
+            MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"}},
+        )
+    see, redrive = blocks("Redrive the rule's dead-letter queue")
+    assert "NO_PERMISSIONS" in redriver.run(see)
+    redriver.run(redrive)
+    wait_for_leads(deployment, leads)
+    assert count(deployment, "RuleDeadLetterQueueUrl") == 0
+
+
+def test_a_dropped_lead_is_exported_and_can_come_back(redriver: Operator) -> None:
+    """Only the chosen one goes, and its file is all that it takes to send it."""
+    deployment = redriver.deployment
+    leads = [new_lead() for _ in range(2)]
+    ids = park(deployment, *leads)
+    drop, send_again = blocks("Drop one parked lead")
+    redriver.run(drop, MESSAGE_ID=ids[0])
+    assert count(deployment, "DeadLetterQueueUrl") == 1
+    assert deployment.sandbox.leads() == {}
+    redriver.run(send_again, MESSAGE_ID=ids[0])
+    wait_for_leads(deployment, [leads[0]])
+
+
+def test_a_wrong_secret_is_put_right_and_leads_flow(operator: Operator) -> None:
+    """The remedy of DeliveryBlocked, and both ways of a rotation: a new pair, and back to the one before."""
+    deployment = operator.deployment
+    put, back = blocks("Rotate credentials")
+    credentials = operator.folder / "credentials.json"
+    credentials.write_text(json.dumps(vars(Credentials("nobody", "nothing"))))
+    operator.run(put)
+    first = new_lead()
+    send(deployment, plain(first))
+    wait_until("a blocked lead", outcome_in_log(deployment, "blocked"), timeout_s=EVENT_TIMEOUT_S)
+    operator.run(back)
+    wait_for_leads(deployment, [first])
+    credentials.write_text(json.dumps(vars(deployment.credentials)))
+    operator.run(put)
+    second = new_lead()
+    send(deployment, plain(second))
+    wait_for_leads(deployment, [second])
+    assert deployment.take_dead_letters() == []
+
+
+def outcome_in_log(deployment: Deployment, outcome: str) -> Callable[[], bool]:
+    return lambda: any(line["outcome"] == outcome for line in log_lines(deployment))
+
+
+def test_the_log_can_be_read(operator: Operator) -> None:
+    """Each alarm's text begins with it."""
+    lead = new_lead()
+    message_id = send(operator.deployment, plain(lead))
+    wait_for_leads(operator.deployment, [lead])
+    [tail] = blocks("Read the log")
+    wait_until("the log's line", lambda: message_id in operator.run(tail), timeout_s=EVENT_TIMEOUT_S)
+
+
+def test_the_ledger_is_restored_with_its_settings(operator: Operator) -> None:
+    """A restored table knows the leads of the old one, and expires its items as that one did."""
+    deployment = operator.deployment
+    lead = new_lead()
+    send(deployment, plain(lead))
+    wait_for_leads(deployment, [lead])
+    operator.pasted += blocks("Restore the ledger")
+    dynamodb = deployment.emulator.client("dynamodb")
+    operator.run("")
+    restored = "LeadDelivery-dev-Ledger-restored"
+    counts = [
+        dynamodb.scan(TableName=name, Select="COUNT")["Count"]
+        for name in (deployment.outputs["LedgerTableName"], restored)
+    ]
+    assert counts[0] == counts[1] > 0
+    ttl = dynamodb.describe_time_to_live(TableName=restored)["TimeToLiveDescription"]
+    assert (ttl["AttributeName"], ttl["TimeToLiveStatus"]) == ("expiresAt", "ENABLED")
+    assert dynamodb.describe_table(TableName=restored)["Table"]["DeletionProtectionEnabled"]
+
+
+def test_a_kept_ledger_is_found_and_recognised(operator: Operator) -> None:
+    """The keys that the procedure says are those of the stack's own table.
+
+    The emulator leaves out the time to live of a table that CloudFormation makes.
+    """
+    name = operator.deployment.outputs["LedgerTableName"]
+    find, _ = blocks("Adopt a kept ledger")
+    shown = operator.run(find, LEDGER=name)
+    assert name in shown.split()
+    assert "lead\tHASH\nevent\tRANGE\n" in shown
+
+
+def test_leads_of_an_old_stack_s_queue_are_taken_over(redriver: Operator) -> None:
+    """Nothing reads a kept queue; its leads go through the new stack."""
+    deployment = redriver.deployment
+    old = deployment.sqs.create_queue(QueueName=f"old-{uuid.uuid4().hex}")["QueueUrl"]
+    leads = [new_lead() for _ in range(3)]
+    for lead in leads:
+        deployment.sqs.send_message(QueueUrl=old, MessageBody=plain(lead))
+    redriver.run(blocks("Adopt a kept ledger")[1], OLD_QUEUE_URL=old)
+    wait_for_leads(deployment, leads)
+
+
+def test_messages_move_between_fifo_queues_in_their_groups(redriver: Operator) -> None:
+    """A FIFO queue refuses a message without group and deduplication id; the rule's events come without."""
+    sqs = redriver.deployment.sqs
+    fifo = {"FifoQueue": "true"}
+    names = [f"{uuid.uuid4().hex}.fifo" for _ in range(2)]
+    source, target = (sqs.create_queue(QueueName=name, Attributes=fifo)["QueueUrl"] for name in names)
+    standard = sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
+    sqs.send_message(QueueUrl=source, MessageBody="1", MessageGroupId="jane", MessageDeduplicationId="1")
+    sqs.send_message(QueueUrl=standard, MessageBody="2")
+    for queue in (source, standard):
+        redriver.run(f"move {queue} {target}")
+    found = sqs.receive_message(QueueUrl=target, MaxNumberOfMessages=10, AttributeNames=["All"])["Messages"]
+    assert {each["Body"]: each["Attributes"]["MessageGroupId"] for each in found} == {
+        "1": "jane",
+        "2": "leads",
+    }
+
+
+def test_a_failed_first_deployment_is_cleared_away(operator: Operator) -> None:
+    """Stack and table go although both are protected."""
+    cloudformation = operator.deployment.emulator.client("cloudformation")
+    cloudformation.create_stack(
+        StackName="LeadDelivery-failed",
+        TemplateBody=json.dumps({"Resources": {"Ledger": PROTECTED_TABLE}}),
+        EnableTerminationProtection=True,
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="LeadDelivery-failed")
+    operator.pasted += ["STAGE=failed", *blocks("When the first deployment fails")]
+    operator.run("")
+    tables = operator.deployment.emulator.client("dynamodb").list_tables()["TableNames"]
+    assert not [name for name in tables if name.startswith("LeadDelivery-failed")]
+
+
+PROTECTED_TABLE = {
+    "Type": "AWS::DynamoDB::Table",
+    "DeletionPolicy": "Retain",
+    "Properties": {
+        "DeletionProtectionEnabled": True,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "lead", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "lead", "AttributeType": "S"}],
+    },
+}
