@@ -56,6 +56,8 @@ def read_command(words: Sequence[str], *, literal: bool = True) -> Command:
         raise CommandError(f"aws has no {service}") from None
     if (service, name) == ("logs", "tail"):
         return _read_tail(rest)
+    if (service, name) == ("cloudformation", "deploy"):
+        return _read_deploy(rest)
     waiter = rest.pop(0) if name == "wait" else ""
     operation = _operation_of_waiter(session, service, waiter) if waiter else name
     by_name = {xform_name(each, "-"): each for each in model.operation_names}
@@ -138,6 +140,17 @@ def _read_tail(words: list[str]) -> Command:
             seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
             command.parameters["startTime"] = int((time.time() - seconds) * 1000)
     return command
+
+
+def _read_deploy(words: list[str]) -> Command:
+    """`cloudformation deploy` has no call of its own either; a change set is what it makes."""
+    names = {"--stack-name", "--template-file", "--capabilities", "--parameter-overrides"}
+    given = [word for word in words if word.startswith("--")]
+    if unknown := set(given) - names:
+        raise CommandError(f"aws cloudformation deploy has no {', '.join(sorted(unknown))}")
+    if missing := {"--stack-name", "--template-file"} - set(given):
+        raise CommandError(f"aws cloudformation deploy lacks {', '.join(sorted(missing))}")
+    return Command("cloudformation", "CreateChangeSet", positional=words)
 
 
 def run(command: Command) -> str:

@@ -34,6 +34,8 @@ def test_the_documents_have_commands() -> None:
         "aws sqs receive-message --queue-url u --max-number-of-messages ten",
         "aws dynamodb wait table-there --table-name t",
         "aws logs tail group --sincerely",
+        "aws cloudformation deploy --stack-name s",
+        "aws cloudformation deploy --stack-name s --template-file t --parameters p",
     ],
 )
 def test_a_command_that_aws_does_not_have_is_found(block: str) -> None:
