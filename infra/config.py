@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from infra.setting_rules import (
-    EMAIL_OR_EMPTY,
+    ADDRESS_OF_A_PAGE,
+    EMAILS,
     EVENT_SOURCES,
     LEAD_DEFAULTS,
     LOG_RETENTION_DAYS,
+    TOPIC_ARN_OR_EMPTY,
     URL,
     YES_OR_NO,
     Rule,
@@ -28,6 +30,10 @@ CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
 # What the function keeps free for the ledger, a dead letter and the visibility time-outs after its last call.
 AFTER_THE_CALLS_S = 28
+# The function's own: by how much the longest delay grows for a lead that is older than a day, and the longest
+# that it waits because the API asks for it.
+LATE_FACTOR = 4
+LONGEST_RETRY_AFTER_S = 3600
 
 
 class ConfigError(Exception):
@@ -77,8 +83,13 @@ class DeploymentConfig:
     # visibility timeout several times, so that a lead is parked with its reason before SQS drops it.
     park_after_hours: int = _setting(96, whole_number(24, 312, "hours"))
     log_retention_days: int = _setting(30, one_of(LOG_RETENTION_DAYS, "days"))
-    alarm_email: str = _setting("", EMAIL_OR_EMPTY)
+    alarm_emails: tuple[str, ...] = _setting((), EMAILS)
+    alarm_topic_arn: str = _setting("", TOPIC_ARN_OR_EMPTY)
     oldest_message_alarm_minutes: int = _setting(60, whole_number(5, 1440, "minutes"))
+    # An alarm looks back seven days at most.
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    no_leads_alarm_hours: int = _setting(0, whole_number(0, 168, "hours"))
+    runbook_url: str = _setting("docs/runbook.md", ADDRESS_OF_A_PAGE)
     keep_data: bool = _setting(False, YES_OR_NO)
 
     @property
@@ -89,6 +100,11 @@ class DeploymentConfig:
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
         """
         return 6 * self.function_timeout_seconds + self.batching_window_seconds
+
+    @property
+    def longest_delay_seconds(self) -> int:
+        """The longest time between two attempts at one lead: 3,600 to 14,400 s by the ranges above."""
+        return max(LATE_FACTOR * self.retry_max_delay_seconds, LONGEST_RETRY_AFTER_S)
 
     @classmethod
     def from_context(cls, context: Mapping[str, object]) -> Self:
@@ -195,4 +211,9 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"updateGraceMinutes is {config.update_grace_minutes}, but must be more than "
             f"{config.retry_max_delay_seconds / 30:g}: twice retryMaxDelaySeconds, so that an update "
             "outlasts two tries of its create"
+        )
+    if config.alarm_topic_arn and config.alarm_emails:
+        yield (
+            "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's: "
+            "subscribe the addresses there, or leave alarmTopicArn empty"
         )

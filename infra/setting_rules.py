@@ -102,8 +102,24 @@ def _is_sources(value: object) -> bool:
     )
 
 
-def _is_email_or_empty(value: object) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"([^@\s]+@[^@\s]+)?", value))
+def _is_emails(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(address, str) and re.fullmatch(r"[^@\s,]+@[^@\s,]+", address) for address in value
+    )
+
+
+def _is_topic_arn_or_empty(value: object) -> bool:
+    return isinstance(value, str) and bool(
+        re.fullmatch(r"(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?", value)
+    )
+
+
+def _is_address_of_a_page(value: object) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[^\s#]{1,300}", value))
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")] if text else []
 
 
 YES_OR_NO = Rule(
@@ -125,7 +141,12 @@ LEAD_DEFAULTS = Rule(
 EVENT_SOURCES = Rule(
     "a list of EventBridge sources of 1 to 256 letters, digits and . _ / - (with commas on the command line)",
     _is_sources,
-    lambda text: [source.strip() for source in text.split(",")] if text else [],
+    _words,
     tuple,
 )
-EMAIL_OR_EMPTY = Rule("one e-mail address, or empty", _is_email_or_empty)
+EMAILS = Rule("a list of e-mail addresses (with commas on the command line)", _is_emails, _words, tuple)
+TOPIC_ARN_OR_EMPTY = Rule(
+    "the ARN of an SNS topic (arn:aws:sns:<region>:<account>:<name>, not FIFO), or empty",
+    _is_topic_arn_or_empty,
+)
+ADDRESS_OF_A_PAGE = Rule("a URL or a path, without spaces and #", _is_address_of_a_page)

@@ -11,7 +11,7 @@ import pytest
 from deliver_leads.outcome import Outcome
 from deliver_leads.retry_policy import LATE_AGE_S, retry_delay_s
 from infra.config import DeploymentConfig
-from tests.infra.synthesis import resources, synthesise
+from tests.infra.synthesis import NOT_TO_BE_HAD, WITH_EVERY_ALARM, resources, synthesise
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -85,8 +85,17 @@ def test_every_file_that_contributing_names_exists() -> None:
     assert [name for name in named if not (PROJECT / name).exists()] == []
 
 
-def test_every_alarm_is_explained() -> None:
-    """An operator who is called at night finds its row."""
-    alarms = resources(synthesise().monitoring, "AWS::CloudWatch::Alarm")
-    explained = set(re.findall(r"^\| `(\w+)` \|", read("docs/operate.md"), re.MULTILINE))
-    assert {re.sub(r"[0-9A-F]{8}$", "", name) for name in alarms} == explained
+def test_every_alarm_has_its_heading_in_the_runbook() -> None:
+    """Who is called at night follows the link in the alarm's text; GitHub's anchors are in lower case."""
+    section = read("docs/runbook.md").split("\n## Alarms\n")[1].split("\n## ")[0]
+    headings = re.findall(r"^### (.*)$", section, re.MULTILINE)
+    template = synthesise("prod", **WITH_EVERY_ALARM).monitoring
+    alarms = resources(template, "AWS::CloudWatch::Alarm") | resources(
+        template, "AWS::CloudWatch::CompositeAlarm"
+    )
+    made = {re.sub(r"[0-9A-F]{8}$", "", name) for name in alarms}
+    assert len(headings) == len(set(headings))
+    assert set(headings) == made | NOT_TO_BE_HAD
+    for heading, text in zip(headings, section.split("\n### ")[1:], strict=True):
+        for part in ("Means", "See more", "Fix", "Fixed when"):
+            assert f"**{part}.**" in text, heading

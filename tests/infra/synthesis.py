@@ -1,7 +1,9 @@
 """The app's templates, synthesised as the CDK command line does it, but without the bundle."""
 
+import dataclasses
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,11 +11,29 @@ import aws_cdk as cdk
 
 from app import build_stacks
 from infra.bundling import LocalBundling
+from infra.config import DeploymentConfig
 
 Template = dict[str, Any]
 Resource = dict[str, Any]
 
 CDK_JSON = json.loads((Path(__file__).parents[2] / "cdk.json").read_text("utf-8"))
+
+
+# The alarms that are made only for who asks for them, each with its setting.
+_ON_REQUEST = {
+    "NoLeads": {"noLeadsAlarmHours": "24"},
+    "CheckFailed": {"checkEveryMinutes": "60"},
+    "OutcomeEventsLost": {"outcomeEvents": "true"},
+}
+_SETTINGS = {re.sub("_([a-z])", lambda m: m[1].upper(), f.name) for f in dataclasses.fields(DeploymentConfig)}
+# Nobody can ask for these yet: their setting is still to come.
+NOT_TO_BE_HAD = {name for name, settings in _ON_REQUEST.items() if not settings.keys() <= _SETTINGS}
+WITH_EVERY_ALARM = {
+    key: value
+    for name, settings in _ON_REQUEST.items()
+    if name not in NOT_TO_BE_HAD
+    for key, value in settings.items()
+}
 
 
 class Templates(NamedTuple):

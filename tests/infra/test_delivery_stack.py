@@ -253,7 +253,9 @@ def test_fifo_sets_no_batching_window() -> None:
 EVERY_KIND: list[dict[str, str]] = [
     {"stage": "dev"},
     {"stage": "prod"},
-    {"stage": "prod", "fifo": "true", "alarmEmail": "ops@example.com"},
+    {"stage": "prod", "fifo": "true", "alarmEmails": "ops@example.com,sales@example.com"},
+    {"stage": "prod", "alarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:on-call"},
+    {"stage": "prod", "noLeadsAlarmHours": "168"},
 ]
 
 
