@@ -38,8 +38,8 @@ def _read(queue: str) -> str:
 
 TEXTS: Mapping[str, AlarmText] = {
     "LeadsNotFlowing": AlarmText(
-        "{stage}: leads don't reach 7Targets. Nothing is lost: they wait for up to {park_hours} hours. Who "
-        "is on duty acts now: at least one other alarm is red, and its text says what to do.",
+        "{stage}: leads don't reach 7Targets. Unless EventsLost is red, nothing is lost: they wait for up to "
+        "{park_hours} hours. Who is on duty acts now: another alarm is red, and its text says what to do.",
         "aws cloudwatch describe-alarms --alarm-name-prefix {prefix} --state-value ALARM "
         "--query 'MetricAlarms[].AlarmName'",
     ),
@@ -99,7 +99,7 @@ TEXTS: Mapping[str, AlarmText] = {
         _read("dead_letter_queue"),
     ),
     "ManyRejected": AlarmText(
-        "{stage}: of the leads of a quarter of an hour, at least ten and more than a fifth were rejected. A "
+        "{stage}: of the leads of an hour, at least 15 and more than a fifth were rejected. A "
         "producer has changed what it sends; its owner acts.",
         _log('{{ $.outcome = "rejected" }}'),
     ),

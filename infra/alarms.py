@@ -1,9 +1,12 @@
-"""The alarms as data: what each watches, and how many of the last periods must be bad.
+"""The alarms as data: what each watches, over how long a time.
 
-Two things decide the numbers. A lead's next attempt may be an hour away (`longest_delay_seconds`), and a
-batch over which the function dies comes back after the queue's visibility timeout: an alarm on what attempts
-report looks back further than that, or it would be green between two of them. And an alarm is evaluated every
-minute, over periods that end at that minute; where periods have no data, real ones from further back count.
+A lead's next attempt may be an hour away (`longest_delay_seconds`), and a batch over which the function dies
+comes back after the queue's visibility timeout: an alarm on what attempts report looks back further than
+that, or it would be green between two of them. It does so with one long period. An alarm is evaluated every
+minute, over the period that ends at that minute, so one period is a window that slides. Several short ones
+would begin elsewhere at each evaluation, two events would now be in one of them and now in two, and the alarm
+would flap. And it is filled with zeros, because where the latest period has no data, CloudWatch goes back to
+earlier ones.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 
@@ -22,20 +25,20 @@ from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from infra.config import DeploymentConfig
 from infra.delivery_stack import RULE_NAME, DeliveryStack
 
-_PERIOD_S = 300
+_SHORT_S, _QUARTER_S, _HOUR_S, _DAY_S = 300, 900, 3600, 86_400
 # Of SQS's limit of 120,000, both of a standard and of a FIFO queue.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 _MANY_IN_FLIGHT = 90_000
 _NEAR_PARKING = 0.75
 # An outage is one when a lead that is older than this still fails: a short one passes with the first retries.
 _OUTAGE_AGE_S = 600
-_NOT_BREACHING = cloudwatch.TreatMissingData.NOT_BREACHING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """Red when the metric is above `above` in `bad` of the last `of` periods. `pages`: it is reason enough to
-    call somebody, so it is part of the composite.
+    """Red when the metric is above `above`: in the last period, or in `bad` of the last `of` periods.
+
+    `pages`: it is reason enough to call somebody, so it is part of the composite.
     """
 
     name: str
@@ -43,7 +46,7 @@ class Alarm:
     above: float = 0
     bad: int = 1
     of: int = 1
-    missing: cloudwatch.TreatMissingData = _NOT_BREACHING
+    missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING
     pages: bool = False
 
 
@@ -70,21 +73,21 @@ class _Watch:
     def __init__(self, delivery: DeliveryStack) -> None:
         self._delivery = delivery
 
-    def own(self, name: Metric, statistic: str = "Sum", period_s: int = _PERIOD_S) -> cloudwatch.Metric:
+    def own(self, name: Metric, statistic: str, period_s: int) -> cloudwatch.Metric:
         """One of the function's own, which CloudWatch reads from its log (embedded metric format)."""
         dimensions = {"service": self._delivery.stack_name}
         return _metric(METRICS_NAMESPACE, name, dimensions, statistic, period_s)
 
-    def function(self, name: str, statistic: str = "Sum") -> cloudwatch.Metric:
+    def function(self, name: str, statistic: str, period_s: int) -> cloudwatch.Metric:
         """https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"""
         function = self._delivery.lead_function.function.function_name
-        return _metric("AWS/Lambda", name, {"FunctionName": function}, statistic)
+        return _metric("AWS/Lambda", name, {"FunctionName": function}, statistic, period_s)
 
-    def lead_queue(self, name: str, statistic: str, period_s: int = _PERIOD_S) -> cloudwatch.Metric:
+    def lead_queue(self, name: str, statistic: str, period_s: int) -> cloudwatch.Metric:
         """The lead queue's."""
         return _of_queue(self._delivery.lead_queue, name, statistic, period_s)
 
-    def rule(self, name: str, period_s: int = _PERIOD_S) -> cloudwatch.Metric:
+    def rule(self, name: str, period_s: int) -> cloudwatch.Metric:
         """The rule's; one on a custom bus has both dimensions.
 
         https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
@@ -92,7 +95,7 @@ class _Watch:
         bus = self._delivery.event_bus.event_bus_name
         return _metric("AWS/Events", name, {"EventBusName": bus, "RuleName": RULE_NAME}, "Sum", period_s)
 
-    def parked(self, statistic: str, period_s: int = _PERIOD_S) -> Mapping[str, cloudwatch.IMetric]:
+    def parked(self, statistic: str, period_s: int) -> Mapping[str, cloudwatch.IMetric]:
         """What is in each dead-letter queue."""
         queues = {
             "leads": self._delivery.dead_letter_queue,
@@ -104,133 +107,116 @@ class _Watch:
 
 def _of_the_function(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
     """A batch that Lambda couldn't run or that ended in an error comes back after the visibility timeout."""
-    back = _periods(config.visibility_timeout_seconds)
-    twice_back = _periods(2 * config.visibility_timeout_seconds)
-    # Two, because a single one is over when the batch comes back.
-    yield Alarm(name="FunctionFailing", metric=watch.function("Errors"), bad=2, of=twice_back, pages=True)
-    yield Alarm(
-        name="FunctionThrottled", metric=watch.function("Throttles"), bad=2, of=twice_back, pages=True
-    )
+    back_s = _window_s(config.visibility_timeout_seconds)
+    twice_back_s = _window_s(2 * config.visibility_timeout_seconds)
+    # More than one, because a single one is over when the batch comes back.
+    for name, metric in {"FunctionFailing": "Errors", "FunctionThrottled": "Throttles"}.items():
+        yield Alarm(
+            name=name, metric=_filled(watch.function(metric, "Sum", twice_back_s)), above=1, pages=True
+        )
     yield Alarm(
         name="FunctionNearTimeout",
-        metric=watch.function("Duration", "Maximum"),
+        metric=_filled(watch.function("Duration", "Maximum", back_s)),
         above=config.function_timeout_seconds * 1000 * 0.9,
-        of=back,
     )
-    # Not the age of the oldest message: SQS leaves out of it what was received three times. Filled, because
-    # an idle function has no Invocations; and 3 of 5, because what is reported late is filled, too.
+    # Not the age of the oldest message: SQS leaves out of it what was received three times.
     yield Alarm(
         name="LeadsNotTaken",
         metric=_math(
             "IF((FILL(ready, 0) > 0) AND (FILL(invoked, 0) == 0), 1, 0)",
-            ready=watch.lead_queue("ApproximateNumberOfMessagesVisible", "Minimum"),
-            invoked=watch.function("Invocations"),
+            ready=watch.lead_queue("ApproximateNumberOfMessagesVisible", "Minimum", _QUARTER_S),
+            invoked=watch.function("Invocations", "Sum", _QUARTER_S),
         ),
-        bad=3,
-        of=5,
         pages=True,
     )
 
 
 def _of_waiting_leads(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
     """What attempts report is seen again at the next attempt, after `longest_delay_seconds` at the latest."""
-    next_attempt = _periods(config.longest_delay_seconds)
-    oldest = watch.own(Metric.OLDEST_RETURNED, "Maximum")
-    yield Alarm(
-        name="LeadsWaiting",
-        metric=oldest,
-        above=config.oldest_message_alarm_minutes * 60,
-        of=next_attempt,
-        pages=True,
-    )
-    yield Alarm(name="LeadsNearParking", metric=oldest, above=near_parking_seconds(config), of=next_attempt)
-    yield Alarm(name="ApiDown", metric=_outage(watch), of=_periods(config.longest_delay_seconds, 900))
-    yield Alarm(name="DeliveryBlocked", metric=watch.own(Metric.BLOCKED), of=next_attempt, pages=True)
-    yield Alarm(
-        name="InFlightNearLimit",
-        metric=watch.lead_queue("ApproximateNumberOfMessagesNotVisible", "Maximum"),
-        above=_MANY_IN_FLIGHT,
-        of=3,
-    )
+    next_attempt_s = _window_s(config.longest_delay_seconds)
+    oldest = _filled(watch.own(Metric.OLDEST_RETURNED, "Maximum", next_attempt_s))
+    waiting_s = config.oldest_message_alarm_minutes * 60
+    yield Alarm(name="LeadsWaiting", metric=oldest, above=waiting_s, pages=True)
+    yield Alarm(name="LeadsNearParking", metric=oldest, above=near_parking_seconds(config))
+    yield Alarm(name="ApiDown", metric=_outage(watch, next_attempt_s))
+    blocked = _filled(watch.own(Metric.BLOCKED, "Sum", next_attempt_s))
+    yield Alarm(name="DeliveryBlocked", metric=blocked, pages=True)
+    in_flight = watch.lead_queue("ApproximateNumberOfMessagesNotVisible", "Maximum", _SHORT_S)
+    yield Alarm(name="InFlightNearLimit", metric=_filled(in_flight), above=_MANY_IN_FLIGHT)
 
 
-def _outage(watch: _Watch) -> cloudwatch.MathExpression:
-    """1 where 7Targets fails more often than it answers, and that for some time.
+def _outage(watch: _Watch, window_s: int) -> cloudwatch.MathExpression:
+    """1 where 7Targets fails, and that for some time.
 
-    An open breaker counts as one failure; the failed calls count where too few leads come to open it. What is
-    blocked counts for 7Targets, because then we are to blame. Over a quarter of an hour, so that others
-    outweigh one lead that always fails. The function writes BreakerOpen and Blocked with every batch, so both
-    sides have a value wherever the oldest one has.
+    That is where a breaker is open over calls that failed; and where too few leads come to open one, where
+    twice as many calls fail as are taken: fewer may be one lead that always fails. What is blocked is our
+    fault, so it counts as taken. The function writes BreakerOpen and Blocked with every batch, so that each
+    side has a value where there are attempts.
     """
-    period_s = 900
-    names = {
+    sums = {
         "unanswered": Metric.UNANSWERED,
         "failed": Metric.ANSWERED_5XX,
+        "slowed": Metric.ANSWERED_429,
         "tokens": Metric.TOKENS_FAILED,
         "taken": Metric.ANSWERED_2XX,
         "blocked": Metric.BLOCKED,
     }
+    most = {"oldest": Metric.OLDEST_RETURNED, "breaker": Metric.BREAKER_OPEN}
+    faults = "SUM([unanswered, failed, slowed, tokens, breaker])"
+    is_open = f"(breaker > blocked) AND ({faults} > breaker)"
+    is_failing = f"{faults} > breaker + 2 * SUM([taken, blocked])"
     return _math(
-        "IF((oldest > {age}) AND (MAX([SUM([unanswered, failed, tokens]), breaker]) > SUM([taken, blocked])),"
-        " 1, 0)".replace("{age}", str(_OUTAGE_AGE_S)),
-        period_s,
-        oldest=watch.own(Metric.OLDEST_RETURNED, "Maximum", period_s),
-        breaker=watch.own(Metric.BREAKER_OPEN, "Maximum", period_s),
-        **{key: watch.own(name, "Sum", period_s) for key, name in names.items()},
+        f"IF(FILL(oldest, 0) > {_OUTAGE_AGE_S}, IF(({is_open}) OR ({is_failing}), 1, 0), 0)",
+        **{key: watch.own(name, "Maximum", window_s) for key, name in most.items()},
+        **{key: watch.own(name, "Sum", window_s) for key, name in sums.items()},
     )
 
 
 def _of_parked_leads(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
     # Green again some minutes later, so that the next lot tells again.
-    yield Alarm(name="LeadsParked", metric=watch.own(Metric.PARKED))
-    # Five days, because a lead that SQS's redrive policy moved after its 1,000 receives keeps its first sent
-    # time, and may have less than six left. 20 of 24, because a look into the queue hides what is in it.
+    yield Alarm(name="LeadsParked", metric=_filled(watch.own(Metric.PARKED, "Sum", _SHORT_S)))
+    # Five days of six, because a lead that SQS's redrive policy moved after its 1,000 receives keeps its
+    # first sent time, and may have less than six left; and because a look into the queue hides what is in it.
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html
-    six_hours_s = 6 * 3600
     yield Alarm(
         name="LeadsParkedForLong",
-        metric=_math("MAX([leads, events])", six_hours_s, **watch.parked("Minimum", six_hours_s)),
+        metric=_math("MAX([leads, events])", **watch.parked("Minimum", 6 * 3600)),
         bad=20,
         of=24,
     )
-    yield Alarm(
-        name="ParkingRefused",
-        metric=watch.own(Metric.PARKING_REFUSED),
-        of=_periods(config.longest_delay_seconds),
-    )
+    refused = watch.own(Metric.PARKING_REFUSED, "Sum", _window_s(config.longest_delay_seconds))
+    yield Alarm(name="ParkingRefused", metric=_filled(refused))
     yield Alarm(
         name="ManyRejected",
         metric=_math(
-            "IF((rejected >= 10) AND (rejected > 0.2 * SUM([rejected, delivered])), 1, 0)",
-            900,
-            rejected=watch.own(Metric.REJECTED, "Sum", 900),
-            delivered=watch.own(Metric.DELIVERED, "Sum", 900),
+            # One lead that can't be parked is rejected up to 13 times in an hour.
+            "IF(FILL(rejected, 0) >= 15, IF(rejected > 0.2 * SUM([rejected, delivered]), 1, 0), 0)",
+            rejected=watch.own(Metric.REJECTED, "Sum", _HOUR_S),
+            delivered=watch.own(Metric.DELIVERED, "Sum", _HOUR_S),
         ),
-        of=4,
     )
 
 
 def _of_the_entrance(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
-    # EventBridge tries again with growing pauses, 185 times in 24 hours: two in an hour are a lasting fault.
+    # EventBridge tries again with growing pauses, 185 times in 24 hours: that is more than seven in an hour.
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
     yield Alarm(
         name="EventsUndelivered",
         metric=_math(
-            "SUM([retried, events])",
-            retried=watch.rule("RetryInvocationAttempts"),
-            events=watch.parked("Maximum")["events"],
+            "IF((FILL(retried, 0) > 3) OR (FILL(events, 0) > 0), 1, 0)",
+            retried=watch.rule("RetryInvocationAttempts", _HOUR_S),
+            events=watch.parked("Maximum", _HOUR_S)["events"],
         ),
-        bad=2,
-        of=12,
         pages=True,
     )
     # Red for a day after the last one, because each is a lead that is gone.
-    yield Alarm(name="EventsLost", metric=watch.rule("InvocationsFailedToBeSentToDlq", 3600), of=24)
+    lost = watch.rule("InvocationsFailedToBeSentToDlq", _DAY_S)
+    yield Alarm(name="EventsLost", metric=_filled(lost), pages=True)
     if config.no_leads_alarm_hours:
-        sent = watch.lead_queue("NumberOfMessagesSent", "Sum", 3600)
+        sent = watch.lead_queue("NumberOfMessagesSent", "Sum", _HOUR_S)
         yield Alarm(
             name="NoLeads",
-            metric=_math("IF(FILL(sent, 0) > 0, 0, 1)", 3600, sent=sent),
+            metric=_math("IF(FILL(sent, 0) > 0, 0, 1)", sent=sent),
             bad=config.no_leads_alarm_hours,
             of=config.no_leads_alarm_hours,
             # An idle queue has no metrics after six hours.
@@ -239,37 +225,34 @@ def _of_the_entrance(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]
 
 
 def _of_what_is_needed(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
-    # The function's own, because DynamoDB's don't show a table that is gone or that it may not use.
-    yield Alarm(
-        name="LedgerFailing",
-        metric=watch.own(Metric.LEDGER_NOT_WRITTEN),
-        bad=2,
-        of=_periods(2 * config.longest_delay_seconds),
-    )
+    # The function's own, because DynamoDB's don't show a table that is gone or that it may not use. More than
+    # one, because a single one is over with the next attempt.
+    unwritten = watch.own(Metric.LEDGER_NOT_WRITTEN, "Sum", _window_s(2 * config.longest_delay_seconds))
+    yield Alarm(name="LedgerFailing", metric=_filled(unwritten), above=1)
     # Red for a day after the last one, because nothing tells that the plan has room again but the next lead.
-    yield Alarm(name="LeadsNotMailed", metric=watch.own(Metric.NOT_MAILED, period_s=3600), of=24)
+    yield Alarm(name="LeadsNotMailed", metric=_filled(watch.own(Metric.NOT_MAILED, "Sum", _DAY_S)))
     if getattr(config, "outcome_events", False):
-        yield Alarm(
-            name="OutcomeEventsLost",
-            metric=watch.own(Metric.OUTCOME_EVENTS_LOST),
-            of=_periods(config.longest_delay_seconds),
-        )
+        lost = watch.own(Metric.OUTCOME_EVENTS_LOST, "Sum", _HOUR_S)
+        yield Alarm(name="OutcomeEventsLost", metric=_filled(lost))
     if getattr(config, "check_every_minutes", 0):
         yield Alarm(
             name="CheckFailed",
-            metric=watch.own(Metric.CHECK_FAILED, "Maximum"),
+            metric=watch.own(Metric.CHECK_FAILED, "Maximum", _SHORT_S),
             # Each check says whether it failed, so between two of them the last one holds.
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
 
 
-def _periods(seconds: int, period_s: int = _PERIOD_S) -> int:
-    """So many periods that what is reported every `seconds` is always in them: some reports come late."""
-    return math.ceil(seconds / period_s) + 2
+def _window_s(seconds: int) -> int:
+    """A period in which there always is a report of what reports every `seconds`, although some come late.
+
+    CloudWatch takes a multiple of 60 s.
+    """
+    return math.ceil((seconds + 600) / 60) * 60
 
 
 def _metric(
-    namespace: str, name: str, dimensions: Mapping[str, str], statistic: str, period_s: int = _PERIOD_S
+    namespace: str, name: str, dimensions: Mapping[str, str], statistic: str, period_s: int
 ) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=namespace,
@@ -285,13 +268,16 @@ def _of_queue(queue: sqs.Queue, name: str, statistic: str, period_s: int) -> clo
     return _metric("AWS/SQS", name, {"QueueName": queue.queue_name}, statistic, period_s)
 
 
-def _math(
-    expression: str, period_s: int = _PERIOD_S, **metrics: cloudwatch.IMetric
-) -> cloudwatch.MathExpression:
+def _filled(metric: cloudwatch.Metric) -> cloudwatch.MathExpression:
+    """0 for a period without data."""
+    return _math("FILL(found, 0)", found=metric)
+
+
+def _math(expression: str, **metrics: cloudwatch.IMetric) -> cloudwatch.MathExpression:
     """SUM and MAX of a list take what there is of it; an operator gives nothing where one side has nothing.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
-    return cloudwatch.MathExpression(
-        expression=expression, using_metrics=metrics, period=Duration.seconds(period_s)
-    )
+    # A period of its own would replace those of the metrics, so it is theirs.
+    period = next(metric.period for metric in metrics.values() if isinstance(metric, cloudwatch.Metric))
+    return cloudwatch.MathExpression(expression=expression, using_metrics=metrics, period=period)

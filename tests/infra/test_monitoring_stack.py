@@ -10,7 +10,7 @@ import pytest
 
 from app import build_stacks
 from infra.alarm_texts import TEXTS
-from infra.bundling import LocalBundling
+from infra.bundling import PROJECT, LocalBundling
 from tests.infra.synthesis import (
     NOT_TO_BE_HAD,
     WITH_EVERY_ALARM,
@@ -104,10 +104,10 @@ def test_a_lead_that_waits_too_long_raises_an_alarm_that_lasts_to_its_next_attem
     """The setting is in minutes, the metric in seconds; attempts are up to 4 x the longest delay apart."""
     template = synthesise(oldestMessageAlarmMinutes="7", retryMaxDelaySeconds="1200").monitoring
     alarm = all_alarms(template)["LeadsWaiting"]
-    assert (alarm["MetricName"], alarm["Statistic"]) == ("OldestReturned", "Maximum")
+    (metric,) = metrics_of(alarm)
+    assert (metric["Metric"]["MetricName"], metric["Stat"]) == ("OldestReturned", "Maximum")
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 7 * 60)
-    assert alarm["DatapointsToAlarm"] == 1
-    assert alarm["Period"] * alarm["EvaluationPeriods"] > 4 * 1200 + 300
+    assert metric["Period"] > 4 * 1200 + 300
 
 
 def test_parking_is_announced_at_three_quarters_of_its_time() -> None:
@@ -159,6 +159,7 @@ def test_a_pager_is_called_for_what_needs_somebody_now() -> None:
         "LeadsWaiting",
         "DeliveryBlocked",
         "EventsUndelivered",
+        "EventsLost",
     }
     assert {p for p in parts if isinstance(p, str)} == {'(ALARM("', '") OR ALARM("', '"))'}
 
@@ -250,4 +251,6 @@ def test_what_the_alarms_cost_is_what_the_documents_say() -> None:
     """USD 0.10 a month for each metric of a metric alarm, 0.50 for a composite one (us-east-1)."""
     alarms = all_alarms(synthesise("prod").monitoring)
     cost = 0.10 * sum(len(metrics_of(each)) for each in alarms.values()) + 0.50
-    assert f"{cost:.2f}" == "3.20"
+    assert f"cost USD {cost:.2f} a month" in " ".join(
+        (PROJECT / "docs/runbook.md").read_text("utf-8").split()
+    )
