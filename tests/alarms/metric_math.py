@@ -23,6 +23,10 @@ _COMPARISONS = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+_JOINS: Mapping[str, Callable[[float, float], float]] = {
+    "AND": lambda a, b: bool(a and b),
+    "OR": lambda a, b: bool(a or b),
+}
 
 
 class UnknownSyntaxError(Exception):
@@ -68,11 +72,8 @@ class _Parser:
 
     def read_condition(self) -> Expression:
         value = self._read_comparison()
-        while self.left and self.left[0] in {"AND", "OR"}:
-            both = self.left.pop(0) == "AND"
-            value = _both(
-                lambda a, b, both=both: (a and b) if both else (a or b), value, self._read_comparison()
-            )  # type: ignore[misc]
+        while self.left and self.left[0] in _JOINS:
+            value = _both(_JOINS[self.left.pop(0)], value, self._read_comparison())
         return value
 
     def _read_comparison(self) -> Expression:
