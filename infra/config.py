@@ -15,7 +15,8 @@ from deliver_leads.contract import OutcomeEventsMode
 from infra.mapping_rules import mapping_problems
 from infra.setting_rules import (
     ACCOUNTS,
-    EMAIL_OR_EMPTY,
+    ADDRESS_OF_A_PAGE,
+    EMAILS,
     EVENT_BUS,
     EVENT_SOURCES,
     LEAD_DEFAULTS,
@@ -23,6 +24,7 @@ from infra.setting_rules import (
     MAPPINGS,
     ORGANIZATION,
     TABLE_NAME_OR_EMPTY,
+    TOPIC_ARN_OR_EMPTY,
     TOPICS,
     URL,
     YES_OR_NO,
@@ -38,6 +40,10 @@ CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
 # What the function keeps free for the ledger, a dead letter and the visibility time-outs after its last call.
 AFTER_THE_CALLS_S = 28
+# The function's own: by how much the longest delay grows for a lead that is older than a day, and the longest
+# that it waits because the API asks for it.
+LATE_FACTOR = 4
+LONGEST_RETRY_AFTER_S = 3600
 
 
 class ConfigError(Exception):
@@ -94,8 +100,13 @@ class DeploymentConfig:
     park_after_hours: int = _setting(96, whole_number(24, 312, "hours"))
     log_retention_days: int = _setting(30, one_of(LOG_RETENTION_DAYS, "days"))
     tracing: bool = _setting(False, YES_OR_NO)
-    alarm_email: str = _setting("", EMAIL_OR_EMPTY)
+    alarm_emails: tuple[str, ...] = _setting((), EMAILS)
+    alarm_topic_arn: str = _setting("", TOPIC_ARN_OR_EMPTY)
     oldest_message_alarm_minutes: int = _setting(60, whole_number(5, 1440, "minutes"))
+    # An alarm looks back seven days at most.
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    no_leads_alarm_hours: int = _setting(0, whole_number_or_off(1, 168, "hours"))
+    runbook_url: str = _setting("docs/runbook.md", ADDRESS_OF_A_PAGE)
     # Each check buys an access token, which costs 7Targets USD 2.25 per 1,000 (Amazon Cognito).
     check_every_minutes: int = _setting(0, whole_number_or_off(5, 1440, "minutes"))
     keep_data: bool = _setting(False, YES_OR_NO)
@@ -109,6 +120,11 @@ class DeploymentConfig:
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
         """
         return 6 * self.function_timeout_seconds + self.batching_window_seconds
+
+    @property
+    def longest_delay_seconds(self) -> int:
+        """The longest time between two attempts at one lead: 3,600 to 14,400 s by the ranges above."""
+        return max(LATE_FACTOR * self.retry_max_delay_seconds, LONGEST_RETRY_AFTER_S)
 
     @classmethod
     def from_context(cls, context: Mapping[str, object]) -> Self:
@@ -189,18 +205,7 @@ def _chosen_stage(context: Mapping[str, object], problems: list[str]) -> tuple[s
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:
     """Settings that are each in range, but not together."""
     yield from mapping_problems(config.mappings, config.lead_defaults)
-    if config.event_bus_name and (config.producer_accounts or config.producer_organization):
-        yield (
-            "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "
-            f"{config.event_bus_name!r}: who may publish there is up to that bus's own policy"
-        )
-    for topic in config.sns_topic_arns:
-        if topic.endswith(".fifo") != config.fifo:
-            # A standard topic can't have a FIFO queue; a FIFO topic's dead-letter queue must be FIFO.
-            # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
-            kind = "FIFO" if config.fifo else "standard"
-            is_fifo = str(config.fifo).lower()
-            yield f"snsTopicArns has {topic}, but fifo is {is_fifo}, so it must be a {kind} topic"
+    yield from _contradictions_of_others(config)
     needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + AFTER_THE_CALLS_S
     if config.function_timeout_seconds < needed_s:
         yield (
@@ -232,4 +237,25 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"{outlasted_s / 60:g}: retryMaxDelaySeconds and once more that or the queue's visibility "
             f"timeout ({config.visibility_timeout_seconds} s, six times functionTimeoutSeconds), so that an "
             "update outlasts two tries of its create"
+        )
+
+
+def _contradictions_of_others(config: DeploymentConfig) -> Iterator[str]:
+    """Settings of what exists beside the stack: buses, topics, who is told."""
+    if config.event_bus_name and (config.producer_accounts or config.producer_organization):
+        yield (
+            "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "
+            f"{config.event_bus_name!r}: who may publish there is up to that bus's own policy"
+        )
+    for topic in config.sns_topic_arns:
+        if topic.endswith(".fifo") != config.fifo:
+            # A standard topic can't have a FIFO queue; a FIFO topic's dead-letter queue must be FIFO.
+            # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+            kind = "FIFO" if config.fifo else "standard"
+            is_fifo = str(config.fifo).lower()
+            yield f"snsTopicArns has {topic}, but fifo is {is_fifo}, so it must be a {kind} topic"
+    if config.alarm_topic_arn and config.alarm_emails:
+        yield (
+            "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's: "
+            "subscribe the addresses there, or leave alarmTopicArn empty"
         )

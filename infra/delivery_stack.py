@@ -65,12 +65,12 @@ class DeliveryStack(Stack):
         Validations.of(self.rule_dead_letter_queue).acknowledge(
             Acknowledgment(id="AwsSolutions-SQS3", reason="It is a dead-letter queue: the rule's target's.")
         )
-        bus = event_bus(self, config)
-        self.rule_dimensions = rule_dimensions(self, config, bus)
+        self.event_bus = event_bus(self, config)
+        self.rule_dimensions = rule_dimensions(self, config, self.event_bus)
         add_rule(
             self,
             config,
-            bus=bus,
+            bus=self.event_bus,
             lead_queue=self.lead_queue,
             dead_letter_queue=self.rule_dead_letter_queue,
         )
@@ -84,7 +84,7 @@ class DeliveryStack(Stack):
         )
         secret = self._secret()
         self.ledger = self._ledger()
-        lead_function = LeadFunction(
+        self.lead_function = LeadFunction(
             self,
             "DeliverLeads",
             config=config,
@@ -93,12 +93,12 @@ class DeliveryStack(Stack):
             dead_letter_queue=self.dead_letter_queue,
             secret=secret,
             ledger=self.ledger,
-            event_bus=bus,
+            event_bus=self.event_bus,
             removal=self._removal,
         )
         if config.check_every_minutes:
-            CheckSchedule(self, "Check", lead_function.function, config.check_every_minutes)
-        producers = producer_policy(self, config, lead_queue=self.lead_queue, bus=bus)
+            CheckSchedule(self, "Check", self.lead_function.function, config.check_every_minutes)
+        producers = producer_policy(self, config, lead_queue=self.lead_queue, bus=self.event_bus)
         operators = operator_policy(
             self,
             config,
@@ -107,7 +107,7 @@ class DeliveryStack(Stack):
             rule_dead_letter_queue=self.rule_dead_letter_queue,
             secret=secret,
             ledger=self.ledger,
-            lead_function=lead_function,
+            lead_function=self.lead_function,
         )
         for name, value in {
             "LeadQueueUrl": self.lead_queue.queue_url,
@@ -115,14 +115,14 @@ class DeliveryStack(Stack):
             "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
             "DeadLetterQueueArn": self.dead_letter_queue.queue_arn,
             "RuleDeadLetterQueueUrl": self.rule_dead_letter_queue.queue_url,
-            "EventBusName": config.event_bus_name or bus.event_bus_name,
+            "EventBusName": config.event_bus_name or self.event_bus.event_bus_name,
             "EventRuleName": rule_name(self, config),
-            "FunctionName": lead_function.function.function_name,
-            "LogGroupName": lead_function.log_group.log_group_name,
+            "FunctionName": self.lead_function.function.function_name,
+            "LogGroupName": self.lead_function.log_group.log_group_name,
             # The ARN on AWS; every call that takes a secret's name takes that too.
             "SecretName": secret.secret_arn,
             "LedgerTableName": self.ledger.table_name,
-            "EventSourceMappingId": lead_function.event_source_mapping.event_source_mapping_id,
+            "EventSourceMappingId": self.lead_function.event_source_mapping.event_source_mapping_id,
             "ProducerPolicyArn": producers.managed_policy_arn,
             "OperatorPolicyArn": operators.managed_policy_arn,
         }.items():

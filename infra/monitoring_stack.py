@@ -1,6 +1,8 @@
-"""The alarms that ring when leads stop flowing, and their topic."""
+"""The alarms over one stage, and whom they tell."""
 
-from aws_cdk import Aws, Duration, RemovalPolicy, Stack
+from collections.abc import Sequence
+
+from aws_cdk import Annotations, Aws, CfnOutput, RemovalPolicy, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
@@ -9,11 +11,10 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from deliver_leads.contract import METRICS_NAMESPACE, Metric
+from infra.alarm_texts import TEXTS
+from infra.alarms import Alarm, alarms, near_parking_seconds
 from infra.config import DeploymentConfig
 from infra.delivery_stack import DeliveryStack
-
-_PERIOD = Duration.minutes(5)
 
 
 class MonitoringStack(Stack):
@@ -28,61 +29,94 @@ class MonitoringStack(Stack):
             stack_name=f"LeadMonitoring-{config.stage}",
             description=f"Alarms over the delivery of leads to 7Targets ({config.stage})",
         )
-        self._action = actions.SnsAction(self._topic(config.alarm_email))
-        # Visible messages, not NumberOfMessagesSent: that doesn't count what a redrive policy moved.
-        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
-        self._alarm(
-            "LeadsParked",
-            "Leads are in the dead-letter queue: 7Targets rejected them, or they could not be confirmed.",
-            delivery.dead_letter_queue.metric_approximate_number_of_messages_visible(
-                statistic="Maximum", period=_PERIOD
-            ),
-        )
-        self._alarm(
-            "EventsUndelivered",
-            "EventBridge could not put events into the lead queue; they are in the rule's dead-letter queue.",
-            delivery.rule_dead_letter_queue.metric_approximate_number_of_messages_visible(
-                statistic="Maximum", period=_PERIOD
-            ),
-        )
-        # Two alarms: on a standard queue this metric leaves out messages that were received three times and
-        # more, so it shows leads that are never received; the function's own shows leads that it returns.
-        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
-        minutes = config.oldest_message_alarm_minutes
-        self._alarm(
-            "LeadsNotTaken",
-            f"A lead has waited for more than {minutes} minutes: the function doesn't take leads in.",
-            delivery.lead_queue.metric_approximate_age_of_oldest_message(statistic="Maximum", period=_PERIOD),
-            threshold=minutes * 60,
-        )
-        self._alarm(
-            "LeadsWaiting",
-            f"A lead was tried and sent back for more than {minutes} minutes: the function's log says why.",
-            _own_metric(delivery, Metric.OLDEST_RETURNED, "Maximum"),
-            threshold=minutes * 60,
-        )
-        self._alarm(
-            "DeliveryBlocked",
-            "Leads wait: the credentials are missing or refused. The function's log names the setting.",
-            _own_metric(delivery, Metric.BLOCKED, "Sum"),
-        )
+        self._config = config
+        self._in_texts = self._names_and_numbers(delivery)
+        topic = self._topic()
+        self._action = actions.SnsAction(topic)
+        specs = alarms(config, delivery)
+        made = {spec.name: self._alarm(spec) for spec in specs}
+        self._composite([made[spec.name] for spec in specs if spec.pages])
+        CfnOutput(self, "AlarmTopicArn", value=topic.topic_arn)
 
-    def _alarm(self, name: str, description: str, metric: cloudwatch.IMetric, *, threshold: int = 0) -> None:
+    def _alarm(self, spec: Alarm) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
             self,
-            name,
-            alarm_description=description,
-            metric=metric,
-            threshold=threshold,
+            spec.name,
+            alarm_name=self._name(spec.name),
+            alarm_description=self._text(spec.name),
+            metric=spec.metric,
+            threshold=spec.above,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            evaluation_periods=1,
-            # SQS sends no metrics of a queue that is idle for hours; the function sends none without leads.
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            datapoints_to_alarm=spec.bad,
+            evaluation_periods=spec.of,
+            treat_missing_data=spec.missing,
         )
-        alarm.add_alarm_action(self._action)
+        self._tell(alarm)
+        return alarm
 
-    def _topic(self, email: str) -> sns.Topic:
-        """The alarms' topic, with a key of its own: alarms can't publish through AWS's key for SNS.
+    def _composite(self, reasons: Sequence[cloudwatch.Alarm]) -> None:
+        """The one for a pager: red once, however many of its reasons follow, until the last one is over.
+
+        Its reasons tell by themselves too, because each says what to do; CloudWatch can hold back the actions
+        of composite alarms only. The runbook gives the filter for a pager's subscription.
+        https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm_Suppression.html
+        """
+        name = "LeadsNotFlowing"
+        red = [cloudwatch.AlarmRule.from_alarm(each, cloudwatch.AlarmState.ALARM) for each in reasons]
+        composite = cloudwatch.CompositeAlarm(
+            self,
+            name,
+            composite_alarm_name=self._name(name),
+            alarm_description=self._text(name),
+            alarm_rule=cloudwatch.AlarmRule.any_of(*red),
+        )
+        self._tell(composite)
+
+    def _tell(self, alarm: cloudwatch.AlarmBase) -> None:
+        """Of the end as well: silence after an alarm leaves open whether it is over."""
+        alarm.add_alarm_action(self._action)
+        alarm.add_ok_action(self._action)
+
+    def _name(self, alarm: str) -> str:
+        """Without CloudFormation's own ending: it is an e-mail's subject, and a pager filters by it."""
+        return f"{self.stack_name}-{alarm}"
+
+    def _text(self, alarm: str) -> str:
+        link = f"{self._config.runbook_url}#{alarm.lower()}"
+        return TEXTS[alarm].fill(self._in_texts, link)
+
+    def _names_and_numbers(self, delivery: DeliveryStack) -> dict[str, str]:
+        config, function = self._config, delivery.lead_function
+        return {
+            "stage": config.stage,
+            "prefix": self.stack_name,
+            "park_hours": str(config.park_after_hours),
+            "near_parking_hours": f"{near_parking_seconds(config) / 3600:g}",
+            "waiting_minutes": str(config.oldest_message_alarm_minutes),
+            "no_leads_hours": str(config.no_leads_alarm_hours),
+            "function": function.function.function_name,
+            "log_group": function.log_group.log_group_name,
+            "mapping": function.event_source_mapping.event_source_mapping_id,
+            "lead_queue": delivery.lead_queue.queue_url,
+            "dead_letter_queue": delivery.dead_letter_queue.queue_url,
+            "rule_dead_letter_queue": delivery.rule_dead_letter_queue.queue_url,
+            "bus": config.event_bus_name or delivery.event_bus.event_bus_name,
+            "rule": delivery.rule_dimensions["RuleName"],
+        }
+
+    def _topic(self) -> sns.ITopic:
+        config = self._config
+        if config.alarm_topic_arn:
+            return sns.Topic.from_topic_arn(self, "Alarms", config.alarm_topic_arn)
+        if config.keep_data and not config.alarm_emails:
+            Annotations.of(self).add_warning_v2(
+                "nobodyIsTold",
+                f"No alarm of the stage {config.stage} reaches anybody: set alarmEmails or alarmTopicArn.",
+            )
+        return self._own_topic()
+
+    def _own_topic(self) -> sns.Topic:
+        """A topic with a key of its own: alarms can't publish through AWS's key for SNS.
 
         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
         """
@@ -94,17 +128,6 @@ class MonitoringStack(Stack):
         # The TLS policy takes the place of SNS's default one, which lets the account's alarms publish.
         topic.grant_publish(alarms_of_this_account)
         key.grant(alarms_of_this_account, "kms:Decrypt", "kms:GenerateDataKey*")
-        if email:
-            topic.add_subscription(subscriptions.EmailSubscription(email))
+        for address in self._config.alarm_emails:
+            topic.add_subscription(subscriptions.EmailSubscription(address))
         return topic
-
-
-def _own_metric(delivery: DeliveryStack, name: Metric, statistic: str) -> cloudwatch.Metric:
-    """A metric of the function's own, which CloudWatch reads from its log (embedded metric format)."""
-    return cloudwatch.Metric(
-        namespace=METRICS_NAMESPACE,
-        metric_name=name,
-        dimensions_map={"service": delivery.stack_name},
-        statistic=statistic,
-        period=_PERIOD,
-    )

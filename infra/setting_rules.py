@@ -139,10 +139,6 @@ def _is_text_like(pattern: str) -> Callable[[object], bool]:
     return lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value))
 
 
-def _is_email_or_empty(value: object) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"([^@\s]+@[^@\s]+)?", value))
-
-
 def _is_table_name_or_empty(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"([A-Za-z0-9_.-]{3,255})?", value))
 
@@ -192,7 +188,17 @@ ORGANIZATION = Rule(
     "the id of an organization, o- and 10 to 32 letters or digits, or empty",
     _is_text_like(r"(o-[a-z0-9]{10,32})?"),
 )
-EMAIL_OR_EMPTY = Rule("one e-mail address, or empty", _is_email_or_empty)
+EMAILS = Rule(
+    "a list of e-mail addresses, each once (with commas on the command line)",
+    _is_list_of(r"[^@\s,]+@[^@\s,]+"),
+    _listed,
+    tuple,
+)
+TOPIC_ARN_OR_EMPTY = Rule(
+    "the ARN of an SNS topic (arn:aws:sns:<region>:<account>:<name>, not FIFO), or empty",
+    _is_text_like(r"(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?"),
+)
+ADDRESS_OF_A_PAGE = Rule("a URL or a path, without spaces and #", _is_text_like(r"[^\s#]{1,300}"))
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 TABLE_NAME_OR_EMPTY = Rule(
     "the name of a DynamoDB table (3 to 255 letters, digits and _ . -), or empty", _is_table_name_or_empty

@@ -16,6 +16,10 @@ Resource = dict[str, Any]
 CDK_JSON = json.loads((Path(__file__).parents[2] / "cdk.json").read_text("utf-8"))
 
 
+# Some alarms are made only for who asks for them.
+WITH_EVERY_ALARM = {"noLeadsAlarmHours": "24", "checkEveryMinutes": "60", "outcomeEvents": "ids"}
+
+
 class Templates(NamedTuple):
     """One stage's templates."""
 

@@ -10,12 +10,20 @@ from typing import Any
 
 import pytest
 
+from deliver_leads import retry_policy
 from deliver_leads.api import http_client
-from infra.config import AFTER_THE_CALLS_S, ConfigError, DeploymentConfig
+from infra.config import (
+    AFTER_THE_CALLS_S,
+    LATE_FACTOR,
+    LONGEST_RETRY_AFTER_S,
+    ConfigError,
+    DeploymentConfig,
+)
 from tests.infra.synthesis import CDK_JSON
 
 PROJECT = Path(__file__).parents[2]
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:leads"
+TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:on-call"
 
 
 def read(stage_settings: Mapping[str, Any] | None = None, /, **context: Any) -> DeploymentConfig:
@@ -65,10 +73,18 @@ def test_the_command_line_wins_over_the_stage() -> None:
         ("snsTopicArns", f"{TOPIC}, {TOPIC}s", "sns_topic_arns", (TOPIC, f"{TOPIC}s")),
         ("producerAccounts", "000011112222", "producer_accounts", ("000011112222",)),
         ("producerOrganization", "o-a1b2c3d4e5", "producer_organization", "o-a1b2c3d4e5"),
-        ("alarmEmail", "ops@example.com", "alarm_email", "ops@example.com"),
         ("tracing", "true", "tracing", True),
         ("ledgerTableName", "Leads_1.a-b", "ledger_table_name", "Leads_1.a-b"),
         ("ledgerTableName", "", "ledger_table_name", ""),
+        ("alarmEmails", "a@example.com, b@example.com", "alarm_emails", ("a@example.com", "b@example.com")),
+        ("alarmEmails", "", "alarm_emails", ()),
+        ("alarmTopicArn", TOPIC_ARN, "alarm_topic_arn", TOPIC_ARN),
+        (
+            "runbookUrl",
+            "https://git.example.com/runbook.md",
+            "runbook_url",
+            "https://git.example.com/runbook.md",
+        ),
         ("leadsApiUrl", "https://api.example.com/", "leads_api_url", "https://api.example.com"),
         ("leadsApiUrl", "http://127.0.0.1:8080", "leads_api_url", "http://127.0.0.1:8080"),
         ("tokenUrl", "http://localhost:1/oauth2/token", "token_url", "http://localhost:1/oauth2/token"),
@@ -107,6 +123,7 @@ RANGES = [
     ("parkAfterHours", "a whole number of hours from 24 to 312", (23, 313)),
     ("checkEveryMinutes", "0 for never, or a whole number of minutes from 5 to 1440", (4, 1441)),
     ("oldestMessageAlarmMinutes", "a whole number of minutes from 5 to 1440", (4, 1441)),
+    ("noLeadsAlarmHours", "0 for never, or a whole number of hours from 1 to 168", (-1, 169)),
 ]
 
 
@@ -154,7 +171,6 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("producerAccounts", [111122223333], "a list of AWS account ids, texts of 12 digits"),
         ("producerAccounts", ["1111"], "a list of AWS account ids, texts of 12 digits"),
         ("producerOrganization", "ou-a1b2-c3d4", "the id of an organization"),
-        ("alarmEmail", "ops", "one e-mail address, or empty"),
         ("tracing", "on", "true or false"),
         (
             "ledgerTableName",
@@ -166,6 +182,13 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
             "arn:aws:dynamodb:us-east-1:123456789012:table/a",
             "the name of a DynamoDB table",
         ),
+        ("alarmEmails", "ops@example.com", "a list of e-mail addresses"),
+        ("alarmEmails", ["ops"], "a list of e-mail addresses"),
+        ("alarmEmails", ["ops@example.com", "ops@example.com"], "a list of e-mail addresses, each once"),
+        ("alarmTopicArn", "on-call", "the ARN of an SNS topic"),
+        ("alarmTopicArn", f"{TOPIC_ARN}.fifo", "the ARN of an SNS topic"),
+        ("runbookUrl", "docs/runbook.md#alarms", "a URL or a path, without spaces and #"),
+        ("runbookUrl", "", "a URL or a path, without spaces and #"),
         ("keepData", None, "true or false"),
     ],
 )
@@ -307,6 +330,10 @@ def test_all_problems_are_told_at_once() -> None:
             "updateGraceMinutes is 60, but must be more than 60: retryMaxDelaySeconds and once more that or "
             "the queue's visibility timeout (2700 s, six times functionTimeoutSeconds)",
         ),
+        (
+            {"alarmEmails": ["ops@example.com"], "alarmTopicArn": TOPIC_ARN},
+            "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_told(settings: dict[str, object], start: str) -> None:
@@ -358,6 +385,14 @@ def test_the_ledger_can_t_forget_a_delivery_before_its_repetitions_stop_to_count
 def test_the_stack_leaves_the_function_at_least_the_time_that_it_keeps_free_itself() -> None:
     """Else the function would never start a call that the settings promise to have room for."""
     assert http_client.RESERVE_S <= AFTER_THE_CALLS_S
+
+
+def test_the_alarms_know_the_longest_delay_that_the_function_gives() -> None:
+    """They look back further than that."""
+    assert retry_policy.LATE_FACTOR == LATE_FACTOR
+    assert retry_policy.LONGEST_RETRY_AFTER_S == LONGEST_RETRY_AFTER_S
+    assert read().longest_delay_seconds == 3600
+    assert read({"retryMaxDelaySeconds": 1000}).longest_delay_seconds == 4000
 
 
 def run_app(context: str) -> "subprocess.CompletedProcess[str]":

@@ -337,10 +337,12 @@ EVERY_KIND: list[dict[str, str]] = [
     {
         "stage": "prod",
         "fifo": "true",
-        "alarmEmail": "ops@example.com",
+        "alarmEmails": "ops@example.com,sales@example.com",
         "checkEveryMinutes": "60",
         "outcomeEvents": "lead",
     },
+    {"stage": "prod", "alarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:on-call"},
+    {"stage": "prod", "noLeadsAlarmHours": "168"},
     {"stage": "prod", "ledgerTableName": "LeadDelivery-prod-Ledger-1", "tracing": "true"},
     {
         "stage": "prod",

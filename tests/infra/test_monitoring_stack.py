@@ -1,82 +1,173 @@
-"""What the monitoring stack's template promises. It isn't deployed on the emulator, so this is the proof."""
+"""What the monitoring stack's template promises. It isn't deployed on the emulator, so this is the proof.
+
+That the alarms see what they are for is shown in tests/alarms.
+"""
+
+import json
+import re
 
 import pytest
 
-from tests.infra.synthesis import Resource, Template, output_target, properties, resources, synthesise
-
-
-def alarm(template: Template, name: str) -> Resource:
-    """The properties of the alarm with that construct id."""
-    alarms = resources(template, "AWS::CloudWatch::Alarm")
-    (found,) = (a["Properties"] for key, a in alarms.items() if key.startswith(name))
-    return dict(found)
-
-
-def watched_queue(template: Template, name: str) -> str:
-    """The output of the delivery stack that names the queue an alarm watches."""
-    (dimension,) = alarm(template, name)["Dimensions"]
-    assert dimension["Name"] == "QueueName"
-    return str(dimension["Value"]["Fn::GetStackOutput"]["OutputName"])
-
-
-@pytest.mark.parametrize(
-    ("name", "output"),
-    [("LeadsParked", "DeadLetterQueueUrl"), ("EventsUndelivered", "RuleDeadLetterQueueUrl")],
+from app import build_stacks
+from infra.alarm_texts import TEXTS
+from infra.bundling import PROJECT, LocalBundling
+from tests.infra.synthesis import (
+    WITH_EVERY_ALARM,
+    Resource,
+    Template,
+    new_app,
+    output_target,
+    properties,
+    resources,
+    synthesise,
 )
-def test_one_message_in_a_dead_letter_queue_raises_an_alarm(name: str, output: str) -> None:
-    """On visible messages: messages sent don't count what a redrive policy moved."""
-    delivery, monitoring = synthesise()
-    queue = delivery["Outputs"][watched_queue(monitoring, name)]["Value"]
-    assert queue == {"Fn::GetAtt": [output_target(delivery, output), "QueueName"]}
-    found = alarm(monitoring, name)
-    assert found["MetricName"] == "ApproximateNumberOfMessagesVisible"
-    assert (found["ComparisonOperator"], found["Threshold"]) == ("GreaterThanThreshold", 0)
+
+TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:on-call"
+METRIC_ALARM, COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
+DAY_S = 86_400
 
 
-def test_a_lead_that_is_not_taken_for_too_long_raises_an_alarm() -> None:
-    """The setting is in minutes, SQS's metric in seconds."""
-    delivery, monitoring = synthesise(oldestMessageAlarmMinutes="7")
-    queue = delivery["Outputs"][watched_queue(monitoring, "LeadsNotTaken")]["Value"]
-    assert queue == {"Fn::GetAtt": [output_target(delivery, "LeadQueueUrl"), "QueueName"]}
-    found = alarm(monitoring, "LeadsNotTaken")
-    assert found["MetricName"] == "ApproximateAgeOfOldestMessage"
-    assert (found["ComparisonOperator"], found["Threshold"]) == ("GreaterThanThreshold", 7 * 60)
+def all_alarms(template: Template) -> dict[str, Resource]:
+    """The properties of every alarm, by the name of its construct."""
+    found = resources(template, METRIC_ALARM) | resources(template, COMPOSITE)
+    return {re.sub(r"[0-9A-F]{8}$", "", key): dict(each["Properties"]) for key, each in found.items()}
 
 
-@pytest.mark.parametrize(
-    ("name", "metric", "statistic", "threshold"),
-    [("DeliveryBlocked", "Blocked", "Sum", 0), ("LeadsWaiting", "OldestReturned", "Maximum", 7 * 60)],
-)
-def test_what_the_function_counts_raises_an_alarm(
-    name: str, metric: str, statistic: str, threshold: int
-) -> None:
-    """On the metric that the function writes under the service name and namespace the stack gives it."""
-    delivery, monitoring = synthesise(oldestMessageAlarmMinutes="7")
-    variables = properties(delivery, "AWS::Lambda::Function")["Environment"]["Variables"]
-    found = alarm(monitoring, name)
-    assert (found["MetricName"], found["Statistic"], found["Threshold"]) == (metric, statistic, threshold)
-    assert found["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
-    assert found["Dimensions"] == [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+def metrics_of(alarm: Resource) -> list[Resource]:
+    """Every metric that an alarm watches, as in a metric math alarm."""
+    if "MetricName" in alarm:
+        return [{"Metric": alarm, "Period": alarm["Period"], "Stat": alarm["Statistic"]}]
+    return [each["MetricStat"] for each in alarm.get("Metrics", []) if "MetricStat" in each]
 
 
-def test_every_alarm_reaches_the_topic() -> None:
-    """An alarm without an action is seen by nobody."""
+def told(alarm: Resource) -> str:
+    """The alarm's text, with `<ResourceOutput>` for each name that the deployment fills in."""
+    text = alarm["AlarmDescription"]
+    if isinstance(text, str):
+        return text
+    parts = text["Fn::Join"][1]
+    return "".join(p if isinstance(p, str) else f"<{p['Fn::GetStackOutput']['OutputName']}>" for p in parts)
+
+
+def test_every_alarm_is_in_the_template_under_its_own_name() -> None:
+    """An e-mail's subject is the alarm's name, and the runbook has a heading for it."""
+    alarms = all_alarms(synthesise("prod", **WITH_EVERY_ALARM).monitoring)
+    assert set(alarms) == set(TEXTS)
+    assert all(each["AlarmName"] == f"LeadMonitoring-prod-{name}" for name, each in alarms.items())
+
+
+def test_an_alarm_over_silence_is_made_only_for_who_asks_for_it() -> None:
+    """Most stages have quiet nights."""
+    assert "NoLeads" not in all_alarms(synthesise().monitoring)
+
+
+def test_every_alarm_tells_the_topic_of_its_beginning_and_of_its_end() -> None:
+    """Silence after an alarm leaves open whether it is over."""
     template = synthesise().monitoring
     (topic_id,) = resources(template, "AWS::SNS::Topic")
-    for found in resources(template, "AWS::CloudWatch::Alarm").values():
-        assert found["Properties"]["AlarmActions"] == [{"Ref": topic_id}]
+    for alarm in all_alarms(template).values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic_id}]
 
 
-def test_silence_is_no_alarm() -> None:
-    """An idle queue sends no metrics at all."""
-    for found in resources(synthesise().monitoring, "AWS::CloudWatch::Alarm").values():
-        assert found["Properties"]["TreatMissingData"] == "notBreaching"
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_every_alarm_says_what_it_means_who_acts_and_what_to_type(name: str) -> None:
+    """An e-mail shows nothing else. CloudWatch takes 1,024 characters; a name or URL has 150 at most."""
+    settings = {**WITH_EVERY_ALARM, "runbookUrl": "https://git.example.com/runbook.md"}
+    text = told(all_alarms(synthesise("prod", **settings).monitoring)[name])
+    assert text.startswith("prod: ")
+    assert re.search(r"\bacts?\b|\boperator\b|\bperson\b|\baccount\b", text)
+    assert re.search(r" Type: aws [a-z]", text)
+    assert text.endswith(f" Runbook: https://git.example.com/runbook.md#{name.lower()}")
+    assert "{" not in re.sub(r"'\{.*?\}'", "", text), "every name is filled in"
+    assert len(re.sub(r"<\w+>", "x" * 150, text)) <= 1024
+
+
+def test_no_alarm_looks_back_further_than_cloudwatch_lets_it() -> None:
+    """A day; seven where the period is an hour or more. At the ends of the ranges of all settings, too."""
+    extreme = {
+        "functionTimeoutSeconds": "900",
+        "batchSize": "100",
+        "batchingWindowSeconds": "300",
+        "retryMaxDelaySeconds": "3600",
+        "updateGraceMinutes": "1440",
+        "noLeadsAlarmHours": "168",
+    }
+    for settings in ({}, extreme):
+        for alarm in resources(synthesise(**settings).monitoring, METRIC_ALARM).values():
+            of = alarm["Properties"]["EvaluationPeriods"]
+            (period_s,) = {each["Period"] for each in metrics_of(alarm["Properties"])}
+            assert period_s * of <= (7 * DAY_S if period_s >= 3600 else DAY_S)
+
+
+def test_a_lead_that_waits_too_long_raises_an_alarm_that_lasts_to_its_next_attempt() -> None:
+    """The setting is in minutes, the metric in seconds; attempts are up to 4 x the longest delay apart."""
+    template = synthesise(oldestMessageAlarmMinutes="7", retryMaxDelaySeconds="1200").monitoring
+    alarm = all_alarms(template)["LeadsWaiting"]
+    (metric,) = metrics_of(alarm)
+    assert (metric["Metric"]["MetricName"], metric["Stat"]) == ("OldestReturned", "Maximum")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 7 * 60)
+    assert metric["Period"] > 4 * 1200 + 300
+
+
+def test_parking_is_announced_at_three_quarters_of_its_time() -> None:
+    """So that a day is left to act in, with the defaults."""
+    alarm = all_alarms(synthesise(parkAfterHours="100").monitoring)["LeadsNearParking"]
+    assert alarm["Threshold"] == 75 * 3600
+    assert "after 100 it is parked" in told(alarm)
+
+
+def test_leads_parked_for_long_are_told_of_in_time() -> None:
+    """Five days of six, for each dead-letter queue: what SQS itself moved there may be deleted after six."""
+    delivery, monitoring = synthesise()
+    alarm = all_alarms(monitoring)["LeadsParkedForLong"]
+    watched = [each["Metric"]["Dimensions"][0]["Value"] for each in metrics_of(alarm)]
+    queues = [delivery["Outputs"][each["Fn::GetStackOutput"]["OutputName"]]["Value"] for each in watched]
+    assert queues == [
+        {"Fn::GetAtt": [output_target(delivery, f"{name}Url"), "QueueName"]}
+        for name in ("DeadLetterQueue", "RuleDeadLetterQueue")
+    ]
+    assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (20, 24)
+    assert {each["Period"] for each in metrics_of(alarm)} == {6 * 3600}
+
+
+def test_the_function_s_own_metrics_are_watched_where_it_writes_them() -> None:
+    """Under the namespace and the service name that the stack gives it."""
+    delivery, monitoring = synthesise()
+    variables = properties(delivery, "AWS::Lambda::Function")["Environment"]["Variables"]
+    namespace = variables["POWERTOOLS_METRICS_NAMESPACE"]
+    own = [
+        each["Metric"]
+        for alarm in all_alarms(monitoring).values()
+        for each in metrics_of(alarm)
+        if not each["Metric"]["Namespace"].startswith("AWS/")
+    ]
+    assert len(own) > 10
+    service = [{"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}]
+    assert all(each["Namespace"] == namespace and each["Dimensions"] == service for each in own)
+
+
+def test_a_pager_is_called_for_what_needs_somebody_now() -> None:
+    """A short outage of the API isn't among it: leads wait, and LeadsWaiting follows if it lasts."""
+    template = synthesise().monitoring
+    parts = all_alarms(template)["LeadsNotFlowing"]["AlarmRule"]["Fn::Join"][1]
+    reasons = {re.sub(r"[0-9A-F]{8}$", "", p["Fn::GetAtt"][0]) for p in parts if not isinstance(p, str)}
+    assert reasons == {
+        "FunctionFailing",
+        "FunctionThrottled",
+        "LeadsNotTaken",
+        "LeadsWaiting",
+        "DeliveryBlocked",
+        "EventsUndelivered",
+        "EventsLost",
+    }
+    assert {p for p in parts if isinstance(p, str)} == {'(ALARM("', '") OR ALARM("', '"))'}
 
 
 def test_alarms_follow_the_queues_to_fifo() -> None:
     """A changed reference is what makes CloudFormation update the alarms with the queues."""
     standard, fifo = synthesise().monitoring, synthesise(fifo="true").monitoring
-    assert watched_queue(standard, "LeadsNotTaken") != watched_queue(fifo, "LeadsNotTaken")
+    watched = [json.dumps(metrics_of(all_alarms(each)["LeadsNotTaken"])[0]) for each in (standard, fifo)]
+    assert watched[0] != watched[1]
 
 
 def test_the_topic_is_encrypted_with_a_key_that_alarms_may_use() -> None:
@@ -108,13 +199,57 @@ def test_only_alarms_of_this_account_may_publish() -> None:
     assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
-def test_the_alarm_e_mail_subscribes_to_the_topic() -> None:
-    """`alarmEmail` is all it takes to be told."""
-    template = synthesise(alarmEmail="ops@example.com").monitoring
-    subscription = properties(template, "AWS::SNS::Subscription")
-    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+def test_each_of_the_alarm_e_mails_subscribes_to_the_topic() -> None:
+    """`alarmEmails` is all it takes to be told."""
+    template = synthesise(alarmEmails="ops@example.com,sales@example.com").monitoring
+    found = [each["Properties"] for each in resources(template, "AWS::SNS::Subscription").values()]
+    assert [(each["Protocol"], each["Endpoint"]) for each in found] == [
+        ("email", "ops@example.com"),
+        ("email", "sales@example.com"),
+    ]
 
 
-def test_without_an_alarm_e_mail_nobody_is_subscribed() -> None:
-    """The topic is still there for other subscribers."""
-    assert not resources(synthesise().monitoring, "AWS::SNS::Subscription")
+def test_an_existing_topic_is_told_and_nothing_is_made_beside_it() -> None:
+    """No topic, key or policy of ours: it has an owner."""
+    template = synthesise("prod", alarmTopicArn=TOPIC_ARN).monitoring
+    for alarm in all_alarms(template).values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC_ARN]
+    assert {each["Type"] for each in template["Resources"].values()} == {METRIC_ALARM, COMPOSITE}
+
+
+@pytest.mark.parametrize("settings", [{}, {"alarmTopicArn": TOPIC_ARN}], ids=["own", "existing"])
+def test_the_topic_is_an_output(settings: dict[str, str]) -> None:
+    """For a pager or a chat channel, which subscribe by themselves."""
+    template = synthesise(**settings).monitoring
+    own = resources(template, "AWS::SNS::Topic")
+    expected = {"Ref": next(iter(own))} if own else TOPIC_ARN
+    assert template["Outputs"]["AlarmTopicArn"]["Value"] == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "warned"),
+    [
+        ("prod", {}, True),
+        ("prod", {"alarmEmails": "ops@example.com"}, False),
+        ("prod", {"alarmTopicArn": TOPIC_ARN}, False),
+        ("dev", {}, False),
+    ],
+)
+def test_synth_warns_when_nobody_is_told_of_a_stage_that_keeps_its_data(
+    stage: str, settings: dict[str, str], warned: bool
+) -> None:
+    """It deploys all the same, because the topic may get its subscribers later."""
+    app = new_app(stage, **settings)
+    _, monitoring = build_stacks(app, LocalBundling())
+    app.synth()
+    notes = [str(entry.data) for entry in monitoring.node.metadata if entry.type == "aws:cdk:warning"]
+    assert any("set alarmEmails or alarmTopicArn" in note for note in notes) is warned
+
+
+def test_what_the_alarms_cost_is_what_the_documents_say() -> None:
+    """USD 0.10 a month for each metric of a metric alarm, 0.50 for a composite one (us-east-1)."""
+    alarms = all_alarms(synthesise("prod").monitoring)
+    cost = 0.10 * sum(len(metrics_of(each)) for each in alarms.values()) + 0.50
+    assert f"cost USD {cost:.2f} a month" in " ".join(
+        (PROJECT / "docs/runbook.md").read_text("utf-8").split()
+    )
