@@ -39,6 +39,7 @@ def any_record(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[EventR
         "state": st.sampled_from([state for state in State if state is not State.UNDER_WAY]),
         "attempts": counts,
         "deaths": counts,
+        "receive_count": counts,
         "unanswered": st.booleans(),
         "began_lead": st.booleans(),
         "due_s": times,

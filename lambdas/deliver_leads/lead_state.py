@@ -48,8 +48,8 @@ class EventRecord:
     tried in vain. `unknown_since_s`: since when 7Targets says that it doesn't know the lead.
     `repeats_until_s`: until then a repeat is a duplicate. `fields`: what a delivered event has set, with a
     fingerprint of each value. `deaths`: how often an execution environment ended while it delivered the
-    event. `began_lead`: its POST was sent while nothing was known of the lead. `reason` and `source` are
-    free of personal data.
+    event; `receive_count`: its message's at the last of these, and at a claim, else 0. `began_lead`: its POST
+    was sent while nothing was known of the lead. `reason` and `source` are free of personal data.
     """
 
     key: str
@@ -64,6 +64,7 @@ class EventRecord:
     owner: str = ""
     attempts: int = 0
     deaths: int = 0
+    receive_count: int = 0
     unanswered: bool = False
     began_lead: bool = False
     due_s: int = 0
@@ -78,6 +79,18 @@ class EventRecord:
     def is_create(self) -> bool:
         """Whether it is a create: alone among the operations, it may begin a lead."""
         return self.operation is Operation.CREATE
+
+    def was_handed_back(self, claim: "EventRecord") -> bool:
+        """Whether this claim shows that the environment of the last death lived on, and had only failed to
+        write the ledger.
+
+        Who lives hands the message back for a time in which the ledger still refuses its lead. So it comes
+        back long before the visibility timeout is over (`due_s`), or has been received in between.
+        """
+        is_early = 2 * (claim.updated_s - self.updated_s) < self.due_s - self.updated_s
+        was_between = claim.receive_count > self.receive_count + 1
+        is_same = self.receive_count > 0 and claim.message_id == self.message_id
+        return is_same and (is_early or was_between)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,8 @@ class LeadState:
         """The event that a claim's entry is about: the one that is known, or a new one."""
         known = self.find(entry.key)
         if known is None:
-            return replace(entry, owner="")
+            return replace(entry, owner="", receive_count=0)
+        known = replace(known, deaths=known.deaths - known.was_handed_back(entry), receive_count=0)
         is_another = entry.message_id != known.message_id and entry.sent_s >= known.updated_s
         if known.state is State.PARKED and is_another:
             # Sent again since it was parked, so it starts anew, except for what an earlier request may have
@@ -127,7 +141,7 @@ class LeadState:
                 parked_as="",
             )
         if known.state.is_final and entry.first_seen_s >= known.repeats_until_s:
-            return replace(entry, owner="")
+            return replace(entry, owner="", receive_count=0)
         return known
 
     def with_event(self, event: EventRecord) -> "LeadState":
@@ -171,6 +185,7 @@ def _with_entry(state: LeadState, entry: EventRecord) -> EventRecord:
             due_s=entry.due_s,
             attempts=record.attempts + 1,
             deaths=record.deaths + 1,
+            receive_count=entry.receive_count,
             unanswered=True,
             began_lead=record.began_lead or begins,
             reason="the function ended while it delivered this event",

@@ -80,7 +80,12 @@ class Ledger:
         owner = uuid.uuid4().hex
         # If the environment dies, the message comes back after the queue's visibility timeout.
         due_s = int(now) + self._visibility_timeout_s
-        entry = replace(new_record(event, message, int(now)), owner=owner, due_s=due_s)
+        entry = replace(
+            new_record(event, message, int(now)),
+            owner=owner,
+            due_s=due_s,
+            receive_count=message.receive_count,
+        )
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table,

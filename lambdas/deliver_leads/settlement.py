@@ -119,6 +119,9 @@ class Settlement:
         if claim is not None:
             quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
             written = self._ledger.complete(claim, settled, quiet_s=quiet_s)
+            if not written and delay_s is not None:
+                # Back before the ledger lets the lead go: so the next claim sees that nothing died here.
+                delay_s = min(delay_s, self._settings.settling_s)
         if parked and reading.lead_hash is not None and (claim is None or not written):
             written = self._ledger.note(reading.lead_hash, settled)
         return Attempt(

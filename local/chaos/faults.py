@@ -28,6 +28,9 @@ _LATE_S = SETTLING_S - 2
 # Longer than the function waits, and over before the settling time is.
 _HELD_S = READ_TIMEOUT_S + 1.5
 _FUNCTION_TIMEOUT_S = 45
+# Longer than a killed function's claim in the ledger lasts (its time-out, 30 s for clocks that differ and the
+# settling time), as in a real stack: the message's next receive finds the claim over.
+VISIBILITY_TIMEOUT_S = _FUNCTION_TIMEOUT_S + 30 + SETTLING_S + 4
 SCALED_ENVIRONMENT = {
     "RETRY_BASE_DELAY_S": "1",
     "RETRY_MAX_DELAY_S": str(DELAY_STEP_S),
@@ -35,15 +38,12 @@ SCALED_ENVIRONMENT = {
     "CONNECT_TIMEOUT_S": "1",
     "SETTLING_S": str(SETTLING_S),
     "PARK_AFTER_S": str(96 * 3600 // SCALE),
+    "VISIBILITY_TIMEOUT_S": str(VISIBILITY_TIMEOUT_S),
     # Neither is scaled: an update may wait for the ledger's allowance for clocks that differ (30 s), which
     # isn't; and what the run looks at in the end must be there still.
     "UPDATE_GRACE_S": "3600",
     "LEDGER_S": str(90 * 86_400),
 }
-# Longer than a killed function's claim in the ledger lasts (its time-out, the same 30 s and the settling
-# time), as in a real stack: the message's next receive finds the claim over.
-VISIBILITY_TIMEOUT_S = _FUNCTION_TIMEOUT_S + 30 + SETTLING_S + 4
-
 _UNAVAILABLE = {"kind": "status", "status": 503}
 # A gateway's and a server's own; 520 to 524 are those of a large content delivery network.
 _SERVER_ERRORS = (500, 501, 502, 503, 504, 507, 520, 522, 524)

@@ -64,6 +64,7 @@ class Laboratory:
         self._prepared: dict[tuple[Before, bool], tuple[dict[Any, Any], dict[str, Lead]]] = {}
 
     def _settings(self, **changes: int) -> Any:
+        changes["VISIBILITY_TIMEOUT_S"] = VISIBILITY_TIMEOUT_S
         values = ENVIRONMENT | {name: str(value) for name, value in changes.items()}
         return self.core.module("settings").Settings.from_environment(values)
 

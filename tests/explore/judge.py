@@ -138,7 +138,7 @@ class Judge:
                 if other.event.readable and any(self._may_be_later(other, twin) for twin in self._twins(seen))
             )
         if "while it delivered" in detail:
-            return sum(twin.deaths + twin.disturbances for twin in self._twins(seen)) >= DEATHS_TO_PARK
+            return sum(twin.deaths for twin in self._twins(seen)) >= DEATHS_TO_PARK
         return now - seen.sent_at >= self._park_after_s
 
     def acknowledge(self, message_ids: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import EndpointConnectionError
 
 from deliver_leads.api.leads_api import LeadsApi
+from deliver_leads.ledger import Ledger
 from tests.integration.conftest import Pipeline
 from tests.integration.test_delivery import create, lead, update
 
@@ -446,6 +447,21 @@ class TestPoison:
         [letter] = pipeline.dead_letters()
         assert letter["reason"] == "unconfirmed"
         assert "ended 3 times" in letter["detail"]
+
+    def test_a_ledger_that_can_t_be_written_after_a_call_parks_no_lead(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing died: each attempt handed its message back. So it may go on for hours."""
+        monkeypatch.setattr(Ledger, "complete", lambda *_, **__: False)
+        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 503}})
+        pipeline.send(create())
+        records = pipeline.receive()
+        for _ in range(60):
+            assert len(pipeline.deliver(records)) == 1
+            pipeline.pass_time(60)
+            records = pipeline.bring_back(records)
+        assert pipeline.dead_letters() == []
+        assert len(pipeline.calls()) > 10
 
 
 class TestFairQueue:

@@ -64,6 +64,26 @@ class TestAClaimWhoseEnvironmentDied:
         assert (event.deaths, event.attempts) == (1, 1)
 
     @pytest.mark.parametrize(
+        ("came_back_s", "receive_count", "message_id", "deaths"),
+        [
+            (900, 2, "claimed", 1),  # when the visibility timeout was over, at its next receive
+            (449, 2, "claimed", 0),
+            (900, 3, "claimed", 0),
+            (449, 1, "another", 1),  # another message of the event says nothing about the first one's end
+        ],
+    )
+    def test_an_environment_that_handed_its_message_back_did_not_die(
+        self, came_back_s: int, receive_count: int, message_id: str, deaths: int
+    ) -> None:
+        """It could not write the ledger a second time; however often, that must not park the event."""
+        state = LeadState().with_journal((dead_claim("own", receive_count=1),))
+        entry = dead_claim(
+            "own", message_id=message_id, updated_s=SEEN_S + came_back_s, receive_count=receive_count
+        )
+        event = state.claimed(entry)
+        assert (event.deaths, event.unanswered, event.receive_count) == (deaths, True, 0)
+
+    @pytest.mark.parametrize(
         ("operation", "known_s", "began"),
         [(CREATE, 0, True), (CREATE, SEEN_S, False), (UPDATE, 0, False), (STOP, 0, False)],
     )

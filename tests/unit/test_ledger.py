@@ -37,6 +37,8 @@ from tests.settings import ENVIRONMENT
 SETTINGS = Settings.from_environment(ENVIRONMENT)
 LEASE_S = 120
 HELD_S = LEASE_S + CLOCK_SKEW_S + SETTINGS.settling_s
+# When the message of an environment that died comes back.
+DEAD_S = SETTINGS.visibility_timeout_s
 LEAD_HASH = "hash-1"
 ITEM_KEY = {"lead": {"S": LEAD_HASH}, "event": {"S": "#lead"}}
 LEAD = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.net"}
@@ -170,7 +172,7 @@ class TestAClaim:
         forgetful = Ledger(AnswersAreLost(dynamodb), SETTINGS)
         for deaths in range(3):
             assert claim(forgetful).record.deaths == deaths
-            clock.now += HELD_S
+            clock.now += DEAD_S
 
 
 class TestACompletion:
@@ -279,10 +281,10 @@ class TestTheJournal:
     ) -> None:
         """Both for the event itself and for the next event of its lead."""
         claim(ledger)
-        clock.now += HELD_S
+        clock.now += DEAD_S
         [dead] = claim(ledger, event("key#2"), message("message-2")).state.events
         assert (dead.key, dead.state, dead.unanswered, dead.deaths) == ("key#1", State.WAITING, True, 1)
-        clock.now += HELD_S
+        clock.now += DEAD_S
         own = claim(ledger)
         assert own.record.deaths == 1
         assert {each.key: each.deaths for each in own.state.events} == {"key#1": 1, "key#2": 1}
@@ -292,7 +294,7 @@ class TestTheJournal:
     ) -> None:
         """The completion has folded it into the events."""
         claim(ledger)
-        clock.now += HELD_S
+        clock.now += DEAD_S
         for _ in range(2):
             granted = claim(ledger, event("key#2"))
             ledger.complete(granted, replace(granted.record, state=State.WAITING))
@@ -378,7 +380,7 @@ class TestALeadOfAnEarlierVersion:
         old = LeadState("2345", SEEN_S - 10, (record("old", state=State.DELIVERED),))
         ledger = Ledger(dynamodb, SETTINGS, {LEAD_HASH: old}.__getitem__)
         assert claim(ledger).state == old
-        clock.now += HELD_S
+        clock.now += DEAD_S
         granted = claim(ledger)
         assert granted.state.find("old") == old.find("old")
         assert granted.state.known_s == old.known_s
