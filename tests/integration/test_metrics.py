@@ -348,6 +348,15 @@ class TestBatch:
         no_visibility(pipeline, monkeypatch)
         assert '"messages":2,"reason":"AccessDenied"' in pipeline.log.getvalue()
 
+    def test_a_visibility_timeout_that_is_refused_in_an_answer_is_counted_and_told_too(
+        self, pipeline: Pipeline, written: Written
+    ) -> None:
+        """SQS answers 200 for a batch, whatever it thinks of its entries."""
+        pipeline.fail(answer(429) | {"email": "jane@example.com"})
+        pipeline.invoke([record(create(), 1), record(create("kim"), 2)])
+        assert written()[Metric.VISIBILITY_NOT_SET] == [1]
+        assert '"messages":1,"reason":"ReceiptHandleIsInvalid"' in pipeline.log.getvalue()
+
     @pytest.mark.filterwarnings("ignore:No application metrics")
     def test_the_calls_of_a_batch_that_fails_are_told_by_the_next_one(
         self, pipeline: Pipeline, written: Written, monkeypatch: pytest.MonkeyPatch
@@ -422,6 +431,22 @@ class TestCalls:
         [latency_ms] = written()[Metric.API_LATENCY]
         [attempt] = [json.loads(line) for line in pipeline.log.getvalue().splitlines()]
         assert 300 <= latency_ms <= attempt["duration_ms"] - 1000
+
+
+class TestNoConnection:
+    """Nothing listens at the API's address."""
+
+    @pytest.fixture
+    def settings(self) -> dict[str, str]:
+        """A port that no service has."""
+        return {"LEADS_API_URL": "http://127.0.0.1:1"}
+
+    def test_a_call_without_a_connection_is_unanswered(self, pipeline: Pipeline, written: Written) -> None:
+        """And a retry, because nothing left."""
+        deliver(pipeline, create())
+        values = written()
+        assert (values[Metric.UNANSWERED], values[Metric.RETRY]) == ([1], [1])
+        assert Metric.API_LATENCY not in values
 
 
 class TestTime:
