@@ -126,7 +126,7 @@ TEXTS: Mapping[str, AlarmText] = {
     "LeadsNotMailed": AlarmText(
         "{stage}: 7Targets took leads, but sends them no e-mails: the plan's limit is reached, or the lead "
         "is deactivated or pending there. Whoever looks after the plan acts.",
-        _log("{{ $.lead_state = * && $.lead_state != Cold }}"),
+        _log('{{ $.outcome = "delivered" && $.lead_state != "Cold" }}'),
     ),
     "ParkingRefused": AlarmText(
         "{stage}: the dead-letter queue refuses leads. They stay in the lead queue and are tried again. The "
