@@ -59,8 +59,8 @@ TEXTS: Mapping[str, AlarmText] = {
         _log('"REPORT RequestId"'),
     ),
     "LeadsNotTaken": AlarmText(
-        "{stage}: leads are ready in the lead queue, and the function isn't invoked: its event source "
-        "mapping is disabled or has lost its rights. The operator acts.",
+        "{stage}: leads are ready in the lead queue, and nothing takes them from it: the function's event "
+        "source mapping is disabled or has lost its rights. The operator acts.",
         "aws lambda get-event-source-mapping --uuid {mapping} "
         "--query '[State, StateTransitionReason, LastProcessingResult]'",
     ),

@@ -119,9 +119,10 @@ def _of_the_function(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]
     yield Alarm(
         name="LeadsNotTaken",
         metric=_math(
-            "IF((FILL(ready, 0) > 0) AND (FILL(invoked, 0) == 0), 1, 0)",
+            "IF((FILL(ready, 0) > 0) AND (FILL(received, 0) == 0), 1, 0)",
             ready=watch.lead_queue("ApproximateNumberOfMessagesVisible", "Minimum", _QUARTER_S),
-            invoked=watch.function("Invocations", "Sum", _QUARTER_S),
+            # Not Lambda's invocations: a check on a schedule is one, too.
+            received=watch.lead_queue("NumberOfMessagesReceived", "Sum", _QUARTER_S),
         ),
         pages=True,
     )

@@ -22,6 +22,8 @@ from botocore.exceptions import ClientError, UnknownServiceError, WaiterError
 
 from tests.log_filter import read_filter
 
+# The command line's own names, where AWS's would be mistaken for one of its global options.
+RENAMED = {"notification-endpoint": "endpoint"}
 GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json"}
 
 
@@ -79,7 +81,7 @@ def _read_options(command: Command, words: list[str], shape: Any, literal: bool)
         if not word.startswith("--"):
             command.positional.append(word)
             continue
-        option = word[2:]
+        option = RENAMED.get(word[2:], word[2:])
         if option in GLOBAL_OPTIONS:
             command.options[option] = words.pop(0)
             continue

@@ -74,6 +74,10 @@ class Stage:
             "EventBusName": target("EventBusName"),
             "RuleName": delivery["Outputs"]["EventRuleName"]["Value"],
         }
+        rate = properties(delivery, "AWS::Scheduler::Schedule")["ScheduleExpression"]
+        self.check_every_s = MINUTE_S * int(rate.removeprefix("rate(").partition(" ")[0])
+        if "hour" in rate:
+            self.check_every_s *= 60
         function = properties(delivery, "AWS::Lambda::Function")
         self.function_timeout_s: int = function["Timeout"]
         self.environment = {
@@ -114,6 +118,7 @@ class Queue:
     messages: dict[str, Message] = field(default_factory=dict)
     called_s: float = -ACTIVE_S
     sent: int = 0
+    received: int = 0
     others_ready: int = 0
     others_in_flight: int = 0
     count: int = 0
@@ -140,8 +145,9 @@ class Queue:
             "ApproximateNumberOfMessagesVisible": visible + self.others_ready,
             "ApproximateNumberOfMessagesNotVisible": len(self.messages) - visible + self.others_in_flight,
             "NumberOfMessagesSent": self.sent,
+            "NumberOfMessagesReceived": self.received,
         }
-        self.sent = 0
+        self.sent = self.received = 0
         for name, value in values.items():
             self.metrics.put(key_of("AWS/SQS", name, {"QueueName": self.name}), value, now - 1)
 
@@ -187,16 +193,16 @@ class Function:
         """One of its metrics."""
         self._metrics.put(key_of("AWS/Lambda", name, self._dimensions), value, self._clock.now)
 
-    def invoke(self, run: Callable[[], set[str] | None], least_s: float = 0.2) -> set[str] | None:
-        """The ids that the function returned to the queue; None when it failed.
+    def invoke(self, run: Callable[[], dict[str, Any] | None], least_s: float = 0.2) -> dict[str, Any] | None:
+        """What the function answers; None when it failed.
 
         `run` may take time. That is over when it returns: other invocations go on beside it.
         """
         self.count("Invocations")
         begun = self._clock.now
-        returned = run()
+        answer = run()
         self._clock.now = max(self._clock.now, begun + least_s)
         self.count("Duration", (self._clock.now - begun) * 1000)
-        self.count("Errors", returned is None)
+        self.count("Errors", answer is None)
         self._clock.now = begun
-        return returned
+        return answer

@@ -246,9 +246,12 @@ FAILURES: tuple[Failure, ...] = (
         lasts=2 * DAY,
     ),
     Failure(
-        name="the ledger's writes after calls fail for a quarter of an hour",
+        name="the ledger's writes after calls fail",
         begin=_set(aws_errors={"update_item after a call": "InternalServerError"}),
-        lasts=15,
+    ),
+    Failure(
+        name="the bus refuses outcome events (`outcomeEvents`)",
+        begin=_set(aws_errors={"put_events": "AccessDeniedException"}),
     ),
     Failure(name="95,000 leads are in flight", begin=_others(others_in_flight=95_000)),
     Failure(

@@ -81,6 +81,8 @@ class Simulation:
         self.metrics.minutes = minutes
         for minute in range(1, minutes + 1):
             self.clock.at(minute * MINUTE_S, self._report)
+        for seconds in range(self.stage.check_every_s // 2, minutes * MINUTE_S, self.stage.check_every_s):
+            self.clock.at(seconds, self._check)
         random.seed(1)
         with self._instead_of_the_real_ones():
             self.clock.run(minutes * MINUTE_S)
@@ -114,6 +116,7 @@ class Simulation:
             for message in batch:
                 message.receive_count += 1
                 message.visible_s = self.clock.now + self.stage.visibility_timeout_s
+            self.lead_queue.received += len(batch)
             if self.throttled:
                 self.function.count("Throttles")
             else:
@@ -131,21 +134,32 @@ class Simulation:
         """Ends all execution environments, as a deployment does."""
         self._environments.clear()
 
+    def _check(self) -> None:
+        """The schedule invokes the function once, and not again when that fails."""
+        if self.throttled:
+            self.function.count("Throttles")
+        else:
+            self._run({"check": True})
+
     def _invoke(self, batch: list[Message]) -> None:
+        response = self._run({"Records": [each.record() for each in batch]})
+        if response is not None:
+            returned = {each["itemIdentifier"] for each in response["batchItemFailures"]}
+            for message in batch:
+                if message.message_id not in returned:
+                    del self.lead_queue.messages[message.message_id]
+
+    def _run(self, event: dict[str, Any]) -> dict[str, Any] | None:
         took_s = {
             "at its time-out": self.function.timeout_s,
             "near its time-out": 0.95 * self.function.timeout_s,
         }
         fails = self.breaks in {"at its start", "at its time-out"}
-        returned = self.function.invoke(
-            lambda: None if fails else self._handle(batch), took_s.get(self.breaks, 0.2)
+        return self.function.invoke(
+            lambda: None if fails else self._handle(event), took_s.get(self.breaks, 0.2)
         )
-        if returned is not None:
-            for message in batch:
-                if message.message_id not in returned:
-                    del self.lead_queue.messages[message.message_id]
 
-    def _handle(self, batch: list[Message]) -> set[str] | None:
+    def _handle(self, event: dict[str, Any]) -> dict[str, Any] | None:
         place = next(self._turn) % ENVIRONMENTS
         while len(self._environments) <= place:
             self._environments.append(None)
@@ -163,15 +177,14 @@ class Simulation:
         try:
             with contextlib.redirect_stdout(printed), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Powertools' of an invocation that died before its metrics
-                records = [each.record() for each in batch]
-                response = self._environments[place].handler({"Records": records}, context)
+                response: dict[str, Any] = self._environments[place].handler(event, context)
         except KilledError:
             self._environments[place] = None
             return None  # and what it would have printed at its end is lost
         for line in printed.getvalue().splitlines():
             if line.startswith('{"_aws"'):
                 self.metrics.put_embedded(line, self.clock.now)
-        return {each["itemIdentifier"] for each in response["batchItemFailures"]}
+        return response
 
     def _enqueue(self, body: str) -> None:
         self.lead_queue.send(body, self.clock.now)
@@ -192,7 +205,10 @@ class Simulation:
         self.spend(0.2)
         if url == self.stage.environment["TOKEN_URL"]:
             return self.token_answer()
-        return self.answer(method, request["json"])
+        reply = self.answer(method, request.get("json") or {"email": "nobody@example.com"})
+        if method == "GET" and reply.status_code // 100 == 2:
+            return HttpAnswer(200, {}, json.dumps([{"emailid": "sam@example.net"}]).encode())
+        return reply
 
     @contextlib.contextmanager
     def _instead_of_the_real_ones(self) -> Iterator[None]:
@@ -244,6 +260,12 @@ class _AwsClient:
 
     def send_message(self, MessageBody: str, **_: Any) -> None:  # noqa: N803
         self._simulation.dead_letter_queue.send(MessageBody, self._simulation.clock.now)
+
+    def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
 
     def get_secret_value(self, **_: Any) -> dict[str, str]:
         return {"SecretString": self._simulation.secret}

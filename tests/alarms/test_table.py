@@ -25,6 +25,7 @@ METRICS = [
     "ApiDown.taken",
     "ApiDown.tokens",
     "ApiDown.unanswered",
+    "CheckFailed.metric",
     "DeliveryBlocked.found",
     "EventsLost.found",
     "EventsUndelivered.events",
@@ -35,8 +36,8 @@ METRICS = [
     "InFlightNearLimit.found",
     "LeadsNearParking.found",
     "LeadsNotMailed.found",
-    "LeadsNotTaken.invoked",
     "LeadsNotTaken.ready",
+    "LeadsNotTaken.received",
     "LeadsParked.found",
     "LeadsParkedForLong.events",
     "LeadsParkedForLong.leads",
@@ -45,6 +46,7 @@ METRICS = [
     "ManyRejected.delivered",
     "ManyRejected.rejected",
     "NoLeads.sent",
+    "OutcomeEventsLost.found",
     "ParkingRefused.found",
 ]
 
@@ -123,6 +125,8 @@ def metrics_in(stage: Templates) -> dict[str, Resource]:
             for each in resource["Properties"].get("Metrics", []):
                 if "MetricStat" in each:
                     found[f"{name}.{each['Id']}"] = each["MetricStat"]["Metric"]
+            if "MetricName" in resource["Properties"]:
+                found[f"{name}.metric"] = resource["Properties"]
     return found
 
 
