@@ -55,11 +55,11 @@ class DeliveryStack(Stack):
             Acknowledgment(id="AwsSolutions-SQS3", reason="It is a dead-letter queue: the rule's target's.")
         )
         # The only resource that AWS wants a name for.
-        bus = events.EventBus(self, "EventBus", event_bus_name=self.stack_name)
-        self._rule(bus)
+        self.event_bus = events.EventBus(self, "EventBus", event_bus_name=self.stack_name)
+        self._rule(self.event_bus)
         secret = self._secret()
-        ledger = self._ledger()
-        lead_function = LeadFunction(
+        self.ledger = self._ledger()
+        self.lead_function = LeadFunction(
             self,
             "DeliverLeads",
             config=config,
@@ -67,7 +67,7 @@ class DeliveryStack(Stack):
             lead_queue=self.lead_queue,
             dead_letter_queue=self.dead_letter_queue,
             secret=secret,
-            ledger=ledger,
+            ledger=self.ledger,
         )
         for name, value in {
             "LeadQueueUrl": self.lead_queue.queue_url,
@@ -75,14 +75,14 @@ class DeliveryStack(Stack):
             "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
             "DeadLetterQueueArn": self.dead_letter_queue.queue_arn,
             "RuleDeadLetterQueueUrl": self.rule_dead_letter_queue.queue_url,
-            "EventBusName": bus.event_bus_name,
+            "EventBusName": self.event_bus.event_bus_name,
             "EventRuleName": RULE_NAME,
-            "FunctionName": lead_function.function.function_name,
-            "LogGroupName": lead_function.log_group.log_group_name,
+            "FunctionName": self.lead_function.function.function_name,
+            "LogGroupName": self.lead_function.log_group.log_group_name,
             # The ARN on AWS; every call that takes a secret's name takes that too.
             "SecretName": secret.secret_arn,
-            "LedgerTableName": ledger.table_name,
-            "EventSourceMappingId": lead_function.event_source_mapping.event_source_mapping_id,
+            "LedgerTableName": self.ledger.table_name,
+            "EventSourceMappingId": self.lead_function.event_source_mapping.event_source_mapping_id,
         }.items():
             CfnOutput(self, name, value=value)
 

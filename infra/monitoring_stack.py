@@ -11,9 +11,11 @@ from constructs import Construct
 
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from infra.config import DeploymentConfig
+from infra.dashboard import Dashboard
 from infra.delivery_stack import DeliveryStack
 
 _PERIOD = Duration.minutes(5)
+_RUNBOOK = "docs/runbook.md"
 
 
 class MonitoringStack(Stack):
@@ -66,6 +68,8 @@ class MonitoringStack(Stack):
             "Leads wait: the credentials are missing or refused. The function's log names the setting.",
             _own_metric(delivery, Metric.BLOCKED, "Sum"),
         )
+        # Last, because it shows the alarms above.
+        Dashboard(self, config=config, delivery=delivery, runbook=_RUNBOOK)
 
     def _alarm(self, name: str, description: str, metric: cloudwatch.IMetric, *, threshold: int = 0) -> None:
         alarm = cloudwatch.Alarm(
