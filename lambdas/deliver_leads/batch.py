@@ -1,17 +1,15 @@
 """A batch of SQS records: one lane for each lead, lanes side by side, and the partial batch response."""
 
-import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .api.http_client import Deadline
-from .contract import Metric
+from .aws_error import error_code
+from .batch_metrics import BatchMetrics
 from .delivery import Delivery
 from .event.envelope import LeadEvent, Reading, UnreadableError, read_event
 from .event.message import Message
@@ -71,7 +69,7 @@ class BatchRunner:
         sqs: Any,  # noqa: ANN401 - a boto3 SQS client, whose type exists in the stubs only
         settings: Settings,
         logger: Logger,
-        metrics: Metrics,
+        metrics: BatchMetrics,
     ) -> None:
         self._delivery = delivery
         self._sqs = sqs
@@ -88,8 +86,8 @@ class BatchRunner:
         wait(futures)  # all of them, before any result may raise
         attempts = self._try_alone([attempt for future in futures for attempt in future.result()], deadline)
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
-        self._set_visibility(returned)
-        self._count(attempts)
+        not_set = self._set_visibility(returned)
+        self._metrics.write(attempts, not_set)
         for attempt in attempts:
             self._log(attempt)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
@@ -108,11 +106,13 @@ class BatchRunner:
             self._delivery.attempt(each.message, each.reading, deadline, alone=True) for each in suspects
         ]
 
-    def _set_visibility(self, returned: list[Attempt]) -> None:
+    def _set_visibility(self, returned: list[Attempt]) -> int:
         """The event source mapping keeps a visibility timeout that the function sets for a failed item.
 
-        When SQS refuses one, the message comes back after the queue's own visibility timeout instead.
+        When SQS refuses one, the message comes back after the queue's own visibility timeout instead. Returns
+        how many were refused.
         """
+        refused: list[str] = []
         for start in range(0, len(returned), LARGEST_SQS_BATCH):
             entries = [
                 {
@@ -126,23 +126,15 @@ class BatchRunner:
                 answer = self._sqs.change_message_visibility_batch(
                     QueueUrl=self._settings.lead_queue_url, Entries=entries
                 )
-                refused = len(answer.get("Failed", []))
-            except (ClientError, BotoCoreError):
-                refused = len(entries)
-            if refused:
-                self._logger.warning(
-                    "visibility timeout not set; the queue's own applies", extra={"messages": refused}
-                )
-
-    def _count(self, attempts: list[Attempt]) -> None:
-        counts = Counter(Metric[attempt.outcome.name] for attempt in attempts)
-        counts[Metric.PARKED] = sum(attempt.parked for attempt in attempts)
-        for name, count in counts.items():
-            self._metrics.add_metric(name, MetricUnit.Count, count)
-        # SQS's own age metric leaves out messages that were received three times or more.
-        ages_s = [time.time() - each.message.sent_at for each in attempts if each.delay_s is not None]
-        if ages_s:
-            self._metrics.add_metric(Metric.OLDEST_RETURNED, MetricUnit.Seconds, round(max(ages_s)))
+                refused += [failed["Code"] for failed in answer.get("Failed", [])]
+            except (ClientError, BotoCoreError) as error:
+                refused += [error_code(error)] * len(entries)
+        if refused:
+            self._logger.warning(
+                "visibility timeout not set; the queue's own applies",
+                extra={"messages": len(refused), "reason": ", ".join(sorted(set(refused)))},
+            )
+        return len(refused)
 
     def _log(self, attempt: Attempt) -> None:
         reading, message = attempt.reading, attempt.message

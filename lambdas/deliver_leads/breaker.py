@@ -44,6 +44,11 @@ class CircuitBreaker:
         self._probing = False
         self._cause = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the API counts as down."""
+        return len(self._failed) >= FAULTS_TO_OPEN
+
     def admit(self, patience_s: float) -> bool:
         """Returns whether this attempt is the probe; every `admit` needs its `settle`.
 
@@ -75,11 +80,11 @@ class CircuitBreaker:
                 self._changed.notify_all()
 
     def _count_fault(self, is_probe: bool, subject: str, cause: str) -> None:
-        was_open = len(self._failed) >= FAULTS_TO_OPEN
+        was_open = self.is_open
         if not was_open:
             self._failed.add(subject)
         self._cause = cause
         if is_probe:
             self._interval_s = min(self._interval_s * PROBE_GROWTH, self.longest_interval_s)
-        if is_probe or (len(self._failed) >= FAULTS_TO_OPEN and not was_open):
+        if is_probe or (self.is_open and not was_open):
             self._probe_at = self._clock() + self._interval_s

@@ -22,32 +22,33 @@ METRICS_NAMESPACE = "SevenTargets/LeadDelivery"
 class Metric(StrEnum):
     """The function's metrics: counts, unless their comment names a unit.
 
-    The first six count the attempts of each outcome, under its name.
+    The first seven count each attempt once: under its outcome's name, or as deferred.
+    docs/decisions/0009-metrics.md says what each is for; every one that occurs costs USD 0.30 a month.
     """
 
     DELIVERED = "Delivered"
     DUPLICATE = "Duplicate"
     REJECTED = "Rejected"
-    RETRY = "Retry"  # without the deferred ones
+    RETRY = "Retry"
     UNCONFIRMED = "Unconfirmed"
-    BLOCKED = "Blocked"
+    BLOCKED = "Blocked"  # in every batch, 0 too
     DEFERRED = "Deferred"  # nothing was sent: another event goes first, no time was left, the breaker is open
-    PARKED = "Parked"
+    PARKED = "Parked"  # in every batch, 0 too
     OLDEST_RETURNED = "OldestReturned"  # seconds since the oldest lead that goes back to the queue was sent
-    DELIVERY_TIME = "DeliveryTime"  # seconds from a message's sending until its lead was delivered
-    API_LATENCY = "ApiLatency"  # milliseconds of each call of the leads API that was answered
+    DELIVERY_TIME = "DeliveryTime"  # seconds from an event's first sending until it was delivered
+    API_LATENCY = "ApiLatency"  # milliseconds of each call of the leads API that was answered, 401 included
     ANSWERED_2XX = "Answered2xx"
     ANSWERED_4XX = "Answered4xx"  # without 429
     ANSWERED_429 = "Answered429"
     ANSWERED_5XX = "Answered5xx"
     UNANSWERED = "Unanswered"  # no answer, or no connection
     TOKENS_FETCHED = "TokensFetched"
-    TOKENS_FAILED = "TokensFailed"
+    TOKENS_FAILED = "TokensFailed"  # no token could be had: the token endpoint or the secret
     BREAKER_OPEN = "BreakerOpen"  # 1 when the batch ended with an open circuit breaker, else 0
-    LEDGER_NOT_WRITTEN = "LedgerNotWritten"
-    PARKING_REFUSED = "ParkingRefused"
-    VISIBILITY_NOT_SET = "VisibilityNotSet"
-    NOT_MAILED = "NotMailed"  # delivered, but in a state in which 7Targets sends no e-mails
+    LEDGER_NOT_WRITTEN = "LedgerNotWritten"  # attempts, not sent or sent; in every batch, 0 too
+    PARKING_REFUSED = "ParkingRefused"  # by the dead-letter queue; the lead goes back
+    VISIBILITY_NOT_SET = "VisibilityNotSet"  # messages that come back after the queue's own time-out
+    NOT_MAILED = "NotMailed"  # delivered, but 7Targets sends it no e-mails; without stops
     CHECK_FAILED = "CheckFailed"  # of each check: 1 when it found a problem, else 0
     OUTCOME_EVENTS_LOST = "OutcomeEventsLost"
 

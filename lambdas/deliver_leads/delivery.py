@@ -117,9 +117,8 @@ class Delivery:
             )
         if not self._ledger.complete(claim, record):
             why = f"{step.reason}, but the ledger could not be written"
-            return self._settlement.settle(
-                message, claim.event, DeferredError(why, delay_s=self._settings.settling_s)
-            )
+            error = DeferredError(why, delay_s=self._settings.settling_s)
+            return replace(self._settlement.settle(message, claim.event, error), ledger_written=False)
         return Attempt(
             message,
             claim.event,
@@ -222,9 +221,9 @@ class Delivery:
         )
         if not self._ledger.complete(claim, record, lead_id=str(lead.lead_id)):
             why = "delivered, but the ledger could not be written; it is sent again, as an update"
-            return self._settlement.settle(
-                message, event, DeferredError(why, delay_s=self._settings.settling_s)
-            )
+            error = DeferredError(why, delay_s=self._settings.settling_s)
+            attempt = self._settlement.settle(message, event, error)
+            return replace(attempt, ledger_written=False, deferred=False)  # something was sent
         return Attempt(
             message,
             event,
@@ -232,6 +231,9 @@ class Delivery:
             status=lead.status,
             lead_id=lead.lead_id,
             lead_state=lead.state,
+            # A redriven message counts from when its event first came, because its lead has waited since. Not
+            # negative when clocks differ: CloudWatch then gives no percentiles.
+            delivery_s=max(0.0, time.time() - message.order_ms / 1000),
         )
 
     def _window_s(self, message: Message, event: LeadEvent) -> int:

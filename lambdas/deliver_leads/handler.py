@@ -8,9 +8,11 @@ from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
 from .api.access_token import AccessTokens
+from .api.call_tally import CallTally
 from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, AWS_TRIES, HttpClient
 from .api.leads_api import LeadsApi
 from .batch import BatchRunner
+from .batch_metrics import BatchMetrics
 from .breaker import CircuitBreaker
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
@@ -32,6 +34,8 @@ _config = Config(
 _session = boto3.Session()
 _sqs = _session.client("sqs", config=_config)
 _dynamodb = _session.client("dynamodb", config=_config)
+_calls = CallTally()
+_breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
 http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s)
 runner = BatchRunner(
     Delivery(
@@ -44,17 +48,19 @@ runner = BatchRunner(
                 _session.client("secretsmanager", config=_config),
                 settings.secret_id,
                 settings.token_url,
+                _calls,
             ),
             settings.leads_api_url,
+            _calls,
         ),
         Ledger(_dynamodb, settings, OldItems(_dynamodb, settings.ledger_table).find),
         DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
-        CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3),
+        _breaker,
     ),
     _sqs,
     settings,
     logger,
-    metrics,
+    BatchMetrics(metrics, _calls, _breaker),
 )
 
 

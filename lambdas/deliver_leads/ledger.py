@@ -14,12 +14,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .aws_error import error_code
 from .contract import LEAD_ITEM, LedgerAttribute
 from .event.envelope import LeadEvent, Reading
 from .event.lead import Operation
 from .event.message import Message
 from .lead_state import EventRecord, LeadState, State
-from .outcome import DeferredError, RetryError
+from .outcome import DeferredError, LedgerError
 from .settings import Settings
 
 # Clocks of two execution environments may differ by seconds.
@@ -73,7 +74,7 @@ class Ledger:
         """Takes the event's lead for `lease_s` seconds.
 
         Raises `DeferredError` while another attempt holds the lead or a request without an answer may still
-        take effect, `RetryError` when the ledger can't be written.
+        take effect, `LedgerError` when the ledger can't be written.
         """
         older = self._find_older(event.lead_hash)
         now = time.time()
@@ -97,14 +98,14 @@ class Ledger:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            if _code(error) == "ConditionalCheckFailedException":
+            if error_code(error) == "ConditionalCheckFailedException":
                 held: Any = error.response.get("Item", {})
                 left_s = int(held.get("heldUntil", {}).get("N", now)) - int(now)
                 delay_s = max(1, min(left_s + 1, HELD_LEAD_CHECKED_AFTER_S))
                 raise DeferredError("another event of its lead is under way", delay_s=delay_s) from None
-            raise RetryError(f"delivery ledger: {_code(error)}", shared=False) from None
+            raise LedgerError(error_code(error)) from None
         except BotoCoreError as error:
-            raise RetryError(f"delivery ledger: {type(error).__name__}", shared=False) from None
+            raise LedgerError(error_code(error)) from None
         item = _plain(answer.get("Attributes", {}))
         journal = tuple(map(_read_record, item.get("journal", ())))
         state = (_read_state(item) if "events" in item else older).with_journal(
@@ -258,7 +259,3 @@ def _key(lead_hash: str) -> dict[str, Any]:
         LedgerAttribute.PARTITION_KEY: {"S": lead_hash},
         LedgerAttribute.SORT_KEY: {"S": LEAD_ITEM},
     }
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

@@ -10,11 +10,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .aws_error import error_code
 from .contract import LEAD_ITEM, LedgerAttribute
 from .event.lead import Operation
 from .lead_state import EventRecord, LeadState, State
 from .ledger import DEAD_CLAIM_DUE_AFTER_S
-from .outcome import Outcome, RetryError
+from .outcome import LedgerError, Outcome
 
 KEPT_S = 30 * 24 * 3600  # the longest that 0.1.0 kept an item
 # One item for the whole table: until when (epoch seconds) it may hold old ones. 0: it was new.
@@ -32,7 +33,7 @@ class OldItems:
         self._until_s: int | None = None
 
     def find(self, lead_hash: str) -> LeadState:
-        """The lead by its old items; nothing where there can't be any. Raises `RetryError`."""
+        """The lead by its old items; nothing where there can't be any. Raises `LedgerError`."""
         try:
             with self._lock:
                 if self._until_s is None:
@@ -47,7 +48,7 @@ class OldItems:
                 ConsistentRead=True,
             )
         except (ClientError, BotoCoreError) as error:
-            raise RetryError(f"delivery ledger: {type(error).__name__}", shared=False) from None
+            raise LedgerError(error_code(error)) from None
         items = [
             {name: next(iter(value.values())) for name, value in item.items()}
             for item in answer["Items"]

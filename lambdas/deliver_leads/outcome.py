@@ -6,6 +6,7 @@
     └── RetryError           not caused by the lead: return it to the queue, for later
         ├── UnconfirmedError a request left and no answer came: let it settle before anything is sent again
         ├── UnknownLeadError an update or stop came before its create: wait a grace period
+        ├── LedgerError      the ledger can't be used, so nothing was sent
         ├── BlockedError     a setting is wrong: a person fixes it, then leads flow by themselves
         └── DeferredError    nothing was sent: no time left, or another attempt holds the event
             ├── SuspectError      the function has died over the event: try it alone
@@ -102,6 +103,13 @@ class UnconfirmedError(RetryError):
 
 class UnknownLeadError(RetryError):
     """7Targets doesn't know the lead that is to be updated or stopped."""
+
+
+class LedgerError(RetryError):
+    """The ledger can't be read or written, and without it nothing may be sent."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"delivery ledger: {code}", shared=False)
 
 
 class BlockedError(RetryError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .api.leads_api import LeadsApi
+from .aws_error import error_code
 from .breaker import CircuitBreaker
 from .dead_letters import DeadLetterQueue
 from .event.envelope import Reading
@@ -17,6 +18,7 @@ from .outcome import (
     BreakerOpenError,
     DeferredError,
     DeliveryError,
+    LedgerError,
     Outcome,
     RejectedError,
     RetryError,
@@ -37,8 +39,9 @@ class Attempt:
     """What came of one attempt at one message. All but `message` and `reading` is free of personal data.
 
     `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
-    queue), else the seconds until it comes back. `deaths` of an event that has to be tried alone: how often
-    an execution environment ended while it delivered the event.
+    queue), else the seconds until it comes back. `deferred`: nothing was sent, because the event has to wait.
+    `delivery_s` of a delivered event: the seconds since it was first sent. `deaths` of an event that has to
+    be tried alone: how often an execution environment ended while it delivered the event.
     """
 
     message: Message
@@ -51,6 +54,9 @@ class Attempt:
     lead_id: int | str | None = None
     lead_state: str | None = None
     ledger_written: bool = True
+    deferred: bool = False
+    parking_refused: bool = False
+    delivery_s: float | None = None
     deaths: int = 0
     duration_ms: int = 0
 
@@ -88,14 +94,14 @@ class Settlement:
             if not _was_never_tried(error):
                 record = replace(record, failing_since_s=record.failing_since_s or int(now))
         delay_s: int | None = self._delay_s(message, now, error)
-        parked = self._is_for_a_person(message, now, error, record)
+        parked, parking_refused = self._is_for_a_person(message, now, error, record), False
         if parked:
             try:
                 self._dead_letters.park(message, reading.event_id, outcome, error)
                 delay_s = None
             except (ClientError, BotoCoreError) as fault:
-                parked = False
-                reason = f"{reason}; the dead-letter queue refused it ({type(fault).__name__})"
+                parked, parking_refused = False, True
+                reason = f"{reason}; the dead-letter queue refused it ({error_code(fault)})"
         settled = replace(
             record or new_record(reading, message, int(now)),
             state=State.PARKED if parked else State.WAITING,
@@ -105,7 +111,7 @@ class Settlement:
             reason=reason,
             parked_as=outcome if parked else "",
         )
-        written = True
+        written = not isinstance(error, LedgerError)
         if claim is not None:
             quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
             written = self._ledger.complete(claim, settled, quiet_s=quiet_s)
@@ -120,6 +126,8 @@ class Settlement:
             status=error.status,
             reason=reason,
             ledger_written=written,
+            deferred=isinstance(error, DeferredError),
+            parking_refused=parking_refused,
             deaths=settled.deaths if isinstance(error, SuspectError) else 0,
         )
 

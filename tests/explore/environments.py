@@ -93,10 +93,11 @@ class Environment:
         clock = history.now
         http = _Http(core, settings, history)
         sqs = _Sqs(history)
+        calls = core.module("api.call_tally").CallTally()
         tokens = core.module("api.access_token").AccessTokens(
-            http, _Secrets(), settings.secret_id, settings.token_url, clock
+            http, _Secrets(), settings.secret_id, settings.token_url, calls, clock
         )
-        self.api = core.module("api.leads_api").LeadsApi(http, tokens, settings.leads_api_url)
+        self.api = core.module("api.leads_api").LeadsApi(http, tokens, settings.leads_api_url, calls)
         delivery = core.module("delivery").Delivery(
             settings,
             http,
@@ -316,5 +317,5 @@ class _Log:
 
 
 class _NoMetrics:
-    def add_metric(self, *_parts: Any) -> None:
+    def write(self, *_parts: Any) -> None:
         """Nobody looks at them here."""

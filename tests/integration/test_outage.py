@@ -70,7 +70,7 @@ class Simulation:
     def environment(self) -> BatchRunner:
         """A function that was just started."""
         silent: Any = SimpleNamespace(
-            add_metric=lambda *_: None, info=lambda *_, **__: None, warning=lambda *_, **__: None
+            write=lambda *_: None, info=lambda *_, **__: None, warning=lambda *_, **__: None
         )
         api: Any = self
         ledger: Any = SimpleNamespace(claim=self.claim, complete=lambda *_, **__: True)
@@ -129,7 +129,7 @@ def simulation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     random.seed(1)
     simulated = Simulation(fault=request.param)
     fake_time = SimpleNamespace(time=lambda: START_S + simulated.now, monotonic=time.monotonic)
-    for module in ("delivery", "settlement", "batch", "event.message"):
+    for module in ("delivery", "settlement", "event.message"):
         monkeypatch.setattr(f"deliver_leads.{module}.time", fake_time)
     simulated.run()
     return simulated

@@ -13,8 +13,10 @@ from moto import mock_aws
 from mypy_boto3_secretsmanager import SecretsManagerClient
 
 from deliver_leads.api.access_token import REFUSAL_INTERVAL_S, AccessToken, AccessTokens
+from deliver_leads.api.call_tally import CallTally
 from deliver_leads.api.http_client import HttpAnswer, HttpClient, NoAnswerError, NotSentError
-from deliver_leads.outcome import BlockedError, RetryError
+from deliver_leads.contract import Metric
+from deliver_leads.outcome import BlockedError, DeferredError, RetryError
 from tests.clock import Clock
 
 GOOD = {"client_id": "id-1", "client_secret": "secret-1", "user_identifier": "user-1"}
@@ -72,11 +74,12 @@ class Secret:
         return {"SecretString": self.text}
 
 
-def tokens(endpoint: Endpoint, secrets: Any, clock: Clock | None = None) -> AccessTokens:
+def tokens(
+    endpoint: Endpoint, secrets: Any, clock: Clock | None = None, calls: CallTally | None = None
+) -> AccessTokens:
     """The source of tokens under test."""
-    return AccessTokens(
-        endpoint, secrets, SECRET_ID, "https://login.example.com/oauth2/token", clock or Clock()
-    )
+    url = "https://login.example.com/oauth2/token"
+    return AccessTokens(endpoint, secrets, SECRET_ID, url, calls or CallTally(), clock or Clock())
 
 
 def get(source: AccessTokens, refused: AccessToken | None = None) -> AccessToken:
@@ -340,6 +343,40 @@ def test_a_life_that_is_not_told_or_not_believable_is_taken_as_five_minutes(
     assert get(source).value == "one"
     clock.now += 1
     assert get(source).value == "two"
+
+
+class TestCounts:
+    """What the metrics tell of tokens."""
+
+    def test_threads_that_share_a_token_or_its_failure_count_it_once(
+        self, secrets: SecretsManagerClient
+    ) -> None:
+        """Each token is billed to the API's owner; a failure is the request's, not the leads'."""
+        endpoint, calls = Endpoint(*[NoAnswerError("no answer in time")] * 10), CallTally()
+        in_threads(10, tokens(endpoint, secrets, calls=calls), endpoint)
+        assert calls.drain()[0] == {Metric.TOKENS_FAILED: len(endpoint.asked)}
+        endpoint = Endpoint(token())
+        in_threads(10, tokens(endpoint, secrets, calls=calls), endpoint)
+        assert calls.drain()[0] == {Metric.TOKENS_FETCHED: 1}
+
+    def test_a_token_that_no_time_was_left_for_has_not_failed(self, secrets: SecretsManagerClient) -> None:
+        """Nothing was asked of the token endpoint."""
+        calls = CallTally()
+        source = tokens(Endpoint(DeferredError("not tried")), secrets, calls=calls)
+        with pytest.raises(DeferredError):
+            get(source)
+        assert not calls.drain()[0]
+
+    def test_a_token_that_is_bought_with_the_new_secret_has_not_failed(self) -> None:
+        """A rotation is no fault, though the old secret was refused."""
+        clock, secret, calls = Clock(), Secret(), CallTally()
+        endpoint = Endpoint(token("one"), answer(400, {"error": "invalid_client"}), token("two"))
+        source = tokens(endpoint, secret, clock, calls)
+        get(source)
+        secret.text = json.dumps(GOOD | {"client_secret": "secret-2"})
+        clock.now += 3600
+        assert get(source).value == "two"
+        assert calls.drain()[0] == {Metric.TOKENS_FETCHED: 2}
 
 
 def test_a_token_that_came_without_its_life_is_used() -> None:

@@ -12,8 +12,9 @@ from typing import Any, TypeGuard
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ..contract import CREDENTIAL_NAMES, PLACEHOLDER
-from ..outcome import BlockedError, RetryError
+from ..contract import CREDENTIAL_NAMES, PLACEHOLDER, Metric
+from ..outcome import BlockedError, DeferredError, RetryError
+from .call_tally import CallTally
 from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError, read_retry_after
 
 SCOPE = "leads/post"  # the API document
@@ -69,12 +70,14 @@ class AccessTokens:
         secrets: Any,  # noqa: ANN401 - a boto3 Secrets Manager client, whose type exists in the stubs only
         secret_id: str,
         token_url: str,
+        calls: CallTally,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._http = http
         self._secrets = secrets
         self._secret_id = secret_id
         self._token_url = token_url
+        self._calls = calls
         self._clock = clock
         self._lock = threading.Lock()
         self._credentials: Credentials | None = None
@@ -110,7 +113,10 @@ class AccessTokens:
             except RetryError as error:
                 self._failures += 1
                 self._last_failure = error
+                if not isinstance(error, DeferredError):
+                    self._calls.count(Metric.TOKENS_FAILED)
                 raise
+            self._calls.count(Metric.TOKENS_FETCHED)
             return self._token
 
     def doubt_credentials(self, refused: AccessToken | None = None) -> None:

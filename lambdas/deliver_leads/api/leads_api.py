@@ -4,10 +4,12 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from ..contract import Metric
 from ..event.lead import Json, Operation
 from ..outcome import DeliveredLead, RetryError, UnconfirmedError
 from .access_token import AccessTokens
 from .answers import classify
+from .call_tally import CallTally
 from .http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError, read_retry_after
 
 CALLS = {
@@ -23,9 +25,10 @@ class LeadsApi:
     `last_success_s`: when the API last took something, in epoch seconds; 0 before that.
     """
 
-    def __init__(self, http: HttpClient, tokens: AccessTokens, base_url: str) -> None:
+    def __init__(self, http: HttpClient, tokens: AccessTokens, base_url: str, calls: CallTally) -> None:
         self._http = http
         self._tokens = tokens
+        self._calls = calls
         self._base_url = base_url.rstrip("/")
         self.last_success_s = 0.0
 
@@ -59,8 +62,9 @@ class LeadsApi:
         deadline: Deadline,
     ) -> HttpAnswer:
         method, path = CALLS[operation]
+        started = time.monotonic()
         try:
-            return self._http.send(
+            answer = self._http.send(
                 method,
                 self._base_url + path,
                 deadline,
@@ -68,6 +72,10 @@ class LeadsApi:
                 json=dict(lead),
             )
         except NotSentError as error:
+            self._calls.count(Metric.UNANSWERED)
             raise RetryError(f"leads API: {error}") from None
         except NoAnswerError as error:
+            self._calls.count(Metric.UNANSWERED)
             raise UnconfirmedError(f"leads API: {error}") from None
+        self._calls.note_answer(answer.status_code, time.monotonic() - started)
+        return answer
