@@ -9,9 +9,9 @@ from deliver_leads.contract import Metric
 from infra import log_queries
 from infra.config import DeploymentConfig
 from infra.delivery_stack import DeliveryStack
-from infra.running_cost import running_cost
+from infra.running_cost import RunningCost
 from infra.stage_metrics import PERIOD, StageMetrics
-from infra.widgets import COLUMNS, divided, figure, graph, heading, sum_of
+from infra.widgets import COLUMNS, counts, divided, figure, filled, graph, heading, now
 
 # Of a queue, standard or FIFO; a lead that comes back later holds one of these places all the time.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -42,6 +42,8 @@ class Dashboard:
         self._metrics = StageMetrics(delivery)
         log_queries.save_queries(scope, folder=self._stage, log_group_name=self._log_group)
         alarms = [each for each in scope.node.find_all() if isinstance(each, cloudwatch.AlarmBase)]
+        # The one that pages first.
+        alarms.sort(key=lambda each: not isinstance(each, cloudwatch.CompositeAlarm))
         # An account's dashboards share one list in all Regions, and one replaces another of the same name.
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
         name = f"{self._stage}-{Aws.REGION}"
@@ -67,6 +69,9 @@ class Dashboard:
 
     def _do_leads_flow(self, alarms: Sequence[cloudwatch.IAlarm]) -> list[list[cloudwatch.IWidget]]:
         metrics = self._metrics
+        # The function's event source mapping asks this queue all the time, so it always has metrics.
+        alive = metrics.lead_queue(_VISIBLE, statistic="Maximum")
+        in_flight = metrics.lead_queue(_NOT_VISIBLE, statistic="Maximum")
         return [
             heading(
                 f"# Do leads flow? {self._stage}",
@@ -74,35 +79,34 @@ class Dashboard:
                 "The CDK makes this dashboard: the next deployment undoes a change that is made here.",
             ),
             [
-                figure("Delivered in the last hour", metrics.own(Metric.DELIVERED, "leads"), over=_HOUR),
-                figure(
-                    "Waiting now",
-                    sum_of(
-                        metrics.lead_queue(_VISIBLE, statistic="Maximum"),
-                        metrics.lead_queue(_NOT_VISIBLE, statistic="Maximum"),
-                    ),
-                ),
+                figure("Delivered in the last hour", self._delivered(alive), over=_HOUR),
+                figure("Waiting now", now(alive, in_flight, alive=alive)),
                 figure("Longest wait in the last hour", self._longest_wait(), over=_HOUR),
                 figure(
                     "Parked now: a person must act",
-                    sum_of(metrics.dead_letter_queue(_VISIBLE), metrics.rule_dead_letter_queue(_VISIBLE)),
+                    now(
+                        metrics.dead_letter_queue(_VISIBLE),
+                        metrics.rule_dead_letter_queue(_VISIBLE),
+                        alive=alive,
+                    ),
                 ),
             ],
             [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=COLUMNS, height=4)],
             [
-                graph(
+                counts(
                     "Came in, and left",
                     metrics.lead_queue("NumberOfMessagesSent", "came in", _BLUE),
                     metrics.own(Metric.DELIVERED, "delivered", _GREEN),
                     metrics.own(Metric.DUPLICATE, "duplicate", _GREY),
+                    metrics.own(Metric.NOT_MAILED, "delivered, but not e-mailed", _PURPLE),
                     metrics.own(Metric.PARKED, "parked", _RED),
                     width=12,
                 ),
-                graph(
+                counts(
                     "What the attempts came to",
                     metrics.own(Metric.DELIVERED, "delivered", _GREEN),
                     metrics.own(Metric.DUPLICATE, "duplicate", _GREY),
-                    metrics.own(Metric.DEFERRED, "deferred: nothing sent", _BLUE),
+                    metrics.own(Metric.DEFERRED, "deferred: put off", _BLUE),
                     metrics.own(Metric.RETRY, "retry", _ORANGE),
                     metrics.own(Metric.UNCONFIRMED, "unconfirmed: no answer came", _BROWN),
                     metrics.own(Metric.BLOCKED, "blocked: a setting is wrong", _RED),
@@ -128,14 +132,12 @@ class Dashboard:
                     metrics.lead_queue(_VISIBLE, "not taken yet", _ORANGE, statistic="Maximum"),
                     in_flight,
                     stacked=True,
-                    counts=False,
                 ),
                 graph(
                     "Longest wait (minutes)",
                     divided(self._never_tried(), 60, "never tried", _ORANGE),
                     divided(self._sent_back(), 60, "tried and sent back", _BLUE),
                     limit=(config.oldest_message_alarm_minutes, "LeadsWaiting"),
-                    counts=False,
                 ),
                 graph(
                     "From sent to delivered (seconds)",
@@ -143,7 +145,6 @@ class Dashboard:
                         metrics.own(Metric.DELIVERY_TIME, label, color, statistic=each)
                         for each, label, color in _SPREAD
                     ),
-                    counts=False,
                 ),
                 cloudwatch.GaugeWidget(
                     title="In flight, of the most that SQS allows",
@@ -167,17 +168,15 @@ class Dashboard:
             [
                 graph(
                     "Parked",
-                    metrics.own(Metric.PARKED, "new in 5 minutes", _RED),
+                    filled(metrics.own(Metric.PARKED, "new in 5 minutes", _RED)),
                     metrics.dead_letter_queue(_VISIBLE, "parked now", _PURPLE),
                     metrics.rule_dead_letter_queue(_VISIBLE, "undelivered by EventBridge", _BROWN),
-                    counts=False,
                     width=12,
                 ),
                 graph(
                     "Age of the oldest parked lead (days)",
                     divided(metrics.dead_letter_queue(_AGE), 86_400, "oldest", _RED),
                     limit=(14, "SQS deletes it"),
-                    counts=False,
                     width=12,
                 ),
             ],
@@ -196,12 +195,12 @@ class Dashboard:
         return [
             heading(
                 "## Whose fault is it: 7Targets', ours, or the lead's?",
-                "**7Targets'**: 5xx, 429, no answer, an open breaker. Leads wait and go by themselves. "
-                "**Ours**: blocked, or a fault on our side; the log's *reason* names the setting. "
-                "**The lead's**: 4xx; a person fixes the lead.",
+                "**7Targets'**: 5xx, 429 or no answer; leads wait and go by themselves. "
+                "**Ours**: blocked, tokens refused, a fault on our side; *Why leads wait* names the setting. "
+                "**The lead's**: rejected; *Why leads are parked* names field and source.",
             ),
             [
-                graph(
+                counts(
                     "What the leads API answered",
                     metrics.own(Metric.ANSWERED_2XX, "2xx: taken", _GREEN),
                     metrics.own(Metric.ANSWERED_4XX, "4xx: refused", _PURPLE),
@@ -216,15 +215,14 @@ class Dashboard:
                         metrics.own(Metric.API_LATENCY, label, color, statistic=each)
                         for each, label, color in _SPREAD
                     ),
-                    counts=False,
                 ),
-                graph(
+                counts(
                     "Can the leads API be used?",
                     metrics.own(Metric.BREAKER_OPEN, "batches that ended with an open breaker", _RED),
                     metrics.own(Metric.TOKENS_FAILED, "tokens refused", _PURPLE),
                     metrics.own(Metric.TOKENS_FETCHED, "tokens fetched", _GREEN),
                 ),
-                graph(
+                counts(
                     "Faults on our side",
                     metrics.own(Metric.BLOCKED, "blocked: a setting is wrong", _RED),
                     metrics.function("Errors", "function failed", _BROWN),
@@ -232,6 +230,7 @@ class Dashboard:
                     metrics.own(Metric.PARKING_REFUSED, "parking refused", _PURPLE),
                     metrics.own(Metric.VISIBILITY_NOT_SET, "delay not set", _GREY),
                     metrics.own(Metric.CHECK_FAILED, "check failed", _BLUE),
+                    metrics.own(Metric.OUTCOME_EVENTS_LOST, "outcome events lost", _GREEN),
                 ),
             ],
         ]
@@ -241,7 +240,7 @@ class Dashboard:
         return [
             heading("## Does everything come in? EventBridge and SQS"),
             [
-                graph(
+                counts(
                     "Events from the bus to the lead queue",
                     metrics.rule("MatchedEvents", "taken from the bus", _GREEN),
                     metrics.rule("RetryInvocationAttempts", "tried again", _ORANGE),
@@ -250,7 +249,7 @@ class Dashboard:
                     metrics.rule("InvocationsFailedToBeSentToDlq", "lost", _RED),
                     width=12,
                 ),
-                graph(
+                counts(
                     "Messages of the lead queue",
                     metrics.lead_queue("NumberOfMessagesSent", "came in", _BLUE),
                     metrics.lead_queue("NumberOfMessagesReceived", "received", _ORANGE),
@@ -265,7 +264,7 @@ class Dashboard:
         return [
             heading("## Does the machine run well? Lambda and the ledger"),
             [
-                graph(
+                counts(
                     "Invocations",
                     metrics.function("Invocations", "invoked", _GREEN),
                     metrics.function("Errors", "failed", _RED),
@@ -278,15 +277,13 @@ class Dashboard:
                         for each, label, color in _SPREAD
                     ),
                     limit=(config.function_timeout_seconds, "functionTimeoutSeconds"),
-                    counts=False,
                 ),
                 graph(
                     "Invocations at a time",
                     metrics.function("ConcurrentExecutions", "most", _BLUE, statistic="Maximum"),
                     limit=(config.maximum_concurrency, "maximumConcurrency"),
-                    counts=False,
                 ),
-                graph(
+                counts(
                     "Ledger",
                     metrics.ledger("ConsumedWriteCapacityUnits", "units written", _GREEN),
                     metrics.ledger("WriteThrottleEvents", "throttled", _RED),
@@ -302,18 +299,16 @@ class Dashboard:
         ]
 
     def _what_does_it_cost(self) -> list[list[cloudwatch.IWidget]]:
+        month = Duration.days(30)
+        cost = RunningCost(self._config, self._metrics)
         return [
             heading(
                 "## What does it cost?",
-                "List prices of us-east-1, for what depends on traffic; docs/measurements.md has the rest.",
+                "What depends on traffic, at list prices of us-east-1; docs/measurements.md has the rest.",
             ),
             [
-                figure(
-                    "USD in the last 30 days",
-                    *running_cost(self._config, self._metrics),
-                    over=Duration.days(30),
-                    width=COLUMNS,
-                ),
+                figure("USD in the last 30 days", cost.total(), over=month),
+                figure("USD for a million delivered leads", *cost.of_a_million(), over=month, width=18),
             ],
         ]
 
@@ -324,9 +319,18 @@ class Dashboard:
     def _sent_back(self) -> cloudwatch.Metric:
         return self._metrics.own(Metric.OLDEST_RETURNED, statistic="Maximum")
 
+    def _delivered(self, alive: cloudwatch.Metric) -> cloudwatch.MathExpression:
+        """0 rather than nothing when none was."""
+        return cloudwatch.MathExpression(
+            expression="SUM([delivered, 0 * alive])",
+            label="leads",
+            using_metrics={"delivered": self._metrics.own(Metric.DELIVERED), "alive": alive},
+            period=PERIOD,
+        )
+
     def _longest_wait(self) -> cloudwatch.MathExpression:
         return cloudwatch.MathExpression(
-            expression="CEIL(MAX([FILL(untried, 0), FILL(returned, 0)]) / 60)",
+            expression="CEIL(MAX([untried, returned]) / 60)",
             label="minutes",
             using_metrics={"untried": self._never_tried(), "returned": self._sent_back()},
             period=PERIOD,
@@ -339,5 +343,5 @@ class Dashboard:
 
     def _link(self, alarm: str = "") -> str:
         where = f"{self._runbook}#{alarm.lower()}" if alarm else self._runbook
-        name = f"the runbook: {alarm}" if alarm else "the runbook"
+        name = f"Runbook: {alarm}" if alarm else "the runbook"
         return f"[{name}]({where})" if where.startswith("https://") else f"{name} ({where})"

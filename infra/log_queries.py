@@ -16,7 +16,7 @@ _NOT_MAILED_STATE = 'tolower(lead_state) in ["new", "deactivated", "pending"]'
 _LAST_FIRST = "sort @timestamp desc"
 
 REASONS = f"""{_PARKED}
-| stats count(*) as leads, max(@timestamp) as last by outcome, reason
+| stats count(*) as leads, latest(@timestamp) as last by outcome, reason, source
 | sort leads desc
 | limit 50"""
 
@@ -26,7 +26,7 @@ LAST_PARKED = f"""fields @timestamp, outcome, reason, operation, source, event_i
 | limit 20"""
 
 WAITING = """filter message = "attempt" and ispresent(delay_s)
-| stats count(*) as attempts, count_distinct(lead) as leads, max(@timestamp) as last by outcome, reason
+| stats count(*) as attempts, count_distinct(lead) as leads, latest(@timestamp) as last by outcome, reason
 | sort attempts desc
 | limit 50"""
 
@@ -50,7 +50,7 @@ SLOWEST = """fields @timestamp, duration_ms, outcome, status, reason, operation,
 # An array's elements are fields of their own.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-discoverable-fields.html
 UNKNOWN_FIELDS = """filter message = "attempt" and ispresent(unknown_fields.0)
-| stats count(*) as events, max(@timestamp) as last
+| stats count(*) as events, latest(@timestamp) as last
     by source, unknown_fields.0, unknown_fields.1, unknown_fields.2
 | sort events desc
 | limit 50"""

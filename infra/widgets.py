@@ -30,22 +30,22 @@ def figure(
 
 def graph(
     title: str,
-    *metrics: cloudwatch.IMetric,
+    *lines: cloudwatch.IMetric,
     right: cloudwatch.IMetric | None = None,
     limit: tuple[float, str] | None = None,
+    unit: str | None = None,
     stacked: bool = False,
-    counts: bool = True,
     width: int = 6,
 ) -> cloudwatch.GraphWidget:
-    """`limit`: a line at a value, and its name. `counts`: the values are sums of a period."""
+    """`limit`: a horizontal line's value and name."""
     value, name = limit or (0, "")
-    line = cloudwatch.HorizontalAnnotation(value=value, label=name, color=cloudwatch.Color.RED)
+    annotation = cloudwatch.HorizontalAnnotation(value=value, label=name, color=cloudwatch.Color.RED)
     return cloudwatch.GraphWidget(
         title=title,
-        left=list(metrics),
+        left=list(lines),
         right=[right] if right else [],
-        left_annotations=[line] if limit else [],
-        left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False, label="in 5 minutes" if counts else None),
+        left_annotations=[annotation] if limit else [],
+        left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False, label=unit),
         right_y_axis=cloudwatch.YAxisProps(min=0, show_units=False) if right else None,
         stacked=stacked,
         width=width,
@@ -53,19 +53,51 @@ def graph(
     )
 
 
-def sum_of(first: cloudwatch.Metric, second: cloudwatch.Metric) -> cloudwatch.MathExpression:
-    """SQS sends no metrics of a queue that is idle for six hours."""
+def counts(
+    title: str,
+    *metrics: cloudwatch.Metric,
+    right: cloudwatch.IMetric | None = None,
+    stacked: bool = False,
+    width: int = 6,
+) -> cloudwatch.GraphWidget:
+    """A graph of sums."""
+    minutes = f"in {PERIOD.to_minutes():g} minutes"
+    return graph(title, *map(filled, metrics), right=right, unit=minutes, stacked=stacked, width=width)
+
+
+def now(*gauges: cloudwatch.Metric, alive: cloudwatch.Metric) -> cloudwatch.MathExpression:
+    """The sum of what queues hold: 0 rather than nothing for an idle queue, which has no metrics.
+
+    The newest minute has no data for a while, so the last value is repeated. `alive` always has data.
+    """
+    names = {f"gauge{place}": metric for place, metric in enumerate(gauges)}
+    parts = ", ".join(f"FILL({name}, REPEAT)" for name in names)
     return cloudwatch.MathExpression(
-        expression="FILL(first, 0) + FILL(second, 0)",
+        expression=f"SUM([{parts}, 0 * FILL(alive, REPEAT)])",
         label="leads",
-        using_metrics={"first": first, "second": second},
+        using_metrics={**names, "alive": alive},
         period=Duration.minutes(1),
     )
 
 
+def filled(metric: cloudwatch.Metric) -> cloudwatch.MathExpression:
+    """For a count that isn't written when it is zero: else its line pauses where it has to fall to zero."""
+    return _computed("FILL({}, 0)", metric, metric.label, metric.color)
+
+
 def divided(metric: cloudwatch.Metric, by: int, label: str, color: str) -> cloudwatch.MathExpression:
+    return _computed(f"{{}} / {by}", metric, label, color)
+
+
+def _computed(
+    expression: str, metric: cloudwatch.Metric, label: str | None, color: str | None
+) -> cloudwatch.MathExpression:
     # An id is a metric's for the whole graph, and begins with a small letter.
     name = f"m{metric.metric_name}{metric.statistic}"
     return cloudwatch.MathExpression(
-        expression=f"{name} / {by}", label=label, color=color, using_metrics={name: metric}, period=PERIOD
+        expression=expression.format(name),
+        label=label,
+        color=color,
+        using_metrics={name: metric},
+        period=PERIOD,
     )
