@@ -35,7 +35,7 @@ def run(console: Console, folder: Path, options: argparse.Namespace) -> bool:
         console.print(f"{step} ...")
 
     with deployed(folder, report=report) as deployment:
-        report(f"Running for {options.seconds} s, drawn as {options.seconds * SCALE / 3600:g} hours")
+        report(f"Running for {options.seconds} s, drawn as {options.seconds * SCALE / 3600:.2g} hours")
         measured = MeasuredRun(deployment, scenario, options.seconds, options.leads_per_second).run()
         outputs = deployment.outputs
     template = json.loads((folder / "cdk.out" / "LeadMonitoring.template.json").read_text("utf-8"))
@@ -54,9 +54,6 @@ def _write(html: str, height: int, picture: Path, folder: Path) -> None:
     source.write_text(html, "utf-8")
     if picture.suffix == ".html":
         return
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if browser is None:
-        raise FileNotFoundError(f"none of {', '.join(_BROWSERS)} is on PATH; name an .html file instead")
     words = [
         "--headless",
         "--no-sandbox",
@@ -66,8 +63,13 @@ def _write(html: str, height: int, picture: Path, folder: Path) -> None:
     ]
     screenshot = folder / "screenshot.png"
     words += [f"--user-data-dir={folder / 'browser'}", f"--screenshot={screenshot}", str(source)]
-    subprocess.run([browser, *words], check=True, capture_output=True)  # noqa: S603 - a page that was made here
+    subprocess.run([_browser(), *words], check=True, capture_output=True)  # noqa: S603 - a page that was made here
     picture.write_bytes(with_fewer_colors(screenshot.read_bytes()))
+
+
+def _browser() -> str:
+    """Chromium's path, or nothing."""
+    return next(filter(None, map(shutil.which, _BROWSERS)), "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=360, help="default: 360, drawn as six hours")
     parser.add_argument("--leads-per-second", type=float, default=1.5, help="default: 1.5")
     options = parser.parse_args(arguments)
+    if options.picture.suffix != ".html" and not _browser():
+        parser.error(f"none of {', '.join(_BROWSERS)} is on PATH; name an .html file instead")
     console = Console()
     return supervise(console, "lead-dashboard", lambda folder: run(console, folder, options))
 
