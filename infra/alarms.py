@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_sqs as sqs
 
-from deliver_leads.contract import METRICS_NAMESPACE, Metric, OutcomeEventsMode
+from deliver_leads.contract import Metric, OutcomeEventsMode
 from infra.config import DeploymentConfig
 from infra.delivery_stack import DeliveryStack
+from infra.stage_metrics import StageMetrics
 
 _SHORT_S, _QUARTER_S, _HOUR_S, _DAY_S = 300, 900, 3600, 86_400
 # Of SQS's limit of 120,000, both of a standard and of a FIFO queue.
@@ -52,7 +52,7 @@ class Alarm:
 
 def alarms(config: DeploymentConfig, delivery: DeliveryStack) -> tuple[Alarm, ...]:
     """The metric alarms of a stage."""
-    watch = _Watch(delivery)
+    watch = StageMetrics(delivery)
     return (
         *_of_the_function(config, watch),
         *_of_waiting_leads(config, watch),
@@ -67,52 +67,18 @@ def near_parking_seconds(config: DeploymentConfig) -> int:
     return round(_NEAR_PARKING * config.park_after_hours * 3600)
 
 
-class _Watch:
-    """The metrics under the names and dimensions that AWS and the function give them."""
-
-    def __init__(self, delivery: DeliveryStack) -> None:
-        self._delivery = delivery
-
-    def own(self, name: Metric, statistic: str, period_s: int) -> cloudwatch.Metric:
-        """One of the function's own, which CloudWatch reads from its log (embedded metric format)."""
-        dimensions = {"service": self._delivery.stack_name}
-        return _metric(METRICS_NAMESPACE, name, dimensions, statistic, period_s)
-
-    def function(self, name: str, statistic: str, period_s: int) -> cloudwatch.Metric:
-        """https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"""
-        function = self._delivery.lead_function.function.function_name
-        return _metric("AWS/Lambda", name, {"FunctionName": function}, statistic, period_s)
-
-    def lead_queue(self, name: str, statistic: str, period_s: int) -> cloudwatch.Metric:
-        """The lead queue's."""
-        return _of_queue(self._delivery.lead_queue, name, statistic, period_s)
-
-    def rule(self, name: str, period_s: int) -> cloudwatch.Metric:
-        """The rule's."""
-        return _metric("AWS/Events", name, self._delivery.rule_dimensions, "Sum", period_s)
-
-    def parked(self, statistic: str, period_s: int) -> Mapping[str, cloudwatch.IMetric]:
-        """What is in each dead-letter queue."""
-        queues = {
-            "leads": self._delivery.dead_letter_queue,
-            "events": self._delivery.rule_dead_letter_queue,
-        }
-        name = "ApproximateNumberOfMessagesVisible"
-        return {key: _of_queue(queue, name, statistic, period_s) for key, queue in queues.items()}
-
-
-def _of_the_function(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
+def _of_the_function(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
     """A batch that Lambda couldn't run or that ended in an error comes back after the visibility timeout."""
     back_s = _window_s(config.visibility_timeout_seconds)
     twice_back_s = _window_s(2 * config.visibility_timeout_seconds)
     # More than one, because a single one is over when the batch comes back.
     for name, metric in {"FunctionFailing": "Errors", "FunctionThrottled": "Throttles"}.items():
         yield Alarm(
-            name=name, metric=_filled(watch.function(metric, "Sum", twice_back_s)), above=1, pages=True
+            name=name, metric=_filled(_over(watch.function(metric), "Sum", twice_back_s)), above=1, pages=True
         )
     yield Alarm(
         name="FunctionNearTimeout",
-        metric=_filled(watch.function("Duration", "Maximum", back_s)),
+        metric=_filled(_over(watch.function("Duration"), "Maximum", back_s)),
         above=config.function_timeout_seconds * 1000 * 0.9,
     )
     # Not the age of the oldest message: SQS leaves out of it what was received three times.
@@ -120,29 +86,29 @@ def _of_the_function(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]
         name="LeadsNotTaken",
         metric=_math(
             "IF((FILL(ready, 0) > 0) AND (FILL(received, 0) == 0), 1, 0)",
-            ready=watch.lead_queue("ApproximateNumberOfMessagesVisible", "Minimum", _QUARTER_S),
+            ready=_over(watch.lead_queue("ApproximateNumberOfMessagesVisible"), "Minimum", _QUARTER_S),
             # Not Lambda's invocations: a check on a schedule is one, too.
-            received=watch.lead_queue("NumberOfMessagesReceived", "Sum", _QUARTER_S),
+            received=_over(watch.lead_queue("NumberOfMessagesReceived"), "Sum", _QUARTER_S),
         ),
         pages=True,
     )
 
 
-def _of_waiting_leads(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
+def _of_waiting_leads(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
     """What attempts report is seen again at the next attempt, after `longest_delay_seconds` at the latest."""
     next_attempt_s = _window_s(config.longest_delay_seconds)
-    oldest = _filled(watch.own(Metric.OLDEST_RETURNED, "Maximum", next_attempt_s))
+    oldest = _filled(_over(watch.own(Metric.OLDEST_RETURNED), "Maximum", next_attempt_s))
     waiting_s = config.oldest_message_alarm_minutes * 60
     yield Alarm(name="LeadsWaiting", metric=oldest, above=waiting_s, pages=True)
     yield Alarm(name="LeadsNearParking", metric=oldest, above=near_parking_seconds(config))
     yield Alarm(name="ApiDown", metric=_outage(watch, next_attempt_s))
-    blocked = _filled(watch.own(Metric.BLOCKED, "Sum", next_attempt_s))
+    blocked = _filled(_over(watch.own(Metric.BLOCKED), "Sum", next_attempt_s))
     yield Alarm(name="DeliveryBlocked", metric=blocked, pages=True)
-    in_flight = watch.lead_queue("ApproximateNumberOfMessagesNotVisible", "Maximum", _SHORT_S)
+    in_flight = _over(watch.lead_queue("ApproximateNumberOfMessagesNotVisible"), "Maximum", _SHORT_S)
     yield Alarm(name="InFlightNearLimit", metric=_filled(in_flight), above=_MANY_IN_FLIGHT)
 
 
-def _outage(watch: _Watch, window_s: int) -> cloudwatch.MathExpression:
+def _outage(watch: StageMetrics, window_s: int) -> cloudwatch.MathExpression:
     """1 where 7Targets fails, and that for some time.
 
     That is where a breaker is open over calls that failed; and where too few leads come to open one, where
@@ -164,53 +130,53 @@ def _outage(watch: _Watch, window_s: int) -> cloudwatch.MathExpression:
     is_failing = f"{faults} > breaker + 2 * SUM([taken, blocked])"
     return _math(
         f"IF(FILL(oldest, 0) > {_OUTAGE_AGE_S}, IF(({is_open}) OR ({is_failing}), 1, 0), 0)",
-        **{key: watch.own(name, "Maximum", window_s) for key, name in most.items()},
-        **{key: watch.own(name, "Sum", window_s) for key, name in sums.items()},
+        **{key: _over(watch.own(name), "Maximum", window_s) for key, name in most.items()},
+        **{key: _over(watch.own(name), "Sum", window_s) for key, name in sums.items()},
     )
 
 
-def _of_parked_leads(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
+def _of_parked_leads(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
     # Green again some minutes later, so that the next lot tells again.
-    yield Alarm(name="LeadsParked", metric=_filled(watch.own(Metric.PARKED, "Sum", _SHORT_S)))
+    yield Alarm(name="LeadsParked", metric=_filled(_over(watch.own(Metric.PARKED), "Sum", _SHORT_S)))
     # Five days of six, because a lead that SQS's redrive policy moved after its 1,000 receives keeps its
     # first sent time, and may have less than six left; and because a look into the queue hides what is in it.
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html
     yield Alarm(
         name="LeadsParkedForLong",
-        metric=_math("MAX([leads, events])", **watch.parked("Minimum", 6 * 3600)),
+        metric=_math("MAX([leads, events])", **_parked(watch, "Minimum", 6 * 3600)),
         bad=20,
         of=24,
     )
-    refused = watch.own(Metric.PARKING_REFUSED, "Sum", _window_s(config.longest_delay_seconds))
+    refused = _over(watch.own(Metric.PARKING_REFUSED), "Sum", _window_s(config.longest_delay_seconds))
     yield Alarm(name="ParkingRefused", metric=_filled(refused))
     yield Alarm(
         name="ManyRejected",
         metric=_math(
             # One lead that can't be parked is rejected up to 13 times in an hour.
             "IF(FILL(rejected, 0) >= 15, IF(rejected > 0.2 * SUM([rejected, delivered]), 1, 0), 0)",
-            rejected=watch.own(Metric.REJECTED, "Sum", _HOUR_S),
-            delivered=watch.own(Metric.DELIVERED, "Sum", _HOUR_S),
+            rejected=_over(watch.own(Metric.REJECTED), "Sum", _HOUR_S),
+            delivered=_over(watch.own(Metric.DELIVERED), "Sum", _HOUR_S),
         ),
     )
 
 
-def _of_the_entrance(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
+def _of_the_entrance(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
     # EventBridge tries again with growing pauses, 185 times in 24 hours: that is more than seven in an hour.
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
     yield Alarm(
         name="EventsUndelivered",
         metric=_math(
             "IF((FILL(retried, 0) > 3) OR (FILL(events, 0) > 0), 1, 0)",
-            retried=watch.rule("RetryInvocationAttempts", _HOUR_S),
-            events=watch.parked("Maximum", _HOUR_S)["events"],
+            retried=_over(watch.rule("RetryInvocationAttempts"), "Sum", _HOUR_S),
+            events=_parked(watch, "Maximum", _HOUR_S)["events"],
         ),
         pages=True,
     )
     # Red for a day after the last one, because each is a lead that is gone.
-    lost = watch.rule("InvocationsFailedToBeSentToDlq", _DAY_S)
+    lost = _over(watch.rule("InvocationsFailedToBeSentToDlq"), "Sum", _DAY_S)
     yield Alarm(name="EventsLost", metric=_filled(lost), pages=True)
     if config.no_leads_alarm_hours:
-        sent = watch.lead_queue("NumberOfMessagesSent", "Sum", _HOUR_S)
+        sent = _over(watch.lead_queue("NumberOfMessagesSent"), "Sum", _HOUR_S)
         yield Alarm(
             name="NoLeads",
             metric=_math("IF(FILL(sent, 0) > 0, 0, 1)", sent=sent),
@@ -221,20 +187,22 @@ def _of_the_entrance(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]
         )
 
 
-def _of_what_is_needed(config: DeploymentConfig, watch: _Watch) -> Iterator[Alarm]:
+def _of_what_is_needed(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
     # The function's own, because DynamoDB's don't show a table that is gone or that it may not use. More than
     # one, because a single one is over with the next attempt.
-    unwritten = watch.own(Metric.LEDGER_NOT_WRITTEN, "Sum", _window_s(2 * config.longest_delay_seconds))
+    unwritten = _over(
+        watch.own(Metric.LEDGER_NOT_WRITTEN), "Sum", _window_s(2 * config.longest_delay_seconds)
+    )
     yield Alarm(name="LedgerFailing", metric=_filled(unwritten), above=1)
     # Red for a day after the last one, because nothing tells that the plan has room again but the next lead.
-    yield Alarm(name="LeadsNotMailed", metric=_filled(watch.own(Metric.NOT_MAILED, "Sum", _DAY_S)))
+    yield Alarm(name="LeadsNotMailed", metric=_filled(_over(watch.own(Metric.NOT_MAILED), "Sum", _DAY_S)))
     if config.outcome_events != OutcomeEventsMode.OFF:
-        lost = watch.own(Metric.OUTCOME_EVENTS_LOST, "Sum", _HOUR_S)
+        lost = _over(watch.own(Metric.OUTCOME_EVENTS_LOST), "Sum", _HOUR_S)
         yield Alarm(name="OutcomeEventsLost", metric=_filled(lost))
     if config.check_every_minutes:
         yield Alarm(
             name="CheckFailed",
-            metric=watch.own(Metric.CHECK_FAILED, "Maximum", _SHORT_S),
+            metric=_over(watch.own(Metric.CHECK_FAILED), "Maximum", _SHORT_S),
             # Each check says whether it failed, so between two of them the last one holds.
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
@@ -248,21 +216,14 @@ def _window_s(seconds: int) -> int:
     return math.ceil((seconds + 600) / 60) * 60
 
 
-def _metric(
-    namespace: str, name: str, dimensions: Mapping[str, str], statistic: str, period_s: int
-) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace=namespace,
-        metric_name=name,
-        dimensions_map=dict(dimensions),
-        statistic=statistic,
-        period=Duration.seconds(period_s),
-    )
+def _over(metric: cloudwatch.Metric, statistic: str, period_s: int) -> cloudwatch.Metric:
+    return metric.with_(statistic=statistic, period=Duration.seconds(period_s))
 
 
-def _of_queue(queue: sqs.Queue, name: str, statistic: str, period_s: int) -> cloudwatch.Metric:
-    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"""
-    return _metric("AWS/SQS", name, {"QueueName": queue.queue_name}, statistic, period_s)
+def _parked(watch: StageMetrics, statistic: str, period_s: int) -> Mapping[str, cloudwatch.IMetric]:
+    name = "ApproximateNumberOfMessagesVisible"
+    queues = {"leads": watch.dead_letter_queue(name), "events": watch.rule_dead_letter_queue(name)}
+    return {key: _over(metric, statistic, period_s) for key, metric in queues.items()}
 
 
 def _filled(metric: cloudwatch.Metric) -> cloudwatch.MathExpression:

@@ -14,6 +14,7 @@ from constructs import Construct
 from infra.alarm_texts import TEXTS
 from infra.alarms import Alarm, alarms, near_parking_seconds
 from infra.config import DeploymentConfig
+from infra.dashboard import Dashboard
 from infra.delivery_stack import DeliveryStack
 
 
@@ -36,6 +37,8 @@ class MonitoringStack(Stack):
         specs = alarms(config, delivery)
         made = {spec.name: self._alarm(spec) for spec in specs}
         self._composite([made[spec.name] for spec in specs if spec.pages])
+        # Last, because it shows the alarms above.
+        Dashboard(self, config=config, delivery=delivery, runbook=config.runbook_url)
         CfnOutput(self, "AlarmTopicArn", value=topic.topic_arn)
 
     def _alarm(self, spec: Alarm) -> cloudwatch.Alarm:

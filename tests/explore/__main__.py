@@ -8,6 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
+
+# The settings of the tests are the function's.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lambdas"))
 
 from tests.explore.core import Core
 from tests.explore.history import Laboratory

@@ -1,0 +1,1 @@
+"""The picture of the CloudWatch dashboard: its template, drawn with what a run on this machine measured."""
