@@ -20,17 +20,36 @@ METRICS_NAMESPACE = "SevenTargets/LeadDelivery"
 
 
 class Metric(StrEnum):
-    """The function's metrics: one count for each outcome, of the same name, and two of the queue."""
+    """The function's metrics: counts, unless their comment names a unit.
+
+    The first six count the attempts of each outcome, under its name.
+    """
 
     DELIVERED = "Delivered"
     DUPLICATE = "Duplicate"
     REJECTED = "Rejected"
-    RETRY = "Retry"
+    RETRY = "Retry"  # without the deferred ones
     UNCONFIRMED = "Unconfirmed"
     BLOCKED = "Blocked"
+    DEFERRED = "Deferred"  # nothing was sent: another event goes first, no time was left, the breaker is open
     PARKED = "Parked"
-    OLDEST_RETURNED = "OldestReturned"
-    """Seconds since the oldest lead that goes back to the queue was sent."""
+    OLDEST_RETURNED = "OldestReturned"  # seconds since the oldest lead that goes back to the queue was sent
+    DELIVERY_TIME = "DeliveryTime"  # seconds from a message's sending until its lead was delivered
+    API_LATENCY = "ApiLatency"  # milliseconds of each call of the leads API that was answered
+    ANSWERED_2XX = "Answered2xx"
+    ANSWERED_4XX = "Answered4xx"  # without 429
+    ANSWERED_429 = "Answered429"
+    ANSWERED_5XX = "Answered5xx"
+    UNANSWERED = "Unanswered"  # no answer, or no connection
+    TOKENS_FETCHED = "TokensFetched"
+    TOKENS_FAILED = "TokensFailed"
+    BREAKER_OPEN = "BreakerOpen"  # 1 when the batch ended with an open circuit breaker, else 0
+    LEDGER_NOT_WRITTEN = "LedgerNotWritten"
+    PARKING_REFUSED = "ParkingRefused"
+    VISIBILITY_NOT_SET = "VisibilityNotSet"
+    NOT_MAILED = "NotMailed"  # delivered, but in a state in which 7Targets sends no e-mails
+    CHECK_FAILED = "CheckFailed"  # of each check: 1 when it found a problem, else 0
+    OUTCOME_EVENTS_LOST = "OutcomeEventsLost"
 
 
 class DeadLetterAttribute(StrEnum):
