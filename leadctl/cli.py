@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from leadctl.commands.find import find
 from leadctl.commands.version import version
 from leadctl.options import Invocation, target_options
 from leadctl.problems import EndedError, ExitCode, OutputClosedError, ProblemError, explain
@@ -28,9 +29,7 @@ class Leadctl(click.Group):
         except OSError as error:
             raise _explain_io(error) from None
         except Exception as error:
-            problem = explain(
-                error, is_local=invocation.choice.local, policy=invocation.policy
-            )
+            problem = explain(error, is_local=invocation.choice.local, policy=invocation.policy)
             if problem is None:
                 raise
             raise problem from None
@@ -51,8 +50,8 @@ def _explain_io(error: OSError) -> ProblemError:
 @click.group(
     cls=Leadctl,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Tab completion: put `eval \"$(_LEADCTL_COMPLETE=bash_source leadctl)\"` into ~/.bashrc; zsh_source and "
-    "fish_source are for the other shells. Exit codes: 0 done, 1 failed, 2 usage, 3 done and a person has to "
+    epilog='Tab completion: put `eval "$(_LEADCTL_COMPLETE=bash_source leadctl)"` into ~/.bashrc; zsh_source '
+    "and fish_source are for the other shells. Exit codes: 0 done, 1 failed, 2 usage, 3 done and a person must "
     "act, 4 no access or no such stack, 130 interrupted.",
 )
 @target_options
@@ -65,5 +64,5 @@ def cli() -> None:
 
 
 # One module for each command, or group of them; `import` will be leadctl/importing/.
-for command in (version,):
+for command in (find, version):
     cli.add_command(command)

@@ -1,15 +1,15 @@
 """The local run's file: `.local/run.json` in the project, which exists while the run does.
 
-    {
-      "endpointUrl": "http://127.0.0.1:4566",     the emulated AWS; an address of this machine
-      "region": "us-east-1",
-      "account": "000000000000",
-      "accessKeyId": "test",                      made up, good for nothing else
-      "secretAccessKey": "test",
-      "stackName": "LeadDelivery-dev",
-      "outputs": {"LeadQueueUrl": "…", …},        the stack's
-      "pageUrl": "http://127.0.0.1:8700"          may be left out
-    }
+{
+  "endpointUrl": "http://127.0.0.1:4566",     the emulated AWS; an address of this machine
+  "region": "us-east-1",
+  "account": "000000000000",
+  "accessKeyId": "test",                      made up, good for nothing else
+  "secretAccessKey": "test",
+  "stackName": "LeadDelivery-dev",
+  "outputs": {"LeadQueueUrl": "…", …},        the stack's
+  "pageUrl": "http://127.0.0.1:8700"          may be left out
+}
 """
 
 import json

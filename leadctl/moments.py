@@ -17,6 +17,11 @@ def iso(epoch_s: float | None) -> str | None:
     return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_ms(epoch_s: float) -> str:
+    """In UTC, to the millisecond, as the function writes it."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+
+
 def epoch(text: str | None) -> float | None:
     """Of an ISO time; None for what is no time or has no offset from UTC."""
     try:

@@ -1,4 +1,4 @@
-"""What all commands share: the options that choose target and output, and asking before anything is changed."""
+"""What all commands share: the options for target and output, and asking before anything is changed."""
 
 import sys
 from collections.abc import Callable

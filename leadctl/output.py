@@ -15,7 +15,7 @@ FORMS = ("table", "json", "csv")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; `show` turns a value into what a person reads. JSON and CSV get the value itself."""
+    """A column of a table. `show` turns a value into what a person reads; JSON and CSV get the value."""
 
     name: str
     heading: str
@@ -69,7 +69,9 @@ class Output:
 
 def visible(text: str) -> str:
     """What others wrote can't move the cursor or colour the terminal."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text
+    )
 
 
 def count(number: int, thing: str, things: str = "") -> str:
@@ -84,7 +86,10 @@ def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     for row in rows:
         cells = (row.get(name) for name in names)
         writer.writerow(
-            [json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else cell for cell in cells]
+            [
+                json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else cell
+                for cell in cells
+            ]
         )
     return file.getvalue()
 

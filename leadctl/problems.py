@@ -147,9 +147,11 @@ def _explain_answer(error: Any, policy: str) -> ProblemError:  # noqa: ANN401 - 
         action = action_of(error.operation_name)
         if action in NOT_FOR_OPERATORS:
             return NoAccessError(
-                f"You lack the right {action}. {policy} leaves it out on purpose; an administrator can do this."
+                f"You lack the right {action}. {policy} leaves it out on purpose: ask an administrator."
             )
         return NoAccessError(f"You lack the right {action}. {policy} gives it: attach it to your role.")
     if code in _BAD_CREDENTIALS:
-        return NoAccessError(f"AWS doesn't take your credentials ({code}): log in again or choose a --profile.")
+        return NoAccessError(
+            f"AWS doesn't take your credentials ({code}): log in again or choose a --profile."
+        )
     return ProblemError(f"{action_of(error.operation_name)} failed: {code}: {message}")

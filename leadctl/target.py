@@ -50,7 +50,13 @@ class Target:
     """A deployed stack, and AWS's clients for it. `where` says in one line which one it is."""
 
     def __init__(
-        self, session: Any, stack_name: str, outputs: dict[str, str], *, account: str, local: LocalRun | None  # noqa: ANN401
+        self,
+        session: Any,  # noqa: ANN401 - a boto3 session
+        stack_name: str,
+        outputs: dict[str, str],
+        *,
+        account: str,
+        local: LocalRun | None,
     ) -> None:
         self.stack_name = stack_name
         self.outputs = outputs
@@ -102,7 +108,7 @@ class Target:
 
 
 def find_target(choice: Choice) -> Target:
-    """Raises `NoAccessError` when there is no such stack, `click.UsageError` when there is a choice to make."""
+    """Raises `NoAccessError` when there is no such stack, `click.UsageError` when there are several."""
     name = choice.stack_name()
     if choice.local:
         run = LocalRun.find()
