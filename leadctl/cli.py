@@ -8,6 +8,7 @@ import sys
 import click
 
 from leadctl.commands.find import find
+from leadctl.commands.parked import parked
 from leadctl.commands.version import version
 from leadctl.options import Invocation, target_options
 from leadctl.problems import EndedError, ExitCode, OutputClosedError, ProblemError, explain
@@ -51,7 +52,7 @@ def _explain_io(error: OSError) -> ProblemError:
     cls=Leadctl,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Tab completion: put `eval "$(_LEADCTL_COMPLETE=bash_source leadctl)"` into ~/.bashrc; zsh_source '
-    "and fish_source are for the other shells. Exit codes: 0 done, 1 failed, 2 usage, 3 done and a person must "
+    "and fish_source are for the other shells. Exit codes: 0 done, 1 failed, 2 usage, 3 done, a person must "
     "act, 4 no access or no such stack, 130 interrupted.",
 )
 @target_options
@@ -64,5 +65,5 @@ def cli() -> None:
 
 
 # One module for each command, or group of them; `import` will be leadctl/importing/.
-for command in (find, version):
+for command in (find, parked, version):
     cli.add_command(command)

@@ -223,6 +223,13 @@ class ParkedMessages:
             progress(len(found))
         return Looked(found, counts["hidden"], max(0, counts["waiting"] - len(found)))
 
+    def keep_only(self, messages: Sequence[Parked]) -> None:
+        """Gives back all others at once, because a person may now think for a while."""
+        kept = {each.message_id: each for each in messages}
+        self._held = {name: each for name, each in self._held.items() if name not in kept}
+        self._give_back()
+        self._held = kept
+
     def _give_back(self) -> None:
         for batch in batches(list(self._held.values())):
             self._set_visibility(batch, 0)

@@ -1,4 +1,4 @@
-"""Where is my lead? Answered from the ledger, the dead-letter queues and the log; what isn't known is said."""
+"""Where is my lead? From the ledger, the dead-letter queues and the log; what isn't known is said."""
 
 import json
 import time
@@ -51,7 +51,7 @@ def log(stage: Stage, **line: Any) -> None:
 
 
 def test_a_delivered_lead_is_told_with_its_page_in_the_app(stage: Stage) -> None:
-    """The whole story: what came in, after how many attempts it was delivered, until when repeats are none."""
+    """The whole story: what came in, after how many attempts it was delivered, and what repeats are."""
     complete(
         stage, claim(stage), "4711", state=State.DELIVERED, attempts=2, repeats_until_s=int(time.time()) + 999
     )
