@@ -7,8 +7,15 @@ import sys
 
 import click
 
+from leadctl.commands.credentials import credentials
+from leadctl.commands.doctor import doctor
+from leadctl.commands.erase import erase
 from leadctl.commands.find import find
+from leadctl.commands.open import open_
 from leadctl.commands.parked import parked
+from leadctl.commands.pause import pause, resume
+from leadctl.commands.send import send
+from leadctl.commands.status import status
 from leadctl.commands.version import version
 from leadctl.options import Invocation, target_options
 from leadctl.problems import EndedError, ExitCode, OutputClosedError, ProblemError, explain
@@ -65,5 +72,5 @@ def cli() -> None:
 
 
 # One module for each command, or group of them; `import` will be leadctl/importing/.
-for command in (find, parked, version):
+for command in (credentials, doctor, erase, find, open_, parked, pause, resume, send, status, version):
     cli.add_command(command)

@@ -6,7 +6,7 @@ isn't touched is given back at once. If leadctl is killed, they come back by the
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -186,12 +186,10 @@ class ParkedMessages:
         return queue_counts(self._sqs, self._target.output(place.output))
 
     @contextmanager
-    def look(
-        self, places: Sequence[Place] = tuple(Place), progress: Callable[[int], None] = lambda _: None
-    ) -> Iterator[Looked]:
-        """Receives all that there is, up to `MOST_READ`, and gives back what is left of it at the end."""
+    def look(self, places: Sequence[Place] = tuple(Place), most: int = MOST_READ) -> Iterator[Looked]:
+        """Receives all there is, up to `most` of a queue, and gives back what is left of it at the end."""
         try:
-            looked = [self._receive_all(place, progress) for place in places]
+            looked = [self._receive_all(place, most) for place in places]
             yield Looked(
                 sorted(
                     (each for part in looked for each in part.messages), key=lambda each: each.first_seen_s
@@ -202,12 +200,12 @@ class ParkedMessages:
         finally:
             self._give_back()
 
-    def _receive_all(self, place: Place, progress: Callable[[int], None]) -> Looked:
+    def _receive_all(self, place: Place, most: int) -> Looked:
         url, counts = self._target.output(place.output), self.counts(place)
         found: list[Parked] = []
         empty_answers = 0
         # SQS may answer with nothing although there is something; only its long polls ask all its servers.
-        while len(found) < MOST_READ and empty_answers < (1 if len(found) >= counts["waiting"] else 3):
+        while len(found) < most and empty_answers < (1 if len(found) >= counts["waiting"] else 3):
             answer = self._sqs.receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=LARGEST_BATCH,
@@ -220,7 +218,6 @@ class ParkedMessages:
             self._held |= {each.message_id: each for each in batch}
             found += batch
             empty_answers = 0 if batch else empty_answers + 1
-            progress(len(found))
         return Looked(found, counts["hidden"], max(0, counts["waiting"] - len(found)))
 
     def keep_only(self, messages: Sequence[Parked]) -> None:

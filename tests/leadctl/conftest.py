@@ -25,7 +25,36 @@ from tests.settings import ENVIRONMENT
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 LOG_GROUP = "/lead-delivery/dev"
-TOPIC = "alarms"
+MAPPING_ID = "11111111-2222-3333-4444-555555555555"
+
+
+@dataclass
+class Mapping:
+    """The event source mapping, which moto has without its tags."""
+
+    state: str = "Enabled"
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def get(self, _: dict[str, Any]) -> dict[str, Any]:
+        """GetEventSourceMapping."""
+        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:event-source-mapping:{MAPPING_ID}"
+        return {"State": self.state, "EventSourceMappingArn": arn}
+
+    def update(self, params: dict[str, Any]) -> dict[str, Any]:
+        """UpdateEventSourceMapping."""
+        self.state = "Enabled" if json.loads(params["body"])["Enabled"] else "Disabled"
+        return self.get(params)
+
+    def tag(self, params: dict[str, Any]) -> dict[str, Any]:
+        """TagResource."""
+        self.tags |= json.loads(params["body"])["Tags"]
+        return {}
+
+    def untag(self, params: dict[str, Any]) -> dict[str, Any]:
+        """UntagResource."""
+        for name in params["query_string"]["tagKeys"]:
+            self.tags.pop(name, None)
+        return {}
 
 
 @dataclass
@@ -38,9 +67,25 @@ class Stage:
     failures: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    mapping: Mapping = field(default_factory=Mapping)
 
     def __post_init__(self) -> None:
         self.stacks["LeadDelivery-dev"] = self.outputs
+        self.answers |= {
+            "GetFunctionConfiguration": lambda _: {
+                "LastModified": "2026-11-01T10:00:00.000+0000",
+                "Runtime": "python3.13",
+                "CodeSha256": "abc",
+                "State": "Active",
+                "LastUpdateStatus": "Successful",
+                "Environment": {"Variables": self.function_settings},
+            },
+            "GetEventSourceMapping": self.mapping.get,
+            "UpdateEventSourceMapping": self.mapping.update,
+            "ListTags": lambda _: {"Tags": self.mapping.tags},
+            "TagResource": self.mapping.tag,
+            "UntagResource": self.mapping.untag,
+        }
         self.sqs = boto3.client("sqs")
         self.dynamodb = boto3.client("dynamodb")
         self.ledger = Ledger(self.dynamodb, Settings.from_environment(ENVIRONMENT))
@@ -146,7 +191,7 @@ def _create(fifo: bool) -> Stage:
         "LogGroupName": LOG_GROUP,
         "SecretName": secret,
         "LedgerTableName": TABLE,
-        "EventSourceMappingId": "mapping-1",
+        "EventSourceMappingId": MAPPING_ID,
         "OperatorPolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/operators",
     }
     return Stage(
@@ -163,14 +208,6 @@ def make_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Call
 
         def make(*, fifo: bool = False) -> Stage:
             stage = _create(fifo)
-            stage.answers["GetFunctionConfiguration"] = lambda _: {
-                "LastModified": "2026-11-01T10:00:00.000+0000",
-                "Runtime": "python3.13",
-                "CodeSha256": "abc",
-                "State": "Active",
-                "LastUpdateStatus": "Successful",
-                "Environment": {"Variables": stage.function_settings},
-            }
             handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-call", stage.hook)]
             monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
             return stage
