@@ -67,6 +67,7 @@ class Stage:
     failures: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)
     mapping: Mapping = field(default_factory=Mapping)
 
     def __post_init__(self) -> None:
@@ -94,6 +95,8 @@ class Stage:
         """Stands between leadctl and moto: notes each call, fails it, or answers it."""
         operation = model.name
         self.calls.append((operation, params))
+        if operation in self.before:
+            self.before[operation]()
         if operation in self.failures:
             code = self.failures[operation]
             raise ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, operation)
