@@ -1,6 +1,5 @@
 """What is stored about a person is removed, or named; what prevents repeats goes only when it is said."""
 
-import json
 import time
 
 from deliver_leads.event.idempotency_key import hash_address
@@ -23,7 +22,10 @@ def test_parked_messages_of_the_person_are_deleted_and_nobody_elses(stage: Stage
     stage.park(f"{JANE} in no JSON", message_id="message-2")
     stage.park(BODY | {"lead": {"email": "leo@example.com"}}, message_id="message-3")
     event = {"detail-type": "Lead Created", "id": "e-1", "detail": {"lead": BODY["lead"]}}
-    stage.sqs.send_message(QueueUrl=stage.outputs["RuleDeadLetterQueueUrl"], MessageBody=json.dumps(event))
+    stage.send(
+        "RuleDeadLetterQueueUrl",
+        event,
+    )
     complete(stage, claim(stage), "4711", state=State.DELIVERED)
     result = stage.run("erase", "Jane@example.com", "--yes")
     assert result.exit_code == 0, result.stderr
