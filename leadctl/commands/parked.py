@@ -155,6 +155,8 @@ def retry(invocation: Invocation, yes: bool, dry_run: bool, **options: Any) -> R
             return None
         invocation.resume = _SENT_TWICE
         done = sum(len(_send_and_delete(invocation, queues, batch)) for batch in batches(messages))
+    for remark in remarks(looked):
+        invocation.out.note(remark)
     invocation.out.text(f"Sent again: {done:,}.")
     invocation.out.record({"sent": done, "left": len(messages) - done})
     return _left(invocation, len(messages) - done)
