@@ -15,7 +15,8 @@ from leadctl.parked_messages import MOST_READ, Looked, Parked, Place
 from leadctl.problems import ToBeFixedError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-SHORTEST_ID = 6
+# So many characters of an id name a message, unless others begin alike.
+SHORTEST_ID, SHOWN_ID = 6, 8
 _ADDRESS = re.compile(r"[^\s\"'<>(),;]+@[^\s\"'<>(),;]+")
 
 

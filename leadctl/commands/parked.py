@@ -26,7 +26,7 @@ from leadctl.output import Column, count
 from leadctl.parked_messages import Parked, ParkedMessages, batches
 from leadctl.private_file import write_json_lines
 from leadctl.problems import ExitCode, ProblemError, ToBeFixedError, explain
-from leadctl.selection import Selection, grouped, one_of, remarks, selection_options
+from leadctl.selection import SHOWN_ID, Selection, grouped, one_of, remarks, selection_options
 
 # How long a message stays hidden while its body is in the user's editor.
 EDITED_S = 3600
@@ -43,7 +43,7 @@ _GROUP_COLUMNS = (
     Column("detail", "detail"),
 )
 _COLUMNS = (
-    Column("messageId", "id"),
+    Column("messageId", "id", width=SHOWN_ID),
     Column("firstSeen", "came in", lambda value: ago(epoch(value))),
     Column("queue", "queue"),
     Column("reason", "reason"),

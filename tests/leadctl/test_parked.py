@@ -11,8 +11,11 @@ import pytest
 
 from deliver_leads.event.envelope import LeadEvent, read_event
 from deliver_leads.event.message import Message
+from deliver_leads.lead_state import State
 from deliver_leads.outcome import RejectedError
 from tests.leadctl.conftest import Stage
+from tests.leadctl.test_find import BODY as CREATE
+from tests.leadctl.test_find import claim, complete
 
 BODY: dict[str, Any] = {
     "operation": "update",
@@ -250,6 +253,19 @@ def test_an_edited_lead_is_checked_and_sent_with_its_identity(
     assert event.lead == BODY["lead"]
     assert event.event_id == "message-1"
     assert stage.take("DeadLetterQueueUrl") == []
+
+
+def test_the_editor_shows_that_7targets_has_the_lead_already(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an edit that ended between its two steps: then the parked message is to be dropped."""
+    complete(stage, claim(stage), "4711", state=State.DELIVERED)
+    stage.park(CREATE)
+    shown = editor(tmp_path, monkeypatch)
+    stage.run("parked", "edit", "message-1", "--yes")
+    text = shown.read_text("utf-8")
+    assert "# 7Targets has this lead already: https://solution.7targets.com/all-leads?id=4711" in text
+    assert "it can be dropped" in text
 
 
 def test_an_unchanged_lead_is_not_sent(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
