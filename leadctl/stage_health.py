@@ -9,7 +9,8 @@ from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from leadctl.event_source_mapping import EventSourceMapping, Tap
 from leadctl.moments import how_long, iso
 from leadctl.output import count
-from leadctl.parked_messages import ParkedMessages, Place, queue_counts
+from leadctl.parked_message import Place
+from leadctl.parked_queues import ParkedQueues, queue_counts
 from leadctl.problems import is_denied
 from leadctl.selection import grouped
 from leadctl.target import Target
@@ -126,7 +127,7 @@ def _if_allowed(read: Callable[[Target], Found], target: Target) -> Found | None
 
 
 def _parked(target: Target, before: ParkedGlance | None) -> ParkedGlance:
-    queues = ParkedMessages(target)
+    queues = ParkedQueues(target)
     total = sum(sum(queues.counts(place).values()) for place in Place)
     if not total or (before and before.count == total):
         return before if before and total else ParkedGlance(0)

@@ -291,6 +291,33 @@ def test_an_edit_that_stays_wrong_is_not_sent(
     assert len(stage.take("DeadLetterQueueUrl")) == 1
 
 
+def test_a_corrected_text_that_was_not_sent_is_kept_and_named(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody types it twice; --file takes it."""
+    stage.park(WRONG)
+    editor(tmp_path, monkeypatch, ("jane at example.com", "jane@example.com"))
+    stage.failures["SendMessageBatch"] = "AccessDenied"
+    result = stage.run("parked", "edit", "message-1", "--yes")
+    assert result.exit_code == 4
+    [line] = [each for each in result.stderr.splitlines() if each.startswith("Your text is in ")]
+    kept = line.removeprefix("Your text is in ").removesuffix(": --file takes it.")
+    stage.failures.clear()
+    assert stage.run("parked", "edit", "message-1", "--yes", "--file", kept).exit_code == 0
+    assert len(stage.take()) == 1
+
+
+def test_an_editor_that_cannot_be_started_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the message stays."""
+    stage.park(WRONG)
+    for command, words in {"no-such-editor": "can't be started", "false": "ended with status 1"}.items():
+        monkeypatch.setenv("VISUAL", command)
+        result = stage.run("parked", "edit", "message-1", "--yes")
+        assert result.exit_code == 1
+        assert words in result.stderr
+    assert len(stage.take("DeadLetterQueueUrl")) == 1
+
+
 @pytest.mark.parametrize("fifo", [False, True])
 def test_an_edit_that_ends_between_its_two_steps_loses_and_repeats_nothing(
     make_stage: Callable[..., Stage], fifo: bool, tmp_path: Path
