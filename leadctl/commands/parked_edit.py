@@ -10,7 +10,7 @@ import click
 
 from deliver_leads.event.envelope import LeadEvent
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.editing import edit_until_right, pretty
+from leadctl.editing import edit_until_right, pretty, without_comments
 from leadctl.lead_story import LedgerReader
 from leadctl.moments import iso
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
@@ -75,7 +75,7 @@ def _edited(
         if not sys.stdin.isatty() and not _has_editor():
             raise click.UsageError("Off a terminal the new body comes from --file, or set EDITOR.")
         return edit_until_right(message.body, _on_top(invocation, message, settings), problems_of)
-    body = file.read_text("utf-8").strip()
+    body = without_comments(file.read_text("utf-8"))  # it may be the editor's file
     if problems := problems_of(body):
         raise ToBeFixedError(f"Nothing was sent, because {file} is wrong: {'; '.join(problems)}")
     return (None if body in {message.body, pretty(message.body)} else body), None
