@@ -162,6 +162,8 @@ class BatchRunner:
             "message_id": message.message_id,
             "event_id": reading.event_id,
             "source": reading.source,
+            # Made of hashes: `leadctl find` knows the event by it.
+            "key": reading.key.text if reading.key else None,
             "lead": reading.lead_hash,
             "lead_id": attempt.lead_id,
             "lead_state": attempt.lead_state,

@@ -1,0 +1,194 @@
+"""`leadctl doctor`: the function checks what it needs from inside; the rest is looked at from outside."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from leadctl import __version__
+from leadctl.event_source_mapping import EventSourceMapping
+from leadctl.options import Invocation, Result, pass_invocation, target_options
+from leadctl.output import Column
+from leadctl.problems import ExitCode, action_of, is_denied
+from leadctl.stage_health import red_alarms
+from leadctl.target import Target
+
+CHECK_EVENT = {"check": True}
+# Lambda's longest timeout, and a little more.
+LONGEST_CHECK_S = 930
+RIGHT, WRONG, UNPROVEN = "right", "wrong", "not checked"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of the stage: right, wrong with what to do, or not checked with the reason."""
+
+    part: str
+    verdict: str
+    what: str = ""
+    do: str = ""
+
+    def as_row(self) -> dict[str, Any]:
+        """For a table and for scripts."""
+        return {"part": self.part, "verdict": self.verdict, "what": self.what or None, "do": self.do or None}
+
+
+_COLUMNS = (
+    Column("part", "part"),
+    Column("verdict", "is"),
+    Column("what", "because"),
+    Column("do", "what to do"),
+)
+
+
+@click.command()
+@target_options
+@pass_invocation
+def doctor(invocation: Invocation) -> Result:
+    """Check everything that a delivery needs, without a lead.
+
+    The function itself tries its secret, the access token, the API, the ledger and the queues, by its own
+    network and role; that costs one access token. leadctl looks at the rest: function, event source mapping,
+    rule, alarms, who hears them. Ends with 3 when something is wrong.
+    """
+    target = invocation.target
+    invocation.out.note("The function checks itself; that may take a minute ...")
+    findings = [finding for name, part in _PARTS.items() for finding in _tried(name, part, target)]
+    invocation.out.rows(_COLUMNS, [each.as_row() for each in findings])
+    wrong = sum(each.verdict == WRONG for each in findings)
+    invocation.out.text()
+    if wrong:
+        invocation.out.text(f"{wrong} to fix.")
+    elif any(each.verdict == UNPROVEN for each in findings):
+        invocation.out.text("Nothing is known to be wrong.")
+    else:
+        invocation.out.text("All is right.")
+    return ExitCode.A_PERSON_HAS_TO_ACT if wrong else None
+
+
+def _tried(name: str, part: Callable[[Target], Iterator[Finding]], target: Target) -> list[Finding]:
+    """A missing right leaves a part unchecked; the others are checked all the same."""
+    try:
+        return list(part(target))
+    except Exception as error:
+        if not is_denied(error):
+            raise
+        action = action_of(getattr(error, "operation_name", ""))
+        return [Finding(name, UNPROVEN, f"you lack the right {action}")]
+
+
+def _function(target: Target) -> Iterator[Finding]:
+    """What is deployed, and whether Lambda could start it."""
+    found = target.client("lambda").get_function_configuration(FunctionName=target.output("FunctionName"))
+    state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+    deployed = f"deployed {found['LastModified']}, {found['Runtime']}; leadctl {__version__}"
+    if state not in {"Active", "Inactive"} or update == "Failed":
+        why = found.get("StateReason") or found.get("LastUpdateStatusReason") or ""
+        yield Finding(
+            "function", WRONG, f"its state is {state}, its last update {update}: {why}", "deploy again"
+        )
+    else:
+        yield Finding("function", RIGHT, deployed)
+
+
+def _inside(target: Target) -> Iterator[Finding]:
+    """The function's own check, as it reports it."""
+    client = target.client("lambda", read_timeout_s=LONGEST_CHECK_S, tries=1)
+    answer = client.invoke(
+        FunctionName=target.output("FunctionName"), Payload=json.dumps(CHECK_EVENT).encode()
+    )
+    payload = json.loads(answer["Payload"].read() or b"null")
+    if answer.get("FunctionError"):
+        yield _failed_check(payload)
+        return
+    for part in payload.get("checked", []):
+        yield Finding(part, RIGHT)
+    for each in payload.get("notChecked", []):
+        yield Finding(each["what"], UNPROVEN, each["why"])
+    for each in payload.get("problems", []):
+        yield Finding(each["what"].partition(":")[0], WRONG, each["what"], each["do"])
+
+
+def _failed_check(payload: Any) -> Finding:  # noqa: ANN401 - what Lambda answers for a function that failed
+    report = payload if isinstance(payload, dict) else {}
+    kind, message = report.get("errorType", ""), report.get("errorMessage", "")
+    if "Records" in message:  # the event of SQS is all that it knows
+        return Finding("function's check", UNPROVEN, "the deployed version has none", "deploy this version")
+    return Finding(
+        "function's check", WRONG, f"the function failed: {kind}: {message}", "read its log: leadctl open log"
+    )
+
+
+def _mapping(target: Target) -> Iterator[Finding]:
+    tap = EventSourceMapping(target).read()
+    if tap.is_open:
+        yield Finding("event source mapping", RIGHT)
+    else:
+        yield Finding("event source mapping", WRONG, tap.sentence(), "leadctl resume")
+
+
+def _rule(target: Target) -> Iterator[Finding]:
+    """The bus's rule; a disabled one drops events without a word."""
+    rule = target.client("events").describe_rule(
+        Name=target.output("EventRuleName"), EventBusName=target.output("EventBusName")
+    )
+    if rule["State"] == "ENABLED":
+        yield Finding("rule", RIGHT)
+    else:
+        what = "it is disabled, so events on the bus are lost"
+        yield Finding(
+            "rule", WRONG, what, f"aws events enable-rule --name {rule['Name']} --event-bus-name ..."
+        )
+
+
+def _alarms(target: Target) -> Iterator[Finding]:
+    if target.local:
+        yield Finding("alarms", UNPROVEN, "a local run has none")
+        return
+    red = red_alarms(target)
+    if red is None:
+        yield Finding("alarms", WRONG, "there is none", f"deploy LeadMonitoring-{target.stage}")
+        return
+    for alarm in red:
+        yield Finding(
+            "alarms", WRONG, f"{alarm['name']} is on since {alarm['since']}", alarm["description"] or ""
+        )
+    if not red:
+        yield Finding("alarms", RIGHT)
+
+
+def _listeners(target: Target) -> Iterator[Finding]:
+    """Whether anybody hears the alarms: an unconfirmed e-mail subscription is silent."""
+    name = "alarms' subscribers"
+    if target.local:
+        return
+    outputs = target.monitoring_outputs()
+    if outputs is None or "AlarmTopicArn" not in outputs:
+        yield Finding(name, UNPROVEN, f"LeadMonitoring-{target.stage} has no output AlarmTopicArn")
+        return
+    pages = target.client("sns").get_paginator("list_subscriptions_by_topic")
+    arns = [
+        each["SubscriptionArn"]
+        for page in pages.paginate(TopicArn=outputs["AlarmTopicArn"])
+        for each in page["Subscriptions"]
+    ]
+    pending = arns.count("PendingConfirmation")
+    if pending:
+        what = f"{pending} of {len(arns)} didn't confirm the subscription"
+        yield Finding(name, WRONG, what, "follow the link in AWS's e-mail, or deploy again for a new one")
+    elif not arns:
+        yield Finding(name, WRONG, "nobody hears them", "set alarmEmails or alarmTopicArn, and deploy")
+    else:
+        yield Finding(name, RIGHT)
+
+
+_PARTS: dict[str, Callable[[Target], Iterator[Finding]]] = {
+    "function": _function,
+    "function's check": _inside,
+    "event source mapping": _mapping,
+    "rule": _rule,
+    "alarms": _alarms,
+    "alarms' subscribers": _listeners,
+}

@@ -1,0 +1,30 @@
+"""`leadctl version`."""
+
+import platform
+
+import click
+
+from leadctl import __version__
+from leadctl.options import Invocation, pass_invocation, target_options
+
+
+@click.command()
+@target_options
+@pass_invocation
+def version(invocation: Invocation) -> None:
+    """Show leadctl's version and, for a stack that is named, what is deployed there."""
+    found = {"leadctl": __version__, "python": platform.python_version()}
+    if invocation.choice.is_made():
+        target = invocation.target
+        function = target.client("lambda").get_function_configuration(
+            FunctionName=target.output("FunctionName")
+        )
+        found |= {
+            "stack": target.stack_name,
+            "functionDeployed": function["LastModified"],
+            "functionRuntime": function["Runtime"],
+            "functionCodeSha256": function["CodeSha256"],
+        }
+    for name, value in found.items():
+        invocation.out.text(f"{name:20} {value}")
+    invocation.out.record(found)

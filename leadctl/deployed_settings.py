@@ -1,0 +1,43 @@
+"""The settings of the deployed function that decide how it reads an event."""
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass, field
+
+from leadctl.problems import is_denied
+from leadctl.target import Target
+
+
+@dataclass(frozen=True)
+class DeployedSettings:
+    """Without a value: `is_known` is false when the function's settings couldn't be read."""
+
+    lead_defaults: dict[str, str] = field(default_factory=dict)
+    event_sources: tuple[str, ...] = ()
+    has_mappings: bool = False
+    token_url: str | None = None
+    is_known: bool = True
+
+    @classmethod
+    def of(cls, target: Target) -> "DeployedSettings":
+        """Reads them from the function's environment."""
+        try:
+            function = target.client("lambda").get_function_configuration(
+                FunctionName=target.output("FunctionName")
+            )
+        except Exception as error:
+            if is_denied(error):
+                return cls(is_known=False)
+            raise
+        variables = function.get("Environment", {}).get("Variables", {})
+        return cls(
+            lead_defaults=json.loads(variables.get("LEAD_DEFAULTS") or "{}"),
+            event_sources=tuple(json.loads(variables.get("EVENT_SOURCES") or "[]")),
+            has_mappings=bool(_unpacked(variables.get("MAPPINGS"))),
+            token_url=variables.get("TOKEN_URL"),
+        )
+
+
+def _unpacked(packed: str | None) -> object:
+    return json.loads(zlib.decompress(base64.b64decode(packed))) if packed else None

@@ -1,0 +1,191 @@
+"""What the ledger knows of one lead, told as a story.
+
+The item's attributes are those of docs/operate.md; `tests/leadctl/test_lead_story.py` holds them to the
+function's own names.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from deliver_leads.contract import LEAD_ITEM, LedgerAttribute
+from leadctl.moments import iso
+from leadctl.target import Target
+
+APP_URL = "https://solution.7targets.com/all-leads?id={}"
+_FINAL = {"delivered", "superseded"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that happened to an event, or is about to."""
+
+    at_s: float
+    text: str
+
+
+@dataclass(frozen=True)
+class LedgerEvent:
+    """One event of a lead: the record as it is stored, under way or not."""
+
+    stored: dict[str, Any]
+    under_way: bool = False
+
+    @property
+    def state(self) -> str:
+        """One of the function's states, in its words."""
+        return "under way" if self.under_way else str(self.stored["state"])
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts; times are ISO 8601 in UTC."""
+        stored = self.stored
+        return {
+            "key": stored.get("key"),
+            "operation": stored.get("operation"),
+            "state": self.state,
+            "source": stored.get("source"),
+            "messageId": stored.get("messageId"),
+            "firstSeen": iso(stored.get("firstSeenS")),
+            "updated": iso(stored.get("updatedS")),
+            "attempts": stored.get("attempts", 0),
+            "answerLost": bool(stored.get("unanswered")),
+            "due": iso(stored.get("dueS")) if self.state == "waiting" else None,
+            "repeatsUntil": iso(stored.get("repeatsUntilS")),
+            "reason": stored.get("reason"),
+            "parkedAs": stored.get("parkedAs"),
+        }
+
+    def steps(self) -> Iterator[Step]:
+        """In their order."""
+        stored, updated_s = self.stored, self.stored.get("updatedS", 0)
+        operation = stored.get("operation") or "an event of unknown operation"
+        yield Step(
+            stored.get("firstSeenS", updated_s),
+            f"{operation} came in from {stored.get('source') or 'an unknown source'}, "
+            f"message {stored.get('messageId', '-')}",
+        )
+        attempts = stored.get("attempts", 0)
+        if stored.get("unknownSinceS"):
+            yield Step(stored["unknownSinceS"], "7Targets said that it doesn't know the lead")
+        if stored.get("unanswered"):
+            yield Step(
+                updated_s,
+                "a request left and no answer came; it is sent again only once 7Targets has shown "
+                "whether the first one took effect",
+            )
+        yield Step(updated_s, self._what_became(attempts))
+
+    def _what_became(self, attempts: int) -> str:
+        stored, reason = self.stored, self.stored.get("reason")
+        tries = f" after {attempts} attempts" if attempts > 1 else ""
+        because = f": {reason}" if reason else ""
+        if self.state == "delivered":
+            until = iso(stored.get("repeatsUntilS"))
+            return f"delivered{tries}" + (f"; a repeat before {until} is a duplicate" if until else "")
+        if self.state == "superseded":
+            return "superseded: a later event has set all that this one asked for"
+        if self.state == "parked":
+            return f"parked as {stored.get('parkedAs') or 'rejected'}{tries}{because}"
+        if self.state == "waiting":
+            return f"waits{tries}, comes back at {iso(stored.get('dueS')) or 'any moment'}{because}"
+        return f"under way; if the function has died over it, it comes back at {iso(stored.get('dueS'))}"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """One lead in the ledger. `older` counts items that an earlier version of the function wrote."""
+
+    lead_hash: str
+    lead_id: str
+    events: list[LedgerEvent]
+    held_until_s: int = 0
+    expires_s: int = 0
+    older: int = 0
+
+    @property
+    def url(self) -> str | None:
+        """The lead's page in the vendor's app."""
+        return APP_URL.format(self.lead_id) if self.lead_id else None
+
+    @property
+    def has_open_events(self) -> bool:
+        """Whether an event of it waits, is under way or had no answer yet."""
+        is_held = self.held_until_s > time.time()
+        return is_held or any(
+            each.under_way or each.state == "waiting" or each.stored.get("unanswered") for each in self.events
+        )
+
+
+class LedgerReader:
+    """Reads leads from the ledger; writes nothing."""
+
+    def __init__(self, target: Target) -> None:
+        self._dynamodb = target.client("dynamodb")
+        self._table = target.output("LedgerTableName")
+
+    def keys(self, lead_hash: str) -> list[dict[str, Any]]:
+        """The keys of all items of a lead."""
+        return [
+            {name: item[name] for name in (LedgerAttribute.PARTITION_KEY, LedgerAttribute.SORT_KEY)}
+            for item in self._items(lead_hash)
+        ]
+
+    def find(self, lead_hash: str) -> Lead | None:
+        """None for a lead of which the ledger knows nothing."""
+        items = {item[LedgerAttribute.SORT_KEY]["S"]: item for item in self._items(lead_hash)}
+        if not items:
+            return None
+        item = {name: untyped(value) for name, value in items.pop(LEAD_ITEM, {}).items()}
+        return Lead(
+            lead_hash=lead_hash,
+            lead_id=str(item.get("leadId") or ""),
+            events=_events(item),
+            held_until_s=item.get("heldUntil", 0),
+            expires_s=item.get(LedgerAttribute.EXPIRY, 0),
+            older=len(items),
+        )
+
+    def _items(self, lead_hash: str) -> Iterator[dict[str, Any]]:
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="#lead = :lead",
+            ExpressionAttributeNames={"#lead": LedgerAttribute.PARTITION_KEY},
+            ExpressionAttributeValues={":lead": {"S": lead_hash}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+
+def _events(item: dict[str, Any]) -> list[LedgerEvent]:
+    """The events with the journal over them, which holds what came since they were written."""
+    events = {each["key"]: LedgerEvent(each) for each in item.get("events", [])}
+    for entry in item.get("journal", []):
+        known = events.get(entry["key"])
+        if entry["state"] == "under_way":
+            merged = {**entry, **(known.stored if known else {}), "dueS": entry.get("dueS", 0)}
+            is_over = known is not None and known.state in _FINAL
+            events[entry["key"]] = known if known and is_over else LedgerEvent(merged, under_way=True)
+        elif known is None or known.state not in _FINAL:
+            earlier = known.stored if known else {}
+            events[entry["key"]] = LedgerEvent(
+                {**earlier, **entry, "firstSeenS": _first_seen(earlier, entry)}
+            )
+    return sorted(events.values(), key=lambda each: int(each.stored.get("firstSeenS", 0)))
+
+
+def _first_seen(earlier: dict[str, Any], entry: dict[str, Any]) -> int:
+    return int(earlier.get("firstSeenS") or entry.get("firstSeenS") or 0)
+
+
+def untyped(value: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the item holds
+    """A value in DynamoDB's notation as Python's own."""
+    kind, content = next(iter(value.items()))
+    if kind == "N":
+        return int(content)
+    if kind == "L":
+        return [untyped(each) for each in content]
+    if kind == "M":
+        return {name: untyped(each) for name, each in content.items()}
+    return content

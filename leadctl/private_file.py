@@ -1,0 +1,25 @@
+"""A new file with personal data, for this user only."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from leadctl.problems import ProblemError
+
+
+def write_json_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Writes it through to the disk. Raises `ProblemError` when it is there already, else `OSError`."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ProblemError(f"{path} is there already, and isn't overwritten.") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # Python doesn't say which file it was when a write fails.
+        raise OSError(error.errno, error.strerror, str(path)) from None
