@@ -60,8 +60,9 @@ def operator_policy(
     secret: secretsmanager.Secret,
     ledger: dynamodb.ITable,
     lead_function: LeadFunction,
+    rule: events.Rule,
 ) -> iam.ManagedPolicy:
-    """May do what docs/operate.md and the runbook ask for.
+    """May do what docs/operate.md, the runbook and leadctl ask for.
 
     Never: read the secret's value (only put a new one), purge a queue (parked leads have no other copy),
     write to the ledger (a wrong entry sends a lead twice).
@@ -72,6 +73,9 @@ def operator_policy(
     dashboard_arn = (
         f"arn:{Aws.PARTITION}:cloudwatch::{Aws.ACCOUNT_ID}:dashboard/{stack.stack_name}-{Aws.REGION}"
     )
+    # CloudFormation names the topic of the other stack.
+    own_topics = f"LeadMonitoring-{config.stage}-*"
+    own_topics_arn = f"arn:{Aws.PARTITION}:sns:{Aws.REGION}:{Aws.ACCOUNT_ID}:{own_topics}"
     function, mapping = lead_function.function, lead_function.event_source_mapping
     policy = iam.ManagedPolicy(
         stack,
@@ -95,7 +99,17 @@ def operator_policy(
                 ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"],
                 lead_queue.queue_arn,
             ),
-            _allow("ReadLedger", ["dynamodb:GetItem", "dynamodb:Query"], ledger.table_arn),
+            _allow(
+                "ReadLedger",
+                ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"],
+                ledger.table_arn,
+            ),
+            _allow("ReadRule", ["events:DescribeRule"], rule.rule_arn),
+            _allow(
+                "ReadWhoIsTold",
+                ["sns:ListSubscriptionsByTopic"],
+                config.alarm_topic_arn or own_topics_arn,
+            ),
             _allow(
                 "ReadLog",
                 ["logs:FilterLogEvents", "logs:StartLiveTail", "logs:StartQuery"],
@@ -112,7 +126,14 @@ def operator_policy(
             ),
             _allow(
                 "PauseAndResume",
-                ["lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"],
+                [
+                    "lambda:GetEventSourceMapping",
+                    "lambda:UpdateEventSourceMapping",
+                    # The reason of a pause is a tag.
+                    "lambda:ListTags",
+                    "lambda:TagResource",
+                    "lambda:UntagResource",
+                ],
                 mapping.event_source_mapping_arn,
             ),
             _allow(
@@ -137,6 +158,10 @@ def operator_policy(
             id="AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:cloudformation:<AWS::Region>:"
             f"<AWS::AccountId>:{monitoring}]",
             reason="CloudFormation ends a stack's ARN with an id of its own making.",
+        ),
+        Acknowledgment(
+            id=f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sns:<AWS::Region>:<AWS::AccountId>:{own_topics}]",
+            reason="CloudFormation ends the topic's name with an id of its own making.",
         ),
     )
     return policy

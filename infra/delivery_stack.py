@@ -67,7 +67,7 @@ class DeliveryStack(Stack):
         )
         self.event_bus = event_bus(self, config)
         self.rule_dimensions = rule_dimensions(self, config, self.event_bus)
-        add_rule(
+        rule = add_rule(
             self,
             config,
             bus=self.event_bus,
@@ -108,6 +108,7 @@ class DeliveryStack(Stack):
             secret=secret,
             ledger=self.ledger,
             lead_function=self.lead_function,
+            rule=rule,
         )
         for name, value in {
             "LeadQueueUrl": self.lead_queue.queue_url,

@@ -89,7 +89,7 @@ def add_rule(
     bus: events.IEventBus,
     lead_queue: sqs.Queue,
     dead_letter_queue: sqs.Queue,
-) -> None:
+) -> events.Rule:
     """One rule, so that no event comes twice; whole events, because their id and time are of use later on."""
     target = targets.SqsQueue(
         lead_queue,
@@ -115,6 +115,7 @@ def add_rule(
         # An ARN as it is: of a bus in another account, the name alone would be another bus.
         resource.event_bus_name = config.event_bus_name
         resource.event_pattern = _told_pattern(config)
+    return rule
 
 
 def _told_pattern(config: DeploymentConfig) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """The settings of the deployed function that decide how it reads an event."""
 
-import base64
 import json
-import zlib
 from dataclasses import dataclass, field
 
+from deliver_leads.contract import unpack_mappings
 from leadctl.problems import is_denied
 from leadctl.target import Target
 
@@ -34,10 +33,6 @@ class DeployedSettings:
         return cls(
             lead_defaults=json.loads(variables.get("LEAD_DEFAULTS") or "{}"),
             event_sources=tuple(json.loads(variables.get("EVENT_SOURCES") or "[]")),
-            has_mappings=bool(_unpacked(variables.get("MAPPINGS"))),
+            has_mappings=bool(unpack_mappings(variables["MAPPINGS"])) if "MAPPINGS" in variables else False,
             token_url=variables.get("TOKEN_URL"),
         )
-
-
-def _unpacked(packed: str | None) -> object:
-    return json.loads(zlib.decompress(base64.b64decode(packed))) if packed else None

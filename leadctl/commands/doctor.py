@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from deliver_leads.contract import CHECK_EVENT
 from leadctl import __version__
 from leadctl.event_source_mapping import EventSourceMapping
 from leadctl.options import Invocation, Result, pass_invocation, target_options
@@ -15,7 +16,6 @@ from leadctl.problems import ExitCode, action_of, is_denied
 from leadctl.stage_health import red_alarms
 from leadctl.target import Target
 
-CHECK_EVENT = {"check": True}
 # Lambda's longest timeout, and a little more.
 LONGEST_CHECK_S = 930
 RIGHT, WRONG, UNPROVEN = "right", "wrong", "not checked"

@@ -97,12 +97,18 @@ def test_an_operator_may_do_what_the_documents_ask_for() -> None:
         assert rights[f"logs:{action}"] == [arn(template, "LogGroupName")]
     for action in ("InvokeFunction", "GetFunctionConfiguration"):
         assert rights[f"lambda:{action}"] == [arn(template, "FunctionName")]
-    for action in ("GetEventSourceMapping", "UpdateEventSourceMapping"):
+    for action in (
+        *("GetEventSourceMapping", "UpdateEventSourceMapping"),
+        *("ListTags", "TagResource", "UntagResource"),
+    ):
         assert output_target(template, "EventSourceMappingId") in json.dumps(rights[f"lambda:{action}"])
     for action in ("DescribeSecret", "PutSecretValue", "ListSecretVersionIds", "UpdateSecretVersionStage"):
         assert rights[f"secretsmanager:{action}"] == [{"Ref": output_target(template, "SecretName")}]
     assert {"Ref": "AWS::StackId"} in rights["cloudformation:DescribeStacks"]
     assert ":stack/LeadMonitoring-dev/*" in json.dumps(rights["cloudformation:DescribeStacks"])
+    assert rights["dynamodb:BatchGetItem"] == rights["dynamodb:Query"]
+    assert "LeadRule" in json.dumps(rights["events:DescribeRule"])
+    assert ":LeadMonitoring-dev-*" in json.dumps(rights["sns:ListSubscriptionsByTopic"])
 
 
 @pytest.mark.parametrize("tracing", [False, True])
