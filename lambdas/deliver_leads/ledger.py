@@ -111,7 +111,7 @@ class Ledger:
                 raise DeferredError("another event of its lead is under way", delay_s=delay_s) from None
             raise LedgerError(error_code(error)) from None
         except BotoCoreError as error:
-            raise LedgerError(error_code(error)) from None
+            raise LedgerError(error_code(error), may_be_written=True) from None
         item = _plain(answer.get("Attributes", {}))
         journal = tuple(map(_read_record, item.get("journal", ())))
         state = (_read_state(item) if "events" in item else older).with_journal(

@@ -112,8 +112,10 @@ class UnknownLeadError(RetryError):
 class LedgerError(RetryError):
     """The ledger can't be read or written, and without it nothing may be sent."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, may_be_written: bool = False) -> None:
+        """`may_be_written`: no answer came, so the write may have taken effect."""
         super().__init__(f"delivery ledger: {code}", shared=False)
+        self.may_be_written = may_be_written
 
 
 class BlockedError(RetryError):

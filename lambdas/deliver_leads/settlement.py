@@ -119,9 +119,8 @@ class Settlement:
         if claim is not None:
             quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
             written = self._ledger.complete(claim, settled, quiet_s=quiet_s)
-            if not written and delay_s is not None:
-                # Back before the ledger lets the lead go: so the next claim sees that nothing died here.
-                delay_s = min(delay_s, self._settings.settling_s)
+        if delay_s is not None and _leaves_a_claim(claim, written, error):
+            delay_s = min(delay_s, self._longest_delay_of_the_living_s())
         if parked and reading.lead_hash is not None and (claim is None or not written):
             written = self._ledger.note(reading.lead_hash, settled)
         return Attempt(
@@ -152,6 +151,11 @@ class Settlement:
         others_pass = self._api.last_success_s > record.failing_since_s
         return others_pass and now - record.failing_since_s >= FIFO_PARKED_AFTER_S
 
+    def _longest_delay_of_the_living_s(self) -> int:
+        """A message that is back by then shows that nothing died over it: `EventRecord.was_handed_back`."""
+        calls_s = 60
+        return max(self._settings.settling_s, self._settings.visibility_timeout_s // 2 - calls_s)
+
     def _delay_s(self, message: Message, now: float, error: DeliveryError) -> int:
         age_s = max(0.0, now - message.sent_at)
         base_s, max_s = self._settings.retry_base_delay_s, self._settings.retry_max_delay_s
@@ -181,6 +185,13 @@ class Settlement:
             # Until then the ledger refuses the lead.
             return max(delay_s, self._settings.settling_s + 1)
         return delay_s
+
+
+def _leaves_a_claim(claim: Claim | None, written: bool, error: DeliveryError) -> bool:
+    """Whether the next claim may find one that was not completed."""
+    if claim is None:
+        return isinstance(error, LedgerError) and error.may_be_written
+    return not written
 
 
 def _was_never_tried(error: DeliveryError) -> bool:

@@ -1,5 +1,6 @@
 """Several events of one lead, from several producers, with lost answers: what 7Targets holds in the end."""
 
+import json
 import threading
 from typing import Any
 
@@ -462,6 +463,19 @@ class TestPoison:
             records = pipeline.bring_back(records)
         assert pipeline.dead_letters() == []
         assert len(pipeline.calls()) > 10
+
+    def test_attempts_that_leave_a_claim_come_back_before_a_death_would(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However often the message was received, so that its delay would be 15 minutes."""
+        monkeypatch.setattr(Ledger, "complete", lambda *_, **__: False)
+        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 429}})
+        pipeline.send(create())
+        records = pipeline.receive()
+        for record in records:
+            record["attributes"]["ApproximateReceiveCount"] = "12"
+        pipeline.deliver(records)
+        assert 0 < json.loads(pipeline.log.getvalue().splitlines()[-1])["delay_s"] <= 900 / 2
 
 
 class TestFairQueue:

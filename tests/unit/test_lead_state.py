@@ -67,9 +67,10 @@ class TestAClaimWhoseEnvironmentDied:
         ("came_back_s", "receive_count", "message_id", "deaths"),
         [
             (900, 2, "claimed", 1),  # when the visibility timeout was over, at its next receive
-            (449, 2, "claimed", 0),
+            (599, 2, "claimed", 0),
+            (600, 2, "claimed", 1),
             (900, 3, "claimed", 0),
-            (449, 1, "another", 1),  # another message of the event says nothing about the first one's end
+            (599, 1, "another", 1),  # another message of the event says nothing about the first one's end
         ],
     )
     def test_an_environment_that_handed_its_message_back_did_not_die(
