@@ -11,6 +11,8 @@ from leadctl.output import FORMS, Output
 from leadctl.problems import ExitCode, ProblemError
 from leadctl.target import STAGE_VARIABLE, Choice, Target, find_target
 
+# How a command ends; None is "done".
+Result = ExitCode | None
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -95,5 +97,6 @@ def asking_options(command: Decorated) -> Decorated:
     return click.option("-y", "--yes", is_flag=True, help="Don't ask. Needed off a terminal.")(command)
 
 
-pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
-Result = ExitCode | None
+def pass_invocation(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Hands the invocation to a command, as its first argument."""
+    return click.make_pass_decorator(Invocation, ensure=True)(command)

@@ -2,7 +2,7 @@
 
 import re
 from enum import IntEnum
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import click
 
@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 class ProblemError(click.ClickException):
     """The text is a sentence for the person at the terminal."""
 
-    exit_code: int = ExitCode.FAILED
+    exit_code: ClassVar[int] = ExitCode.FAILED
 
     def show(self, file: IO[Any] | None = None) -> None:
         """As click does, without its "Error:"."""
@@ -48,6 +48,12 @@ class EndedError(ProblemError):
 
 class OutputClosedError(ProblemError):
     """The reader of the output has gone."""
+
+
+class NotChosenError(ProblemError):
+    """AWS needs a choice that nobody has made."""
+
+    exit_code = ExitCode.USAGE
 
 
 # The service of each operation that leadctl calls, as IAM spells it.
@@ -118,7 +124,7 @@ def explain(error: Exception, *, is_local: bool, policy: str) -> ProblemError | 
     if isinstance(error, aws.ClientError):
         return _explain_answer(error, policy)
     if isinstance(error, aws.NoRegionError):
-        return _usage("No AWS region is chosen: use --region, AWS_REGION or a profile that has one.")
+        return NotChosenError("No AWS region is chosen: use --region, AWS_REGION or a profile that has one.")
     if isinstance(error, aws.ProfileNotFound):
         return NoAccessError(f"{error}: choose one that `aws configure list-profiles` shows.")
     if isinstance(error, aws.ConnectionError | aws.HTTPClientError):
@@ -132,12 +138,6 @@ def explain(error: Exception, *, is_local: bool, policy: str) -> ProblemError | 
         is_login = isinstance(error, aws.SSOError | aws.TokenRetrievalError | aws.UnauthorizedSSOTokenError)
         return NoAccessError(f"{error} Log in again.") if is_login else ProblemError(f"AWS's client: {error}")
     return None
-
-
-def _usage(text: str) -> ProblemError:
-    problem = ProblemError(text)
-    problem.exit_code = ExitCode.USAGE
-    return problem
 
 
 def _explain_answer(error: Any, policy: str) -> ProblemError:  # noqa: ANN401 - botocore's ClientError

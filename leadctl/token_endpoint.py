@@ -36,7 +36,10 @@ def try_credentials(token_url: str, client_id: str, client_secret: str) -> None:
         {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"},
     )
     is_here = urlsplit(token_url).hostname in {"127.0.0.1", "localhost", "::1"}
-    handlers = [_NoRedirect, *([urllib.request.ProxyHandler({})] if is_here else [])]
+    handlers: list[urllib.request.BaseHandler] = [
+        _NoRedirect(),
+        *([urllib.request.ProxyHandler({})] if is_here else []),
+    ]
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT_S) as answer:
             content = answer.read()

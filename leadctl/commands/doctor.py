@@ -55,9 +55,7 @@ def doctor(invocation: Invocation) -> Result:
     """
     target = invocation.target
     invocation.out.note("The function checks itself; that may take a minute ...")
-    findings = [
-        finding for name, part in _PARTS.items() for finding in _tried(name, lambda part=part: part(target))
-    ]
+    findings = [finding for name, part in _PARTS.items() for finding in _tried(name, part, target)]
     invocation.out.rows(_COLUMNS, [each.as_row() for each in findings])
     wrong = sum(each.verdict == WRONG for each in findings)
     invocation.out.text()
@@ -70,10 +68,10 @@ def doctor(invocation: Invocation) -> Result:
     return ExitCode.A_PERSON_HAS_TO_ACT if wrong else None
 
 
-def _tried(name: str, part: Callable[[], Iterator[Finding]]) -> list[Finding]:
+def _tried(name: str, part: Callable[[Target], Iterator[Finding]], target: Target) -> list[Finding]:
     """A missing right leaves a part unchecked; the others are checked all the same."""
     try:
-        return list(part())
+        return list(part(target))
     except Exception as error:
         if not is_denied(error):
             raise

@@ -43,7 +43,7 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
     if with_ledger and lead and lead.has_open_events:
         raise ToBeFixedError(
             "Nothing was erased: an event of this lead waits, is under way or had no answer. Without the "
-            "ledger's item it would be sent as if nothing had been. Erase again once leadctl find shows its end."
+            "ledger's item it would be sent as if nothing had been. Wait until leadctl find shows its end."
         )
     queues, settings = ParkedMessages(target), DeployedSettings.of(target)
     with queues.look() as looked:
@@ -67,7 +67,8 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
     for line in left:
         invocation.out.text(f"  {line}")
     invocation.out.record({"parked": deleted, "ledgerItems": len(items) if done else 0, "left": left})
-    return ExitCode.A_PERSON_HAS_TO_ACT if looked.hidden or deleted < len(parked) else None
+    is_incomplete = looked.hidden or looked.unread or (done and deleted < len(parked))
+    return ExitCode.A_PERSON_HAS_TO_ACT if is_incomplete else None
 
 
 def _names(parked: Parked, address: str, lead_hash: str, settings: DeployedSettings) -> bool:

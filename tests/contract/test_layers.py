@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-ROOTS = {"deliver_leads": PROJECT / "lambdas", "infra": PROJECT, "local": PROJECT}
+ROOTS = {"deliver_leads": PROJECT / "lambdas", "infra": PROJECT, "leadctl": PROJECT, "local": PROJECT}
 STANDARD_LIBRARY = "standard library"
 # What a module may import of this project; the row with the longest name that fits a module counts. The
 # standard library in a row excludes other people's packages.
@@ -24,6 +24,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "deliver_leads.outcome",
     ),
     "infra": ("infra", "deliver_leads.contract"),
+    "leadctl": ("leadctl", "deliver_leads.contract", "deliver_leads.event"),
     "local": ("local",),
     "local.sandbox": ("local.sandbox",),
     "local.stack": ("local.stack",),
@@ -99,6 +100,8 @@ def test_no_module_imports_what_its_row_of_the_table_leaves_out() -> None:
         ("deliver_leads.contract", "import requests"),
         ("deliver_leads.batch", "from infra import config"),
         ("infra.config", "from deliver_leads.event.lead import MANDATORY"),
+        ("leadctl.commands.find", "from deliver_leads.ledger import Ledger"),
+        ("leadctl.target", "from local.stack import deployment"),
         ("infra.config", "if TYPE_CHECKING:\n    from local.stack import emulator"),
         ("infra.config", "from tests.settings import ENVIRONMENT"),
     ],

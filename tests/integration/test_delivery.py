@@ -7,6 +7,7 @@ import pytest
 from botocore.client import BaseClient
 
 from deliver_leads.api.leads_api import LeadsApi
+from leadctl.log_search import FIELDS
 from tests.integration.conftest import SECRET, Pipeline
 
 LEAD = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.net"}
@@ -533,3 +534,12 @@ class TestOutage:
         logged = pipeline.log.getvalue()
         assert "internal error: KeyError at test_delivery.py:" in logged
         assert "jane" not in logged
+
+
+def test_the_log_line_has_every_field_by_which_leadctl_finds_it(pipeline: Pipeline) -> None:
+    """By an id at 7Targets, of the message or the event, and by the producer's key."""
+    pipeline.send(create() | {"idempotencyKey": "crm-1"})
+    pipeline.deliver()
+    line = next(json.loads(text) for text in pipeline.log.getvalue().splitlines() if '"attempt"' in text)
+    assert set(FIELDS) <= line.keys()
+    assert line["key"].startswith("key#create#")

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import botocore.handlers
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSResponse, HTTPHeaders
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 from moto import mock_aws
@@ -67,6 +67,7 @@ class Stage:
     failures: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)
     mapping: Mapping = field(default_factory=Mapping)
 
     def __post_init__(self) -> None:
@@ -94,13 +95,15 @@ class Stage:
         """Stands between leadctl and moto: notes each call, fails it, or answers it."""
         operation = model.name
         self.calls.append((operation, params))
+        if operation in self.before:
+            self.before[operation]()
         if operation in self.failures:
             code = self.failures[operation]
             raise ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, operation)
         if operation in self.answers:
-            return AWSResponse("", 200, {}, None), self.answers[operation](params)
+            return AWSResponse("", 200, HTTPHeaders(), None), self.answers[operation](params)
         if operation == "DescribeStacks":
-            return AWSResponse("", 200, {}, None), {"Stacks": self._described(params)}
+            return AWSResponse("", 200, HTTPHeaders(), None), {"Stacks": self._described(params)}
         return None
 
     def _described(self, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -150,6 +153,12 @@ class Stage:
             message, event_id or message_id, why.outcome, why
         )
 
+    def send(self, output: str, body: object, **more: Any) -> str:
+        """Puts a message (an object as JSON) into a queue; returns its id."""
+        text = body if isinstance(body, str) else json.dumps(body)
+        sent = self.sqs.send_message(QueueUrl=self.outputs[output], MessageBody=text, **more)
+        return sent["MessageId"]
+
     def take(self, output: str = "LeadQueueUrl") -> list[dict[str, Any]]:
         """All messages of a queue that can be received now; they are gone then."""
         taken: list[dict[str, Any]] = []
@@ -178,7 +187,7 @@ def _create(fifo: bool) -> Stage:
     )["ARN"]
 
     def queue(name: str, fifo: bool) -> str:
-        attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true"} if fifo else {}
+        attributes: Any = {"FifoQueue": "true", "ContentBasedDeduplication": "true"} if fifo else {}
         return sqs.create_queue(QueueName=name + (".fifo" if fifo else ""), Attributes=attributes)["QueueUrl"]
 
     outputs = {

@@ -120,9 +120,9 @@ def test_a_parked_lead_is_found_in_the_dead_letter_queue(stage: Stage, name: str
 def test_an_event_that_eventbridge_could_not_deliver_is_found(stage: Stage) -> None:
     """It is in the other dead-letter queue, and in no ledger."""
     event = {"detail-type": "Lead Created", "id": "e-1", "detail": {"lead": BODY["lead"]}}
-    stage.sqs.send_message(
-        QueueUrl=stage.outputs["RuleDeadLetterQueueUrl"],
-        MessageBody=json.dumps(event),
+    stage.send(
+        "RuleDeadLetterQueueUrl",
+        event,
         MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"}},
     )
     assert "as undelivered: NO_PERMISSIONS" in stage.run("find", JANE).stdout
@@ -130,8 +130,14 @@ def test_an_event_that_eventbridge_could_not_deliver_is_found(stage: Stage) -> N
 
 def test_a_lead_that_nobody_has_seen_is_said_to_be_unknown(stage: Stage) -> None:
     """With what may still be in the queue, which can't be looked into."""
-    stage.sqs.send_message(QueueUrl=stage.outputs["LeadQueueUrl"], MessageBody="{}")
-    stage.sqs.send_message(QueueUrl=stage.outputs["LeadQueueUrl"], MessageBody="{}")
+    stage.send(
+        "LeadQueueUrl",
+        "{}",
+    )
+    stage.send(
+        "LeadQueueUrl",
+        "{}",
+    )
     result = stage.run("find", JANE)
     assert result.exit_code == 3
     assert "The ledger knows nothing of this lead" in result.stdout

@@ -124,8 +124,7 @@ def test_a_retry_keeps_the_events_identity(stage: Stage) -> None:
 
 def test_a_message_that_sqs_moved_gets_the_identity_that_a_retry_would_take(stage: Stage) -> None:
     """It has no attributes of the function's, and a new id when it is sent again."""
-    url = stage.outputs["DeadLetterQueueUrl"]
-    first_id = stage.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(BODY))["MessageId"]
+    first_id = stage.send("DeadLetterQueueUrl", BODY)
     stage.run("parked", "retry", "--all", "--yes")
     [message] = stage.take()
     assert event_of(message).key == read_event(Message(first_id, "", json.dumps(BODY), 1, 0), {}).key
@@ -138,7 +137,10 @@ def test_an_undelivered_event_counts_as_sent_when_it_was_published(stage: Stage)
 
     published = datetime.fromtimestamp(time.time() - 3600, UTC).isoformat(timespec="seconds")
     event = {"detail-type": "Lead Updated", "id": "e-1", "time": published, "detail": {"lead": BODY["lead"]}}
-    stage.sqs.send_message(QueueUrl=stage.outputs["RuleDeadLetterQueueUrl"], MessageBody=json.dumps(event))
+    stage.send(
+        "RuleDeadLetterQueueUrl",
+        event,
+    )
     assert stage.run("parked", "retry", "--queue", "events", "--yes").exit_code == 0
     [message] = stage.take()
     seen = message["MessageAttributes"]["firstSeen"]["StringValue"]
@@ -152,9 +154,9 @@ def test_a_retry_that_ends_between_its_two_steps_loses_and_repeats_nothing(
 ) -> None:
     """The replacement is in the lead queue and the original parked; the function takes both for one event."""
     stage = make_stage(fifo=fifo)
-    stage.sqs.send_message(
-        QueueUrl=stage.outputs["DeadLetterQueueUrl"],
-        MessageBody=json.dumps(BODY),
+    stage.send(
+        "DeadLetterQueueUrl",
+        BODY,
         **({"MessageGroupId": "jane"} if fifo else {}),
     )
     stage.failures["DeleteMessageBatch"] = "InternalError"
@@ -279,9 +281,9 @@ def test_an_edit_that_ends_between_its_two_steps_loses_and_repeats_nothing(
 ) -> None:
     """The same correction again is the same event; another one is not swallowed."""
     stage = make_stage(fifo=fifo)
-    stage.sqs.send_message(
-        QueueUrl=stage.outputs["DeadLetterQueueUrl"],
-        MessageBody=json.dumps(WRONG),
+    stage.send(
+        "DeadLetterQueueUrl",
+        WRONG,
         **({"MessageGroupId": "jane"} if fifo else {}),
     )
     [message_id] = parked_ids(stage)
@@ -371,3 +373,18 @@ def test_an_export_leaves_everything_parked(stage: Stage) -> None:
     assert exported == Path("out.jsonl").read_text("utf-8")
     assert {json.loads(line)["body"] for line in exported.splitlines()} == {json.dumps(BODY), "no JSON"}
     assert len(stage.take("DeadLetterQueueUrl")) == 2
+
+
+@pytest.mark.parametrize("operation", ["SendMessageBatch", "DeleteMessageBatch"])
+def test_ctrl_c_gives_back_what_was_looked_at(stage: Stage, operation: str) -> None:
+    """Before either of the two steps: nothing is lost, and nothing stays hidden."""
+    stage.park(BODY)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    stage.before[operation] = interrupt
+    result = stage.run("parked", "retry", "--all", "--yes")
+    assert result.exit_code == 130
+    assert "may still be parked" in result.stderr
+    assert len(stage.take("DeadLetterQueueUrl")) == 1

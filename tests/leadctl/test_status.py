@@ -73,7 +73,10 @@ def test_parked_leads_are_counted_by_reason_and_age(stage: Stage) -> None:
 
 def test_a_pause_is_told_with_its_reason(stage: Stage) -> None:
     """The next person must know whether to end it."""
-    stage.sqs.send_message(QueueUrl=stage.outputs["LeadQueueUrl"], MessageBody="{}")
+    stage.send(
+        "LeadQueueUrl",
+        "{}",
+    )
     assert stage.run("pause", "--reason", "moving assistants", "--yes").exit_code == 0
     shown = sentence(stage)
     assert shown.startswith("Leads don't flow, because moto paused it at 20")
@@ -97,7 +100,10 @@ def test_the_alarms_are_named(stage: Stage) -> None:
 
 def test_the_functions_own_metrics_say_why_leads_wait(stage: Stage) -> None:
     """Before an alarm does."""
-    stage.sqs.send_message(QueueUrl=stage.outputs["LeadQueueUrl"], MessageBody="{}")
+    stage.send(
+        "LeadQueueUrl",
+        "{}",
+    )
     put_metric(Metric.BREAKER_OPEN, 1)
     assert sentence(stage).startswith("Leads wait, because 7Targets doesn't answer")
     put_metric(Metric.BLOCKED, 2)

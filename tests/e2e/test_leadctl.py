@@ -1,0 +1,119 @@
+"""leadctl against the deployed stack: what it says is what the function did."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.stack.deployment import Deployment
+from local.stack.emulator import ACCOUNT, REGION
+from local.stack.waiting import wait_until
+from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, wait_for_leads
+
+pytestmark = pytest.mark.e2e
+
+PROJECT = Path(__file__).parents[2]
+
+
+class Leadctl:
+    """leadctl as a process, in a folder with the local run's file."""
+
+    def __init__(self, folder: Path, deployment: Deployment) -> None:
+        self._folder = folder
+        run = {
+            "endpointUrl": deployment.emulator.url,
+            "region": REGION,
+            "account": ACCOUNT,
+            "accessKeyId": "test",
+            "secretAccessKey": "test",
+            "stackName": "LeadDelivery-dev",
+            "outputs": deployment.outputs,
+        }
+        (folder / ".local").mkdir()
+        (folder / ".local" / "run.json").write_text(json.dumps(run), "utf-8")
+
+    def run(self, *words: str, stdin: str = "") -> tuple[int, Any]:
+        """Its exit code, and its stdout as JSON."""
+        ended = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-m", "leadctl", "--local", *words, "-o", "json"],
+            cwd=self._folder,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in ended.stderr
+        assert ended.stdout, ended.stderr
+        return ended.returncode, json.loads(ended.stdout)
+
+
+@pytest.fixture
+def leadctl(tmp_path: Path, deployment: Deployment) -> Leadctl:
+    """leadctl for the deployed stack."""
+    return Leadctl(tmp_path, deployment)
+
+
+def states(found: dict[str, Any]) -> list[str]:
+    """The states of the events of the leads that were found."""
+    return [event["state"] for lead in found["leads"] for event in lead["events"]]
+
+
+def test_a_lead_is_sent_and_found_by_address_id_and_key(deployment: Deployment, leadctl: Leadctl) -> None:
+    """The ids come from the function's log."""
+    lead = new_lead(assistantEmail="sam@example.com")
+    event = {"operation": "create", "idempotencyKey": lead["email"].split("@")[0], "lead": lead}
+    code, sent = leadctl.run("send", "-", "--yes", stdin=json.dumps(event))
+    assert code == 0
+    wait_for_leads(deployment, [lead])
+    code, found = leadctl.run("find", lead["email"])
+    assert (code, states(found)) == (0, ["delivered"])
+    for what in (found["leads"][0]["leadId"], sent["messageId"], event["idempotencyKey"]):
+        assert leadctl.run("find", what)[1]["leads"] == found["leads"]
+    assert leadctl.run("find", new_lead()["email"])[0] == 3
+
+
+def test_a_rejected_lead_is_corrected_and_delivered(
+    deployment: Deployment, leadctl: Leadctl, tmp_path: Path
+) -> None:
+    """From the parked message to 7Targets; nothing is left behind."""
+    lead = new_lead(assistantEmail="sam@example.com")
+    wrong = {"operation": "create", "lead": lead | {"phone": 12}}
+    deployment.sqs.send_message(QueueUrl=deployment.outputs["LeadQueueUrl"], MessageBody=json.dumps(wrong))
+    wait_until("a parked lead", lambda: leadctl.run("parked", "list")[1] != [], timeout_s=EVENT_TIMEOUT_S)
+    code, found = leadctl.run("find", lead["email"])
+    assert (code, states(found)) == (0, ["parked"])
+    [parked] = found["parked"]
+    assert "lead.phone: must be a string" in parked["detail"]
+    (tmp_path / "right.json").write_text(json.dumps(wrong | {"lead": lead}), "utf-8")
+    edit = ("parked", "edit", parked["messageId"], "--file", str(tmp_path / "right.json"), "--yes")
+    assert leadctl.run(*edit)[0] == 0
+    wait_for_leads(deployment, [lead])
+    assert leadctl.run("parked", "list") == (0, [])
+
+
+def test_leads_wait_while_it_is_paused(deployment: Deployment, leadctl: Leadctl) -> None:
+    """And go when it is resumed."""
+    assert leadctl.run("pause", "--reason", "a test", "--yes")[0] == 0
+    lead = new_lead(assistantEmail="sam@example.com")
+    leadctl.run("send", "-", "--yes", stdin=json.dumps({"operation": "create", "lead": lead}))
+    code, status = leadctl.run("status")
+    assert (code, status["pauseReason"], status["leadQueue"]["waiting"]) == (3, "a test", 1)
+    assert leadctl.run("resume", "--yes")[0] == 0
+    wait_for_leads(deployment, [lead])
+    assert leadctl.run("status")[1]["sentence"] == "Leads flow. None is parked."
+
+
+def test_the_doctor_finds_a_closed_mapping(deployment: Deployment, leadctl: Leadctl) -> None:
+    """Rights and calls are those of the real stack."""
+    verdicts = {row["part"]: row["verdict"] for row in leadctl.run("doctor")[1]}
+    assert verdicts["function"] == verdicts["event source mapping"] == verdicts["rule"] == "right"
+    leadctl.run("pause", "--reason", "a test", "--yes")
+    code, rows = leadctl.run("doctor")
+    leadctl.run("resume", "--yes")
+    assert code == 3
+    assert {"event source mapping"} == {row["part"] for row in rows if row["verdict"] == "wrong"}

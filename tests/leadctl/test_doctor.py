@@ -1,0 +1,102 @@
+"""Everything that a delivery needs: what the function reports, and what only shows from outside."""
+
+import io
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.leadctl.conftest import Stage
+from tests.leadctl.test_status import raise_alarm
+
+CHECKED = {"ok": True, "checked": ["secret", "ledger"], "notChecked": [], "problems": []}
+
+
+@pytest.fixture
+def healthy(stage: Stage) -> Stage:
+    """A stage in which everything is right; `report` is what the function answers."""
+    report(stage, CHECKED)
+    stage.answers["DescribeRule"] = lambda _: {"Name": "leads", "State": "ENABLED"}
+    raise_alarm("LeadsWaiting", "OK")
+    sns = boto3.client("sns")
+    topic = sns.create_topic(Name="alarms")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:pager")
+    stage.stacks["LeadMonitoring-dev"] = {"AlarmTopicArn": topic}
+    return stage
+
+
+def report(stage: Stage, payload: object, **more: Any) -> None:
+    """What the invoked function answers."""
+    stage.answers["Invoke"] = lambda _: {"Payload": io.BytesIO(json.dumps(payload).encode()), **more}
+
+
+def findings(stage: Stage) -> dict[str, tuple[str, str | None]]:
+    """Each part with its verdict and reason."""
+    rows = json.loads(stage.run("doctor", "-o", "json").stdout)
+    return {row["part"]: (row["verdict"], row["what"]) for row in rows}
+
+
+def test_a_stage_in_which_all_is_right(healthy: Stage) -> None:
+    """Each part is named, so that a reader sees what was checked."""
+    result = healthy.run("doctor")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == "All is right."
+    assert set(findings(healthy)) == {
+        *("function", "secret", "ledger", "event source mapping", "rule", "alarms", "alarms' subscribers")
+    }
+    [request] = [params for name, params in healthy.calls if name == "Invoke"]
+    assert json.loads(request["body"]) == {"check": True}
+
+
+def test_what_the_function_found_is_told_with_what_to_do(healthy: Stage) -> None:
+    """In its own words."""
+    problem = {"what": "secret: holds no usable client_id", "do": "fill it"}
+    report(
+        healthy,
+        CHECKED
+        | {"problems": [problem], "notChecked": [{"what": "leads API", "why": "the token comes first"}]},
+    )
+    result = healthy.run("doctor")
+    assert result.exit_code == 3
+    assert "secret\twrong\tsecret: holds no usable client_id\tfill it" in result.stdout
+    assert "leads API\tnot checked\tthe token comes first" in result.stdout
+    assert "1 to fix." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [("KeyError", "not checked"), ("UnknownEventError", "not checked"), ("Boom", "wrong")],
+)
+def test_a_function_without_a_check_or_that_fails_is_said(healthy: Stage, kind: str, verdict: str) -> None:
+    """An older version knows no check; another error is the function's."""
+    report(healthy, {"errorType": kind, "errorMessage": "..."}, FunctionError="Unhandled")
+    assert findings(healthy)["function's check"][0] == verdict
+
+
+def test_what_only_shows_from_outside(healthy: Stage) -> None:
+    """The function is fine, and still no lead comes through, or nobody hears of it."""
+    healthy.mapping.state = "Disabled"
+    healthy.answers["DescribeRule"] = lambda _: {"Name": "leads", "State": "DISABLED"}
+    raise_alarm("DeliveryBlocked")
+    healthy.answers["ListSubscriptionsByTopic"] = lambda _: {
+        "Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]
+    }
+    found = findings(healthy)
+    for part in ("event source mapping", "rule", "alarms", "alarms' subscribers"):
+        assert found[part][0] == "wrong"
+    assert "didn't confirm" in str(found["alarms' subscribers"][1])
+    assert "DeliveryBlocked" in str(found["alarms"][1])
+
+
+def test_a_missing_right_leaves_its_part_unchecked_only(healthy: Stage) -> None:
+    """The others are checked all the same."""
+    healthy.failures |= {
+        "DescribeRule": "AccessDeniedException",
+        "ListSubscriptionsByTopic": "AuthorizationError",
+    }
+    found = findings(healthy)
+    assert found["rule"] == ("not checked", "you lack the right events:DescribeRule")
+    assert found["alarms' subscribers"][0] == "not checked"
+    assert found["secret"][0] == "right"
+    assert healthy.run("doctor").stdout.splitlines()[-1] == "Nothing is known to be wrong."
