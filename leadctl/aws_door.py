@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deliver_leads.contract import LEAD_ITEM, LedgerAttribute
 from leadctl.importing.door import KnownEvent, KnownLead, NotTaken, Outgoing, Progress
 from leadctl.lead_story import Lead, LedgerReader
 from leadctl.parked_messages import ParkedMessages, Place
 from leadctl.target import Target
 
-# One for all imports: SQS prefers the messages of others as soon as these have a tenth of the function's capacity.
-# A message without a group counts as a group of its own.
+# One for all imports: SQS prefers the messages of others as soon as these have a tenth of the function's
+# capacity. A message without a group counts as a group of its own.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues-detailed.html
 FAIR_GROUP = "leadctl-import"
 # Of AWS's client, with its growing pauses: throttling mustn't end a long import.
@@ -47,7 +45,11 @@ class AwsDoor:
             ],
         )
         return [
-            NotTaken(int(each["Id"]), f"{each['Code']} {each.get('Message', '')}".strip(), bool(each["SenderFault"]))
+            NotTaken(
+                int(each["Id"]),
+                f"{each['Code']} {each.get('Message', '')}".strip(),
+                bool(each["SenderFault"]),
+            )
             for each in answer.get("Failed", [])
         ]
 

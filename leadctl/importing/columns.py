@@ -116,7 +116,7 @@ class Columns:
                 custom.append({"name": name.removeprefix(CUSTOM), "value": value})
             elif name in lead and lead[name] != value:
                 problems.append(
-                    f'{name}: the columns "{origin[name]}" and "{column}" differ; ignore one by --map "COLUMN="'
+                    f'{name}: the columns "{origin[name]}" and "{column}" differ; --map "COLUMN=" ignores one'
                 )
             else:
                 lead[name], origin[name] = value, column

@@ -16,6 +16,13 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # Excel's own
 _TERMINATOR = re.compile(r"[\r\n]+\Z")
 
 
+class _Borrowed(io.TextIOWrapper):
+    """Leaves its file open, because that is read again."""
+
+    def close(self) -> None:
+        """Called when nothing refers to it any more, too."""
+
+
 class _Lines:
     """Hands lines to csv's reader, keeps those of the record under way, and can take most of them back."""
 
@@ -48,11 +55,14 @@ class CsvTable:
         """Raises `NotATableError` when it has no header or isn't in the encoding."""
         self._file = file
         self._encoding = encoding
+        self.is_guess = encoding.is_guess
         head = list(islice(self._text(), _LOOKED_AT_LINES))
         separator = _SEPARATOR_LINE.fullmatch(head[0]) if head else None
         self._preface = head[0] if separator else ""
         self._delimiter = separator[1] if separator else find_delimiter(head)
-        self._cell = re.compile(rf'("(?:[^"]|"")*"|[^{re.escape(self._delimiter)}]*)({re.escape(self._delimiter)}|\Z)')
+        self._cell = re.compile(
+            rf'("(?:[^"]|"")*"|[^{re.escape(self._delimiter)}]*)({re.escape(self._delimiter)}|\Z)'
+        )
         self.kind = f"CSV, {encoding.label}, separated by {delimiter_name(self._delimiter)}"
         self.notes: list[str] = []
         header = next(self._records(), None)
@@ -94,16 +104,11 @@ class CsvTable:
 
     def _text(self) -> Iterator[str]:
         self._file.seek(len(self._encoding.bom))
-        text = io.TextIOWrapper(
-            self._file, encoding=self._encoding.name, errors=self._encoding.errors, newline=""
-        )
+        text = _Borrowed(self._file, encoding=self._encoding.name, errors=self._encoding.errors, newline="")
         try:
             yield from text
         except UnicodeDecodeError:
             raise NotATableError(f"It can't be read as {self._encoding.label}.") from None
-        finally:
-            # Else the file would be closed along with its wrapper.
-            text.detach()
 
     def _records(self) -> Iterator[tuple[int, list[str], str, str]]:
         """Line number, cells, problem, text. The header is one of them."""
@@ -125,7 +130,12 @@ class CsvTable:
                 lines.give_back()
                 problem = f"is no CSV ({error})"
             if cells or problem:
-                yield number, cells, problem, "".join(lines.record) if not problem else self._repaired(lines.record[0])
+                yield (
+                    number,
+                    cells,
+                    problem,
+                    "".join(lines.record) if not problem else self._repaired(lines.record[0]),
+                )
             number += len(lines.record)
             lines.record.clear()
 

@@ -1,8 +1,9 @@
 """The import itself: from the first row to the last, each sent once, however often the call is repeated.
 
-In this order for each hundred rows: look in the journal, look in the ledger, wait until enough of the earlier
-leads are settled, send, write into the journal what SQS took. A call that ends between the last two sends a row
-again, with the same key: the ledger shows that to the next call, or the function does, as a duplicate.
+In this order for each hundred rows: look in the journal, look in the ledger, wait until enough of the
+earlier leads are settled, send, write into the journal what SQS took. A call that ends between the last two
+sends a row again, with the same key: the next call sees that in the ledger, or the function calls it a
+duplicate.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ AHEAD = 1000
 
 
 class Existing(StrEnum):
-    """What to do with a lead that is at 7Targets, or on its way there, by another event than this import's."""
+    """What to do with a lead that is at 7Targets, or on its way there, by an event not of this import."""
 
     SKIP = "skip"
     UPDATE = "update"
@@ -74,13 +75,18 @@ class Importer:
     scratch: Scratch
     existing: Existing
     pause: Callable[[float], None]
-    watch: Callable[[Tally], None] = lambda tally: None
+    watch: Callable[[Tally], None]
     ahead: int = AHEAD
     tally: Tally = field(default_factory=Tally)
     parked: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._following = Following(self.door, self._settled, self.pause)
+
+    def knows_none_of_the_journal(self) -> bool:
+        """Whether the stage's ledger knows none of the leads that the journal says were sent to it."""
+        sent = self.journal.some_leads(LOOKED_UP_AT_ONCE)
+        return bool(sent) and not self.door.look(sent)
 
     def plan(self) -> Iterator[Planned | Wrong]:
         """What the import would do, row by row. Reads the file and the ledger, changes nothing."""
@@ -103,7 +109,11 @@ class Importer:
             done = event.progress in {Progress.DELIVERED, Progress.SUPERSEDED}
             return Planned(lead, Step.DONE if done else Step.FOLLOW, event)
         if noted is Noted.PARKED:
-            return Planned(lead, Step.FOLLOW, KnownEvent(Progress.PARKED, True, "parked, longer ago than the ledger knows"))
+            return Planned(
+                lead,
+                Step.FOLLOW,
+                KnownEvent(Progress.PARKED, True, "parked, longer ago than the ledger knows"),
+            )
         if noted is not None:
             return Planned(lead, Step.FOLLOW)
         if known is not None and known.will_be_there:
@@ -156,7 +166,7 @@ class Importer:
         rows = [row for row, _ in batch]
 
         def taken(indices: Sequence[int]) -> None:
-            self.journal.note({rows[index].key: Noted.SENT for index in indices})
+            self.journal.note([(rows[index].key, rows[index].lead_hash) for index in indices], Noted.SENT)
             for index in indices:
                 self._following.add(rows[index])
             self.tally.sent += len(indices)
@@ -166,17 +176,15 @@ class Importer:
             self.scratch.refuse(rows[refused.index].number, f"SQS refuses it: {refused.reason}")
 
     def _settled(self, found: Sequence[tuple[Followed, KnownEvent]]) -> None:
-        states = {}
-        for row, event in found:
-            if event.progress is Progress.PARKED:
-                states[row.key] = Noted.PARKED
-                self.tally.parked += 1
-                self.parked[row.key] = row.number
-                self.scratch.refuse(row.number, event.reason or "parked")
-            else:
-                states[row.key] = Noted.DELIVERED
-                self.tally.delivered += 1
-        self.journal.note(states)
+        parked = [(row, event) for row, event in found if event.progress is Progress.PARKED]
+        delivered = [row for row, event in found if event.progress is not Progress.PARKED]
+        for row, event in parked:
+            self.parked[row.key] = row.number
+            self.scratch.refuse(row.number, event.reason or "parked")
+        self.tally.parked += len(parked)
+        self.tally.delivered += len(delivered)
+        self.journal.note([(row.key, row.lead_hash) for row, _ in parked], Noted.PARKED)
+        self.journal.note([(row.key, row.lead_hash) for row in delivered], Noted.DELIVERED)
         self._told()
 
     def _told(self) -> None:

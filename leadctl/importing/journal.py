@@ -1,18 +1,28 @@
-"""The journal beside the file: which rows have been sent to which stage, so that a second call sends the rest.
+"""The journal beside the file: which rows were sent to which stage, so that a second call sends the rest.
 
-It holds hashes, states and the reasons that the ledger gives, which are free of personal data. A row is known by
-its key, so by its content: sorting, renaming or correcting the file changes nothing for the rows that stay.
+It holds hashes and states only: of the lead's address, and the key. A row is known by its key, so by its
+content: sorting, renaming or correcting the file changes nothing for the rows that stay.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import contextmanager, suppress
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
 _VERSION = 1
+_TABLES = """
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = TRUNCATE;
+    PRAGMA synchronous = NORMAL;
+    BEGIN EXCLUSIVE;
+    CREATE TABLE IF NOT EXISTS sent (
+        target TEXT, key BLOB, lead BLOB NOT NULL, state INTEGER NOT NULL, PRIMARY KEY (target, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    COMMIT;
+"""
 
 
 class JournalError(Exception):
@@ -39,17 +49,16 @@ class Journal:
                 # Made by us, because SQLite would let the group read it.
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None)
-            self._db.executescript(
-                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL;"
-                "BEGIN EXCLUSIVE;"
-                "CREATE TABLE IF NOT EXISTS sent (target TEXT, key BLOB, state INTEGER NOT NULL,"
-                " PRIMARY KEY (target, key)) WITHOUT ROWID;"
-                "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-                f"INSERT OR IGNORE INTO fact VALUES ('version', '{_VERSION}');"
-                "COMMIT"
-            )
-            if self.fact("version") != str(_VERSION):
+            self._db.executescript(_TABLES)
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in {0, _VERSION}:
                 raise JournalError(f"{path} was written by another version of leadctl.")
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it is gone after this call."""
+        return self._path is None
 
     @classmethod
     def of(cls, path: Path, target: str, *, may_write: bool) -> "Journal":
@@ -67,27 +76,22 @@ class Journal:
             )
             return {digests[digest]: Noted(state) for digest, state in rows}
 
-    def note(self, states: Mapping[str, Noted]) -> None:
-        """On disk when it returns."""
+    def note(self, rows: Sequence[tuple[str, str]], state: Noted) -> None:
+        """Of each row its key and its lead's hash. On disk when it returns."""
+        if not rows:
+            return
         with self._explained(), self._db:
             self._db.execute("BEGIN")
             self._db.executemany(
-                "INSERT OR REPLACE INTO sent VALUES (?, ?, ?)",
-                [(self._target, _digest(key), int(state)) for key, state in states.items()],
+                "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)",
+                [(self._target, _digest(key), bytes.fromhex(lead), int(state)) for key, lead in rows],
             )
 
-    def count(self) -> int:
-        """How many rows have been sent to this stage."""
+    def some_leads(self, most: int) -> list[str]:
+        """The hashes of some leads that have been sent to this stage."""
         with self._explained():
-            return int(
-                self._db.execute("SELECT count(*) FROM sent WHERE target = ?", (self._target,)).fetchone()[0]
-            )
-
-    def some(self, most: int) -> list[str]:
-        """Keys of rows that have been sent."""
-        with self._explained():
-            rows = self._db.execute("SELECT key FROM sent WHERE target = ? LIMIT ?", (self._target, most))
-            return [f"import-{digest.hex()}" for (digest,) in rows]
+            rows = self._db.execute("SELECT lead FROM sent WHERE target = ? LIMIT ?", (self._target, most))
+            return [digest.hex() for (digest,) in rows]
 
     def forget(self) -> None:
         """This stage's rows: they count as not sent."""
@@ -115,7 +119,9 @@ class Journal:
             yield
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
-                raise JournalError(f"Another import of this file is under way ({self._path} is in use).") from None
+                raise JournalError(
+                    f"Another import of this file is under way ({self._path} is in use)."
+                ) from None
             raise JournalError(f"The journal {self._path} can't be used: {error}.") from None
 
 

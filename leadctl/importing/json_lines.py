@@ -17,6 +17,7 @@ class JsonLinesTable:
     suffix = ".jsonl"
     unit = "line"
     columns = None
+    is_guess = False
 
     def __init__(self, file: IO[bytes], skipped_bytes: int = 0) -> None:
         """`skipped_bytes`: those of a byte order mark."""

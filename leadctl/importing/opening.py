@@ -34,23 +34,28 @@ def opened(path: str, stdin: IO[bytes], encoding: str | None = None) -> Iterator
 
 
 def _table(file: IO[bytes], name: str, encoding: str | None) -> Table:
-    file.seek(0)
-    head = file.read(4096)
     try:
-        if not head.strip():
-            raise NotATableError("It is empty.")
-        if head.startswith(_SPREADSHEETS):
-            return SpreadsheetTable(file)
-        mark = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-        if head[mark:].lstrip().startswith(b"{"):
-            return JsonLinesTable(file, mark)
-        if head[mark:].lstrip().startswith(b"["):
-            raise NotATableError("It begins like a JSON array; a JSON Lines file has one object in each line.")
-        return CsvTable(file, find_encoding(file, encoding))
+        return _by_content(file, encoding)
     except NotATableError as error:
         raise NotATableError(f"{name}: {error}") from None
     except LookupError:
         raise NotATableError(f"There is no encoding {encoding!r}.") from None
+
+
+def _by_content(file: IO[bytes], encoding: str | None) -> Table:
+    file.seek(0)
+    head = file.read(4096)
+    if head.startswith(_SPREADSHEETS):
+        return SpreadsheetTable(file)
+    mark = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+    text = head[mark:].lstrip()
+    if not text:
+        raise NotATableError("It is empty.")
+    if text.startswith(b"{"):
+        return JsonLinesTable(file, mark)
+    if text.startswith(b"["):
+        raise NotATableError("It is a JSON array; a JSON Lines file has one object in each line.")
+    return CsvTable(file, find_encoding(file, encoding))
 
 
 def beside(path: str, suffix: str) -> Path:

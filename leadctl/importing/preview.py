@@ -98,13 +98,17 @@ class Preview:
         columns = rules.columns
         yield f"{name}: {table.kind}, {_rows(self.rows)}"
         yield from (f"  {note}" for note in table.notes)
-        if "Windows-1252" in table.kind:
+        if table.is_guess:
             names = f": {', '.join(self.samples[:_SAMPLES])}" if self.samples else ""
-            yield f"  It isn't UTF-8, so it is read as Windows-1252{names}. If that looks wrong, use --encoding."
-        used = ", ".join(column if column == of else f"{column} → {of}" for column, of in columns.used.items())
+            yield f"  It isn't UTF-8, so this is a guess{names}. If it looks wrong, use --encoding."
+        used = ", ".join(
+            column if column == of else f"{column} → {of}" for column, of in columns.used.items()
+        )
         yield f"Columns: {used}"
         if columns.ignored:
-            ignored = (f"{column} ({why})" if why else column for column, why in columns.ignored.items() if column)
+            ignored = (
+                f"{column} ({why})" if why else column for column, why in columns.ignored.items() if column
+            )
             unnamed = ["one or more without a name"] if "" in columns.ignored else []
             yield f"Ignored: {', '.join([*ignored, *unnamed])}"
         if self.example is not None:
@@ -114,9 +118,8 @@ class Preview:
         yield from self._assistant_lines(daily_limit)
         if self.to_send:
             minutes = "a minute" if self.minutes == 1 else f"{self.minutes:,} minutes"
-            yield (
-                f"About {minutes} at {LEADS_A_SECOND} leads a second, about USD {max(0.01, self.usd):,.2f} for AWS."
-            )
+            usd = max(0.01, self.usd)
+            yield f"About {minutes} at {LEADS_A_SECOND} leads a second, about USD {usd:,.2f} for AWS."
 
     def _wrong_lines(self, unit: str) -> Iterator[str]:
         if not self.wrong:
@@ -143,7 +146,11 @@ class Preview:
         yield "Leads for each assistant:"
         for assistant, count in self.assistants.most_common(_SHOWN_ASSISTANTS):
             days = math.ceil(count / daily_limit) if daily_limit else 0
-            limit = f", {'a day' if days == 1 else f'{days:,} days'} at {daily_limit:,} a day" if daily_limit else ""
+            limit = (
+                f", {'a day' if days == 1 else f'{days:,} days'} at {daily_limit:,} a day"
+                if daily_limit
+                else ""
+            )
             yield f"  {count:>7,}  {assistant}{limit}"
         if len(self.assistants) > _SHOWN_ASSISTANTS:
             yield f"           … and {len(self.assistants) - _SHOWN_ASSISTANTS:,} assistants more"

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
-from deliver_leads.event.lead import Json
 from leadctl.importing.table import REASON, NotATableError, Row
 
 _LOOKED_AT_ROWS = 10  # for the header, below a title
@@ -16,6 +15,7 @@ class SpreadsheetTable:
     """The first visible sheet. See `Table`."""
 
     suffix = ".csv"
+    is_guess = False
     unit = "row"
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -24,7 +24,8 @@ class SpreadsheetTable:
             import python_calamine as calamine
         except ImportError:
             raise NotATableError(
-                "Spreadsheets need one package more: uv tool install './leadctl[spreadsheets]' (or save it as CSV)."
+                "Spreadsheets need one package more: uv tool install './leadctl[spreadsheets]'. "
+                "Or save it as CSV."
             ) from None
         file.seek(0)
         try:
@@ -70,9 +71,9 @@ class SpreadsheetTable:
             if not any(cells):
                 continue
             beyond = any(cells[width:])
-            named: tuple[tuple[str, Json], ...] = tuple(zip(self.columns, cells, strict=False))
             problem = f"has a value beyond the header's {width} cells" if beyond else ""
-            yield Row(index + 1, () if beyond else named, problem, cells)
+            named = () if beyond else tuple(zip(self.columns, cells, strict=False))
+            yield Row(index + 1, named, problem, cells)
 
     def invalid_head(self) -> bytes:
         """In UTF-8 with a mark, which Excel needs to see that."""

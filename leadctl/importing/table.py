@@ -1,4 +1,4 @@
-"""What every kind of file looks like to the import: rows of named cells, and a file for the rows not taken."""
+"""What every kind of file looks like to the import: rows of named cells, and a file for those not taken."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,12 +35,17 @@ class Table(Protocol):
     kind: str
     # What a person should know of how it was read.
     notes: list[str]
+    # Whether its encoding is one of several that would fit.
+    is_guess: bool
     # Of the `_invalid` file.
     suffix: str
-    # None when each row names its own.
-    columns: tuple[str, ...] | None
     # What a number of a row counts: "line" or "row".
     unit: str
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Their names; None when each row names its own."""
+        ...
 
     def rows(self) -> Iterator[Row]:
         """From the first to the last, without empty ones."""

@@ -76,7 +76,9 @@ def find_delimiter(lines: Iterable[str]) -> str:
         reader = csv.reader(head, delimiter=delimiter)
         widths: list[int] = []
         try:
-            widths += (len(record) for record, _ in zip(reader, range(_LOOKED_AT_RECORDS), strict=False) if record)
+            widths += (
+                len(record) for record, _ in zip(reader, range(_LOOKED_AT_RECORDS), strict=False) if record
+            )
         except csv.Error:
             continue
         if widths and widths[0] > 1:

@@ -1,0 +1,277 @@
+"""`leadctl import`: a file of leads, looked through first, sent once however often it is called."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import click
+
+from leadctl.aws_door import AwsDoor
+from leadctl.deployed_settings import DeployedSettings
+from leadctl.importing.columns import Columns, ColumnsError
+from leadctl.importing.importer import Existing, Importer, Tally
+from leadctl.importing.invalid_file import write_invalid
+from leadctl.importing.journal import Journal, JournalError
+from leadctl.importing.opening import beside, opened
+from leadctl.importing.preview import Preview
+from leadctl.importing.scratch import Scratch
+from leadctl.importing.sending import NotTakenError
+from leadctl.importing.table import NotATableError, Table
+from leadctl.importing.validation import Rules
+from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.output import count
+from leadctl.problems import ExitCode, NoAccessError, ProblemError, explain
+from leadctl.target import Target
+
+_REPORTED_EVERY_S = 30  # off a terminal
+_STALLED_S = 60
+_RESUMES = "The same command again goes on where this one ended, and sends no lead twice."
+
+
+@click.command("import")
+@click.argument("file", metavar="FILE|-")
+@click.option(
+    "--map", "maps", metavar="COLUMN=FIELD", multiple=True, help="What a column is; COLUMN= ignores it."
+)
+@click.option(
+    "--set", "sets", metavar="FIELD=VALUE", multiple=True, help="A field with one value in all leads."
+)
+@click.option("--campaign", default="", help="Another name makes of the same leads new events.")
+@click.option(
+    "--existing",
+    type=click.Choice([each.value for each in Existing]),
+    default=Existing.SKIP.value,
+    help="What to do with leads that 7Targets has already, by the ledger. Default: skip.",
+)
+@click.option(
+    "--daily-limit", type=click.IntRange(1), help="E-mails a day of each assistant, to show the days."
+)
+@click.option("--encoding", help="How the file is encoded, if that isn't found out.")
+@click.option(
+    "--wait/--no-wait", default=None, help="Follow each lead to its outcome. Default: on a terminal only."
+)
+@asking_options
+@target_options
+@pass_invocation
+def import_(
+    invocation: Invocation,
+    file: str,
+    maps: tuple[str, ...],
+    sets: tuple[str, ...],
+    campaign: str,
+    existing: str,
+    daily_limit: int | None,
+    encoding: str | None,
+    wait: bool | None,
+    yes: bool,
+    dry_run: bool,
+) -> Result:
+    """Create a lead at 7Targets for each row of FILE, or of stdin.
+
+    FILE is CSV, JSON Lines or a spreadsheet, with the columns of 7Targets' own upload (First_Name, Email_ID,
+    …) or an event's fields. You see what will be sent and are asked first. Rows that are wrong or refused are
+    written to FILE_invalid.csv with their reasons: correct them and import that file. FILE.leadctl remembers
+    which rows were sent, so the same command again sends the rest.
+    """
+    with ExitStack() as stack:
+        progress = _Progress(invocation)
+        stack.enter_context(_said(invocation, progress))
+        columns = Columns.from_options(maps, sets)
+        table = stack.enter_context(opened(file, click.get_binary_stream("stdin"), encoding))
+        _require_columns(table, columns, {"email", "name"})
+        target = invocation.target
+        settings = _settings(target)
+        _require_columns(table, columns, {"assistantEmail"} - set(settings.lead_defaults))
+        door, path = AwsDoor(target), beside(file, ".leadctl")
+        scratch = stack.enter_context(closing(Scratch()))
+        importer = Importer(
+            table=table,
+            rules=Rules(columns, settings.lead_defaults, settings.event_sources, campaign),
+            door=door,
+            journal=stack.enter_context(closing(Journal.of(path, _identity(target), may_write=False))),
+            scratch=scratch,
+            existing=Existing(existing),
+            pause=progress.pause,
+            watch=progress.show,
+        )
+        if target.local and importer.knows_none_of_the_journal():
+            # It was started anew, under the same name, and has no leads yet.
+            importer.journal.forget()
+        preview = Preview()
+        for rows in preview.take(importer.plan()):
+            progress.looked_at(rows)
+        progress.end()
+        for line in preview.lines(file, table, importer.rules, daily_limit):
+            invocation.out.note(line)
+        if dry_run:
+            invocation.out.record(preview.as_json(importer.rules))
+        if (preview.to_send or dry_run) and not invocation.may_go_on(
+            _question(preview, target), yes=yes, dry_run=dry_run
+        ):
+            return ExitCode.A_PERSON_HAS_TO_ACT if preview.wrong else None
+        if importer.journal.is_in_memory:
+            importer.journal = stack.enter_context(closing(Journal(path, _identity(target))))
+        progress.begins(preview)
+        tally = importer.run(wait=sys.stderr.isatty() if wait is None else wait)
+        importer.ask_for_words()
+        progress.end()
+        invalid = write_invalid(table, scratch, importer.journal, beside(file, table.suffix))
+        return _report(invocation, tally, invalid)
+
+
+def _question(preview: Preview, target: Target) -> str:
+    leads = count(preview.to_send, "lead")
+    return f"Send {leads} to {target.stack_name}? 7Targets begins to e-mail them, which can't be undone."
+
+
+def _settings(target: Target) -> DeployedSettings:
+    settings = DeployedSettings.of(target)
+    if not settings.is_known:
+        raise NoAccessError(
+            "You lack the right lambda:GetFunctionConfiguration, which shows the stage's leadDefaults: they "
+            f"are part of each lead and so of its key. {target.policy} gives it."
+        )
+    return settings
+
+
+def _require_columns(table: Table, columns: Columns, needed: set[str]) -> None:
+    if table.columns is None:
+        return
+    found = {columns.field_of(column) for column in table.columns} | set(columns.constants)
+    there = f"The file has {', '.join(column for column in table.columns if column)}."
+    if unmet := columns.unmet(table.columns):
+        raise click.UsageError(f"--map names {', '.join(unmet)}, but there is no such column. {there}")
+    for name in sorted(needed - found, reverse=True):
+        raise click.UsageError(
+            f"Nothing says what a lead's {name} is. {there} "
+            f"Use --map 'COLUMN={name}' or --set '{name}=VALUE'."
+        )
+
+
+def _identity(target: Target) -> str:
+    return f"{target.stack_name} {target.account} {target.region}"
+
+
+def _report(invocation: Invocation, tally: Tally, invalid: Path | None) -> Result:
+    parts = [f"{count(tally.sent, 'lead')} sent"]
+    parts += [
+        f"{number:,} {what}"
+        for number, what in (
+            (tally.delivered, "delivered"),
+            (tally.parked, "refused"),
+            (tally.wrong, "wrong"),
+            (tally.skipped, "skipped"),
+            (tally.under_way, "under way"),
+        )
+        if number
+    ]
+    out = invocation.out
+    out.text(f"{count(tally.rows, 'row')}: {', '.join(parts)}.")
+    if invalid is not None:
+        out.text(f"{invalid} holds those that were not taken, with reasons: correct it and import it.")
+    if tally.parked:
+        out.text(
+            "The refused ones are parked as well: leadctl parked list. Drop them once they are corrected."
+        )
+    if tally.under_way:
+        out.text("What becomes of those under way: the same command again, with --wait.")
+    out.record(
+        {
+            "rows": tally.rows,
+            "sent": tally.sent,
+            "delivered": tally.delivered,
+            "refused": tally.parked,
+            "wrong": tally.wrong,
+            "skipped": tally.skipped,
+            "underWay": tally.under_way,
+            "invalidFile": None if invalid is None else str(invalid),
+        }
+    )
+    return ExitCode.A_PERSON_HAS_TO_ACT if tally.wrong or tally.parked else None
+
+
+@contextmanager
+def _said(invocation: Invocation, progress: "_Progress") -> Iterator[None]:
+    """Turns what can go wrong into a sentence that, once leads were sent, ends with how to go on."""
+    try:
+        yield
+    except (ColumnsError, NotATableError) as error:
+        raise click.UsageError(str(error)) from None
+    except (JournalError, NotTakenError) as error:
+        raise ProblemError(f"{error} {progress.resume}".strip()) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise ProblemError(f"{error.filename}: {error.strerror}. {progress.resume}".strip()) from None
+    except click.ClickException:
+        raise
+    except Exception as error:
+        problem = explain(error, is_local=invocation.choice.local, policy=invocation.policy)
+        if problem is None or not progress.resume:
+            raise
+        raise type(problem)(f"{problem.format_message()} {progress.resume}") from None
+
+
+class _Progress:
+    """A line that changes, on a terminal; else a line now and then."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self._is_terminal = sys.stderr.isatty()
+        self._shown_s = time.monotonic()
+        self._settled: tuple[int, float] = (0, time.monotonic())
+        self._is_stalled = False
+        self._all = 0
+        self.resume = ""
+
+    def looked_at(self, rows: int) -> None:
+        """While the file is looked through."""
+        if rows % 1000 == 0:
+            self._say(f"{rows:,} rows looked at")
+
+    def begins(self, preview: Preview) -> None:
+        """From here on leads are sent."""
+        self._all = preview.to_send
+        self._keep(f"Nothing was sent yet. {_RESUMES}")
+
+    def show(self, tally: Tally) -> None:
+        """While leads are sent."""
+        settled = tally.delivered + tally.parked
+        if settled != self._settled[0]:
+            self._settled, self._is_stalled = (settled, time.monotonic()), False
+        state = (
+            f"{tally.sent:,} of {count(self._all, 'lead')} sent, {tally.under_way:,} under way, "
+            f"{tally.delivered:,} delivered, {tally.parked:,} refused"
+        )
+        self._keep(f"{state}. {_RESUMES}")
+        self._say(state)
+
+    def _keep(self, resume: str) -> None:
+        self.resume = self._invocation.resume = resume
+
+    def pause(self, seconds: float) -> None:
+        """Until leads are settled, or the queue takes more."""
+        time.sleep(seconds)
+        if not self._is_stalled and time.monotonic() - self._settled[1] > _STALLED_S:
+            self._is_stalled = True
+            self.end()
+            self._invocation.out.note(
+                "No lead was settled for a minute, so no more are sent. Do leads flow? leadctl status"
+            )
+
+    def end(self) -> None:
+        """Clears the line that changes."""
+        if self._is_terminal:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def _say(self, state: str) -> None:
+        now = time.monotonic()
+        if now - self._shown_s < (0.1 if self._is_terminal else _REPORTED_EVERY_S):
+            return
+        self._shown_s = now
+        if self._is_terminal:
+            click.echo(f"\r\x1b[K{state}", nl=False, err=True)
+        else:
+            self._invocation.out.note(state)
