@@ -79,7 +79,7 @@ def import_(
         progress = _Progress(invocation)
         stack.enter_context(_said(invocation, progress))
         columns = Columns.from_options(maps, sets)
-        table = stack.enter_context(opened(file, click.get_binary_stream("stdin"), encoding))
+        table = stack.enter_context(opened(file, sys.stdin.buffer, encoding))
         _require_columns(table, columns, {"email", "name"})
         target = invocation.target
         settings = _settings(target)

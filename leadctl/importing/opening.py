@@ -27,13 +27,14 @@ def opened(path: str, stdin: IO[bytes], encoding: str | None = None) -> Iterator
     if path == STDIN:
         with tempfile.TemporaryFile() as spool:
             shutil.copyfileobj(stdin, spool)
-            yield _table(spool, "stdin", encoding)
+            yield table_in(spool, "stdin", encoding)
     else:
         with Path(path).open("rb") as file:
-            yield _table(file, path, encoding)
+            yield table_in(file, path, encoding)
 
 
-def _table(file: IO[bytes], name: str, encoding: str | None) -> Table:
+def table_in(file: IO[bytes], name: str, encoding: str | None) -> Table:
+    """The table in an open file; `name` is for a sentence. Raises `NotATableError`."""
     try:
         return _by_content(file, encoding)
     except NotATableError as error:

@@ -16,7 +16,7 @@ class KilledError(BaseException):
 class FakeDoor:
     """Keeps what was sent. `judge` says what becomes of a lead; None: nothing yet.
 
-    `kill_at`: which step, of any kind, ends the call; odd ones before the step has its effect, even ones after.
+    `kill_at`: which step, of any kind, ends the call.
     """
 
     judge: Callable[[str], KnownEvent | None] = lambda email: KnownEvent(Progress.DELIVERED, True)
