@@ -157,8 +157,8 @@ class Importer:
                 to_send.append((row, Outgoing(body, row.lead_hash, each.lead.ledger_key(operation))))
         if settled:
             self._settled(settled)
-        self._following.wait_until(self.ahead - len(to_send))
         for batch in batches(to_send):
+            self._following.wait_until(max(0, self.ahead - len(batch)))
             self._send(batch)
         self._told()
 

@@ -14,7 +14,6 @@ from pathlib import Path
 _VERSION = 1
 _TABLES = """
     PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = TRUNCATE;
     PRAGMA synchronous = NORMAL;
     BEGIN EXCLUSIVE;
     CREATE TABLE IF NOT EXISTS sent (

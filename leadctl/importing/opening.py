@@ -33,7 +33,7 @@ def opened(path: str, stdin: IO[bytes], encoding: str | None = None) -> Iterator
             yield table_in(file, path, encoding)
 
 
-def table_in(file: IO[bytes], name: str, encoding: str | None) -> Table:
+def table_in(file: IO[bytes], name: str, encoding: str | None = None) -> Table:
     """The table in an open file; `name` is for a sentence. Raises `NotATableError`."""
     try:
         return _by_content(file, encoding)
