@@ -19,7 +19,7 @@ from leadctl.commands.send import send
 from leadctl.commands.status import status
 from leadctl.commands.version import version
 from leadctl.options import Invocation, target_options
-from leadctl.problems import EndedError, ExitCode, OutputClosedError, ProblemError, explain
+from leadctl.problems import EndedError, ExitCode, OutputClosedError, ProblemError, ToBeFixedError, explain
 
 
 class Leadctl(click.Group):
@@ -37,6 +37,8 @@ class Leadctl(click.Group):
             raise EndedError(f"\nInterrupted. {invocation.resume}") from None
         except OSError as error:
             raise _explain_io(error) from None
+        except UnicodeDecodeError:
+            raise ToBeFixedError("Nothing was done, because the file isn't text in UTF-8.") from None
         except Exception as error:
             problem = explain(error, is_local=invocation.choice.local, policy=invocation.policy)
             if problem is None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -34,7 +35,11 @@ def edit_until_right(
     shown = before
     while True:
         path.write_text("".join(f"# {line}\n" for line in on_top) + shown + "\n", "utf-8")
-        _run_editor(path)
+        try:
+            _run_editor(path)
+        except ProblemError:
+            shutil.rmtree(folder)
+            raise
         text = without_comments(path.read_text("utf-8"))
         if text == before:
             return None, path

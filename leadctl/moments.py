@@ -32,13 +32,12 @@ def epoch(text: str | None) -> float | None:
 
 
 def how_long(seconds: float) -> str:
-    """In the largest unit that shows at least two of it, or one day or hour: "2 days"."""
+    """In the largest unit of which there are at least two: "2 days", "32 hours"."""
     seconds = max(0, round(seconds))
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
-        count = seconds // size
-        if count >= 2 or (count == 1 and size >= 60) or size == 1:
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return ""
+    for size, units in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {units}"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"
 
 
 def ago(epoch_s: float | None) -> str:

@@ -15,11 +15,15 @@ FORMS = ("table", "json", "csv")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. `show` turns a value into what a person reads; JSON and CSV get the value."""
+    """A column of a table. `show` turns a value into what a person reads; JSON and CSV get the value.
+
+    On a terminal `width` characters are shown: as many as are needed to name the thing. 0 is all.
+    """
 
     name: str
     heading: str
     show: Callable[[Any], str] = lambda value: "-" if value is None else str(value)
+    width: int = 0
 
 
 class Output:
@@ -104,5 +108,6 @@ def _print_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -
     for column in columns:
         table.add_column(column.heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(visible(column.show(row.get(column.name)))) for column in columns))
+        cells = (visible(column.show(row.get(column.name)))[: column.width or None] for column in columns)
+        table.add_row(*map(Text, cells))
     Console(highlight=False).print(table)

@@ -4,18 +4,20 @@ import fnmatch
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import click
 
 from leadctl.moments import Length, iso
 from leadctl.output import count
-from leadctl.parked_messages import MOST_READ, Looked, Parked, Place
+from leadctl.parked_message import Parked, Place
+from leadctl.parked_queues import MOST_READ, Looked
 from leadctl.problems import ToBeFixedError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-SHORTEST_ID = 6
+# So many characters of an id name a message, unless others begin alike.
+SHORTEST_ID, SHOWN_ID = 6, 8
 _ADDRESS = re.compile(r"[^\s\"'<>(),;]+@[^\s\"'<>(),;]+")
 
 
@@ -79,6 +81,11 @@ def selection_options(command: Decorated) -> Decorated:
     ):
         command = option(command)
     return command
+
+
+def chosen(options: dict[str, Any]) -> Selection:
+    """The selection among a command's options."""
+    return Selection(**{each.name: options[each.name] for each in fields(Selection) if each.name in options})
 
 
 def one_of(messages: Sequence[Parked], sought: str) -> Parked:

@@ -1,18 +1,21 @@
 """Whether leads flow at a stage: what queues, mapping, alarms and metrics say, put into one sentence."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from leadctl.event_source_mapping import EventSourceMapping, Tap
 from leadctl.moments import how_long, iso
 from leadctl.output import count
-from leadctl.parked_messages import ParkedMessages, Place, queue_counts
+from leadctl.parked_message import Place
+from leadctl.parked_queues import ParkedQueues, queue_counts
 from leadctl.problems import is_denied
 from leadctl.selection import grouped
 from leadctl.target import Target
 
+Found = TypeVar("Found")
 # More would hide too many from others for a glance.
 MOST_LOOKED_AT = 100
 # So much later does CloudWatch have a metric.
@@ -108,13 +111,23 @@ def look_at(target: Target, parked_before: ParkedGlance | None = None) -> Health
         queue=queue_counts(target.client("sqs"), target.output("LeadQueueUrl")),
         parked=_parked(target, parked_before),
         tap=EventSourceMapping(target).read(),
-        alarms=red_alarms(target),
-        metrics=_metrics(target),
+        alarms=_if_allowed(red_alarms, target),
+        metrics=_if_allowed(_metrics, target) or {},
     )
 
 
+def _if_allowed(read: Callable[[Target], Found], target: Target) -> Found | None:
+    """None when the right is missing: the rest is worth showing."""
+    try:
+        return read(target)
+    except Exception as error:
+        if is_denied(error):
+            return None
+        raise
+
+
 def _parked(target: Target, before: ParkedGlance | None) -> ParkedGlance:
-    queues = ParkedMessages(target)
+    queues = ParkedQueues(target)
     total = sum(sum(queues.counts(place).values()) for place in Place)
     if not total or (before and before.count == total):
         return before if before and total else ParkedGlance(0)
@@ -125,26 +138,19 @@ def _parked(target: Target, before: ParkedGlance | None) -> ParkedGlance:
 
 
 def red_alarms(target: Target) -> list[dict[str, Any]] | None:
-    """The stage's alarms that are on; None when they can't be read, or when there are none at all."""
-    try:
-        pages = target.client("cloudwatch").get_paginator("describe_alarms")
-        found = [
-            alarm
-            for page in pages.paginate(
-                AlarmNamePrefix=f"LeadMonitoring-{target.stage}-",
-                AlarmTypes=["MetricAlarm", "CompositeAlarm"],
-            )
-            for alarm in [*page.get("MetricAlarms", []), *page.get("CompositeAlarms", [])]
-        ]
-    except Exception as error:
-        if is_denied(error):
-            return None
-        raise
+    """The stage's alarms that are on; None when it has no alarms at all."""
+    prefix = f"LeadMonitoring-{target.stage}-"
+    paginator = target.client("cloudwatch").get_paginator("describe_alarms")
+    found = [
+        alarm
+        for page in paginator.paginate(AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        for alarm in [*page.get("MetricAlarms", []), *page.get("CompositeAlarms", [])]
+    ]
     if not found:
         return None
     return [
         {
-            "name": alarm["AlarmName"].removeprefix(f"LeadMonitoring-{target.stage}-"),
+            "name": alarm["AlarmName"].removeprefix(prefix),
             "since": iso(alarm["StateUpdatedTimestamp"].timestamp()),
             "description": alarm.get("AlarmDescription"),
         }
@@ -162,34 +168,15 @@ def _metrics(target: Target) -> dict[str, float]:
         Metric.BREAKER_OPEN: ("Maximum", _LATE_S),
         Metric.OLDEST_RETURNED: ("Maximum", _LATE_S),
     }
-    try:
-        answer = target.client("cloudwatch").get_metric_data(
-            StartTime=now - 3600,
-            EndTime=now,
-            MetricDataQueries=[
-                {
-                    "Id": f"m{index}",
-                    "MetricStat": {
-                        "Metric": {
-                            "Namespace": METRICS_NAMESPACE,
-                            "MetricName": str(name),
-                            "Dimensions": [{"Name": "service", "Value": target.stack_name}],
-                        },
-                        "Period": 300,
-                        "Stat": statistic,
-                    },
-                }
-                for index, (name, (statistic, _)) in enumerate(wanted.items())
-            ],
-        )
-    except Exception as error:
-        if is_denied(error):
-            return {}
-        raise
+    answer = target.client("cloudwatch").get_metric_data(
+        StartTime=now - 3600,
+        EndTime=now,
+        MetricDataQueries=[_query(target, name, statistic) for name, (statistic, _) in wanted.items()],
+    )
+    results = {result["Id"]: result for result in answer["MetricDataResults"]}
     known: dict[str, float] = {}
-    for result, (name, (statistic, within_s)) in zip(
-        answer["MetricDataResults"], wanted.items(), strict=False
-    ):
+    for name, (statistic, within_s) in wanted.items():
+        result = results.get(name.lower(), {"Timestamps": [], "Values": []})
         values = [
             value
             for moment, value in zip(result["Timestamps"], result["Values"], strict=True)
@@ -198,3 +185,9 @@ def _metrics(target: Target) -> dict[str, float]:
         if values:
             known[name] = sum(values) if statistic == "Sum" else max(values)
     return known
+
+
+def _query(target: Target, name: Metric, statistic: str) -> dict[str, Any]:
+    dimensions = [{"Name": "service", "Value": target.stack_name}]
+    metric = {"Namespace": METRICS_NAMESPACE, "MetricName": str(name), "Dimensions": dimensions}
+    return {"Id": name.lower(), "MetricStat": {"Metric": metric, "Period": 300, "Stat": statistic}}

@@ -92,7 +92,10 @@ def _stored(target: Target, field: str | None) -> dict[str, str]:
     if field is None:
         return {}
     answer = target.client("secretsmanager").get_secret_value(SecretId=target.output("SecretName"))
-    stored = json.loads(answer["SecretString"])
+    try:
+        stored = json.loads(answer["SecretString"])
+    except ValueError:
+        stored = {}  # the missing ones are named then
     return {name: str(stored.get(name, "")) for name in CREDENTIAL_NAMES}
 
 

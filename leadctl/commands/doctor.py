@@ -112,10 +112,10 @@ def _inside(target: Target) -> Iterator[Finding]:
 
 
 def _failed_check(payload: Any) -> Finding:  # noqa: ANN401 - what Lambda answers for a function that failed
-    kind = payload.get("errorType", "") if isinstance(payload, dict) else ""
-    if kind in {"KeyError", "UnknownEventError"}:
+    report = payload if isinstance(payload, dict) else {}
+    kind, message = report.get("errorType", ""), report.get("errorMessage", "")
+    if "Records" in message:  # the event of SQS is all that it knows
         return Finding("function's check", UNPROVEN, "the deployed version has none", "deploy this version")
-    message = payload.get("errorMessage", "") if isinstance(payload, dict) else ""
     return Finding(
         "function's check", WRONG, f"the function failed: {kind}: {message}", "read its log: leadctl open log"
     )
@@ -149,8 +149,7 @@ def _alarms(target: Target) -> Iterator[Finding]:
         return
     red = red_alarms(target)
     if red is None:
-        what = f"there is none, or you lack the right {action_of('DescribeAlarms')}"
-        yield Finding("alarms", WRONG, what, f"deploy LeadMonitoring-{target.stage}")
+        yield Finding("alarms", WRONG, "there is none", f"deploy LeadMonitoring-{target.stage}")
         return
     for alarm in red:
         yield Finding(

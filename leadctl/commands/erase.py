@@ -11,7 +11,8 @@ from leadctl.lead_story import Lead, LedgerReader
 from leadctl.moments import iso
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_messages import Parked, ParkedMessages, queue_counts
+from leadctl.parked_message import Parked
+from leadctl.parked_queues import ParkedQueues, queue_counts
 from leadctl.problems import ExitCode, ToBeFixedError
 from leadctl.target import Target
 
@@ -45,7 +46,7 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
             "Nothing was erased: an event of this lead waits, is under way or had no answer. Without the "
             "ledger's item it would be sent as if nothing had been. Wait until leadctl find shows its end."
         )
-    queues, settings = ParkedMessages(target), DeployedSettings.of(target)
+    queues, settings = ParkedQueues(target), DeployedSettings.of(target)
     with queues.look() as looked:
         parked = [each for each in looked.messages if _names(each, address, lead_hash, settings)]
         queues.keep_only(parked)

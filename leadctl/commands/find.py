@@ -18,7 +18,8 @@ from leadctl.log_search import attempts_with
 from leadctl.moments import Length, ago, epoch, iso
 from leadctl.options import Invocation, Result, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_messages import Parked, ParkedMessages, queue_counts
+from leadctl.parked_message import Parked
+from leadctl.parked_queues import ParkedQueues, queue_counts
 from leadctl.problems import ExitCode
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -104,7 +105,7 @@ def _look_up(invocation: Invocation, text: str, since: float, with_log: bool) ->
 def _parked_of(invocation: Invocation, sought: Sought) -> tuple[list[Parked], int]:
     """The parked messages of the lead, and how many can't be looked at now."""
     settings = DeployedSettings.of(invocation.target)
-    with ParkedMessages(invocation.target).look() as looked:
+    with ParkedQueues(invocation.target).look() as looked:
         return [
             each for each in looked.messages if _is_of(each, sought, settings)
         ], looked.hidden + looked.unread

@@ -154,6 +154,7 @@ def test_ids_and_keys_are_looked_up_in_the_log(stage: Stage, what: str) -> None:
     log(stage, outcome="delivered", lead="0" * 64, lead_id=47110, status=4711)
     found = json.loads(stage.run("find", what, "-o", "json").stdout)
     assert [each["leadId"] for each in found["leads"]] == ["4711"]
+    assert {each["lead"] for each in found["attempts"]} <= {claimed.event.lead_hash}
 
 
 def test_the_logs_attempts_are_part_of_the_story_when_asked_for(stage: Stage) -> None:

@@ -11,8 +11,11 @@ import pytest
 
 from deliver_leads.event.envelope import LeadEvent, read_event
 from deliver_leads.event.message import Message
+from deliver_leads.lead_state import State
 from deliver_leads.outcome import RejectedError
 from tests.leadctl.conftest import Stage
+from tests.leadctl.test_find import BODY as CREATE
+from tests.leadctl.test_find import claim, complete
 
 BODY: dict[str, Any] = {
     "operation": "update",
@@ -252,6 +255,19 @@ def test_an_edited_lead_is_checked_and_sent_with_its_identity(
     assert stage.take("DeadLetterQueueUrl") == []
 
 
+def test_the_editor_shows_that_7targets_has_the_lead_already(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an edit that ended between its two steps: then the parked message is to be dropped."""
+    complete(stage, claim(stage), "4711", state=State.DELIVERED)
+    stage.park(CREATE)
+    shown = editor(tmp_path, monkeypatch)
+    stage.run("parked", "edit", "message-1", "--yes")
+    text = shown.read_text("utf-8")
+    assert "# 7Targets has this lead already: https://solution.7targets.com/all-leads?id=4711" in text
+    assert "it can be dropped" in text
+
+
 def test_an_unchanged_lead_is_not_sent(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaving the editor is giving up."""
     stage.park(WRONG)
@@ -272,6 +288,33 @@ def test_an_edit_that_stays_wrong_is_not_sent(
     assert result.exit_code == 1
     assert "still wrong: lead.email: is not an e-mail address. It is in /" in result.stderr
     assert stage.take() == []
+    assert len(stage.take("DeadLetterQueueUrl")) == 1
+
+
+def test_a_corrected_text_that_was_not_sent_is_kept_and_named(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody types it twice; --file takes it."""
+    stage.park(WRONG)
+    editor(tmp_path, monkeypatch, ("jane at example.com", "jane@example.com"))
+    stage.failures["SendMessageBatch"] = "AccessDenied"
+    result = stage.run("parked", "edit", "message-1", "--yes")
+    assert result.exit_code == 4
+    [line] = [each for each in result.stderr.splitlines() if each.startswith("Your text is in ")]
+    kept = line.removeprefix("Your text is in ").removesuffix(": --file takes it.")
+    stage.failures.clear()
+    assert stage.run("parked", "edit", "message-1", "--yes", "--file", kept).exit_code == 0
+    assert len(stage.take()) == 1
+
+
+def test_an_editor_that_cannot_be_started_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the message stays."""
+    stage.park(WRONG)
+    for command, words in {"no-such-editor": "can't be started", "false": "ended with status 1"}.items():
+        monkeypatch.setenv("VISUAL", command)
+        result = stage.run("parked", "edit", "message-1", "--yes")
+        assert result.exit_code == 1
+        assert words in result.stderr
     assert len(stage.take("DeadLetterQueueUrl")) == 1
 
 

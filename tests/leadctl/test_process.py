@@ -123,13 +123,14 @@ def test_a_full_disk_is_said(local_run: Shell, words: tuple[str, ...]) -> None:
     assert err.splitlines()[-1] == "The output can't be written: No space left on device."
 
 
-def test_ctrl_c_ends_with_130_and_a_sentence(local_run: Shell) -> None:
+def test_ctrl_c_ends_with_130_and_a_sentence(tmp_path: Path) -> None:
     """A script sees that it isn't done."""
-    process = local_run.start("--local", "credentials", "set", "--file", "-", stdin=subprocess.PIPE)
-    assert process.stderr is not None
-    process.stderr.readline()  # leadctl has found the stack and reads stdin now
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    os.mkfifo(tmp_path / "event")
+    process = shell(tmp_path).start("send", "event")
+    # This waits until leadctl has opened the pipe, too; then it waits for an event in it.
+    with (tmp_path / "event").open("w", encoding="utf-8"):
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "Interrupted. Nothing was changed."
 

@@ -1,6 +1,7 @@
 """One event, checked as the function checks it, before it leaves."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,14 @@ def test_what_cannot_be_meant_is_a_usage_error(stage: Stage, words: tuple[str, .
     """There is no default operation."""
     assert stage.run("send", *words, "--yes").exit_code == 2
     assert stage.operations() == []
+
+
+def test_a_file_that_is_no_text_is_said(stage: Stage) -> None:
+    """A spreadsheet, say."""
+    Path("leads.xlsx").write_bytes(b"PK\xff\xfe")
+    result = stage.run("send", "leads.xlsx", "--yes")
+    assert result.exit_code == 3
+    assert "isn't text in UTF-8" in result.stderr
 
 
 def test_a_file_that_is_not_there_is_said(stage: Stage) -> None:

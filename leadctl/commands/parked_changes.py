@@ -1,0 +1,99 @@
+"""`leadctl parked retry` and `drop`: many parked messages at a time."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.output import count
+from leadctl.parked_queues import ParkedQueues, batches
+from leadctl.private_file import write_json_lines
+from leadctl.problems import ToBeFixedError
+from leadctl.resending import SENT_TWICE, note_groups, note_left, send_and_delete
+from leadctl.selection import chosen, remarks, selection_options
+
+
+@click.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All of them.")
+@selection_options
+@asking_options
+@target_options
+@pass_invocation
+def retry(invocation: Invocation, yes: bool, dry_run: bool, **options: Any) -> Result:  # noqa: ANN401
+    """Send parked messages again, unchanged: what is still wrong comes back with its reason.
+
+    Each is put into the lead queue first and deleted afterwards, so that none is lost. They keep their
+    identity: what was delivered meanwhile is not delivered again.
+    """
+    selection = chosen(options)
+    selection.require()
+    queues = ParkedQueues(invocation.target)
+    with queues.look(selection.places) as looked:
+        messages = selection.of(looked)
+        if not messages:
+            raise ToBeFixedError("Nothing like that is parked.")
+        queues.keep_only(messages)
+        note_groups(invocation, messages)
+        question = f"Send {count(len(messages), 'parked message')} again to {invocation.target.stack_name}?"
+        if not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
+            return None
+        invocation.resume = SENT_TWICE
+        done = sum(len(send_and_delete(invocation, queues, batch)) for batch in batches(messages))
+    for remark in remarks(looked):
+        invocation.out.note(remark)
+    invocation.out.text(f"Sent again: {done:,}.")
+    invocation.out.record({"sent": done, "left": len(messages) - done})
+    return note_left(invocation, len(messages) - done)
+
+
+@click.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All of them.")
+@click.option(
+    "--export",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Where they are exported. Default: a new file here.",
+)
+@selection_options
+@asking_options
+@target_options
+@pass_invocation
+def drop(
+    invocation: Invocation,
+    file: Path | None,
+    yes: bool,
+    dry_run: bool,
+    **options: Any,  # noqa: ANN401
+) -> Result:
+    """Delete parked messages, after they are exported to a file.
+
+    Nobody e-mails these people then. To send one of them later: take its "body" from the file and pipe it
+    to `leadctl send -`.
+    """
+    selection = chosen(options)
+    selection.require()
+    queues = ParkedQueues(invocation.target)
+    with queues.look(selection.places) as looked:
+        messages = selection.of(looked)
+        if not messages:
+            raise ToBeFixedError("Nothing like that is parked.")
+        queues.keep_only(messages)
+        note_groups(invocation, messages)
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        file = file or Path(f"parked-{invocation.target.stack_name}-{moment}.jsonl")
+        question = (
+            f"Delete {count(len(messages), 'parked message')} of {invocation.target.stack_name}, "
+            f"after exporting to {file}?"
+        )
+        if not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
+            return None
+        write_json_lines(file, (each.as_json() for each in messages))
+        invocation.resume = f"All of them are in {file}; what is still parked can be dropped again."
+        dropped = len(queues.delete(queues.hold(messages)))
+    invocation.out.text(f"Dropped: {dropped:,}. They are in {file}, with personal data.")
+    invocation.out.record({"dropped": dropped, "left": len(messages) - dropped, "file": str(file)})
+    return note_left(invocation, len(messages) - dropped)
