@@ -7,7 +7,8 @@ from typing import Any
 
 from leadctl.importing.door import KnownEvent, KnownLead, NotTaken, Outgoing, Progress
 from leadctl.lead_story import Lead, LedgerReader
-from leadctl.parked_messages import ParkedMessages, Place
+from leadctl.parked_message import Place
+from leadctl.parked_queues import ParkedQueues
 from leadctl.target import Target
 
 # One for all imports: SQS prefers the messages of others as soon as these have a tenth of the function's
@@ -62,7 +63,7 @@ class AwsDoor:
     def words(self, keys: Sequence[str]) -> Mapping[str, str]:
         """From the parked messages; receiving them hides them from others for the moment that it takes."""
         wanted, found = set(keys), {}
-        with ParkedMessages(self._target).look([Place.LEADS]) as looked:
+        with ParkedQueues(self._target).look([Place.LEADS]) as looked:
             for message in looked.messages:
                 key = _key(message.body)
                 if key in wanted:

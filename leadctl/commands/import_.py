@@ -11,7 +11,7 @@ import click
 from leadctl.aws_door import AwsDoor
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.importing.columns import Columns, ColumnsError
-from leadctl.importing.importer import Existing, Importer, Tally
+from leadctl.importing.importer import AHEAD, Existing, Importer, Tally
 from leadctl.importing.invalid_file import write_invalid
 from leadctl.importing.journal import Journal, JournalError
 from leadctl.importing.opening import beside, opened
@@ -95,6 +95,7 @@ def import_(
             existing=Existing(existing),
             pause=progress.pause,
             watch=progress.show,
+            ahead=AHEAD,
         )
         if target.local and importer.knows_none_of_the_journal():
             # It was started anew, under the same name, and has no leads yet.

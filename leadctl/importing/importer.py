@@ -76,7 +76,7 @@ class Importer:
     existing: Existing
     pause: Callable[[float], None]
     watch: Callable[[Tally], None]
-    ahead: int = AHEAD
+    ahead: int
     tally: Tally = field(default_factory=Tally)
     parked: dict[str, int] = field(default_factory=dict)
 
@@ -170,6 +170,7 @@ class Importer:
             for index in indices:
                 self._following.add(rows[index])
             self.tally.sent += len(indices)
+            self._told()
 
         for refused in send_batch(self.door, [message for _, message in batch], taken, self.pause):
             self.tally.wrong += 1

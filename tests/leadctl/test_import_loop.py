@@ -400,6 +400,7 @@ def test_the_preview_counts_what_the_import_does(person: Callable[..., Person]) 
         Existing.SKIP,
         lambda _: None,
         lambda _: None,
+        1000,
     )
     preview = Preview()
     assert list(preview.take(importer.plan()))[-1] == 123
