@@ -24,7 +24,7 @@ from deliver_leads.ledger import Ledger
 from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
-from leadctl.importing import importer
+from leadctl.importing.journal import Journal
 from tests.leadctl.conftest import Stage
 from tests.leadctl.test_target import write_local_run
 from tests.settings import ENVIRONMENT
@@ -110,7 +110,7 @@ class Function:
 def function(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Function:
     """Runs whenever leadctl would sleep."""
     played = Function(stage)
-    monkeypatch.setattr(command.time, "sleep", played.run)
+    monkeypatch.setattr(time, "sleep", played.run)
     return played
 
 
@@ -206,14 +206,14 @@ def test_ctrl_c_means_stop_and_the_same_command_goes_on(
             raise KeyboardInterrupt
         function.run()
 
-    monkeypatch.setattr(command.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     result = import_(stage)
     assert result.exit_code == 130
     assert "of 90 leads sent" in result.stderr
     assert "The same command again goes on where this one ended" in result.stderr
     sent = [name for name in stage.operations() if name == "SendMessageBatch"]
     assert len(sent) < 9
-    monkeypatch.setattr(command.time, "sleep", function.run)
+    monkeypatch.setattr(time, "sleep", function.run)
     result = import_(stage)
     assert result.exit_code == 0, result.stderr
     assert "90 rows: " in result.stdout
@@ -228,14 +228,14 @@ def test_a_kill_between_the_queue_and_the_journal_creates_no_lead_twice(
 ) -> None:
     """The message is in the queue twice; the function takes the second one for what it is."""
     write(rows("a@b.co"))
-    note = importer.Journal.note
+    note = Journal.note
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importer.Journal, "note", killed)
+    monkeypatch.setattr(Journal, "note", killed)
     assert import_(stage).exit_code == 130
-    monkeypatch.setattr(importer.Journal, "note", note)
+    monkeypatch.setattr(Journal, "note", note)
     assert import_(stage).stdout == "1 row: 1 lead sent, 1 delivered.\n"
     assert function.most_waiting == 2
     assert function.api.creates == Counter({"a@b.co": 1})
@@ -439,8 +439,8 @@ def test_leads_that_do_not_flow_are_said_while_the_import_waits(
         if naps > 5:
             function.run()
 
-    monkeypatch.setattr(command.time, "sleep", sleep)
-    monkeypatch.setattr(command.time, "monotonic", lambda: now + naps * 30)
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now + naps * 30)
     result = import_(stage)
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("No lead was settled for a minute") == 1

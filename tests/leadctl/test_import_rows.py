@@ -1,5 +1,7 @@
 """From a row to a lead with its key: columns, clean-ups, the function's own checks."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from deliver_leads.event.envelope import read_event
@@ -12,19 +14,19 @@ from leadctl.importing.validation import LARGEST_BODY_BYTES, Lead, Rules, Wrong
 JANE = {"First_Name": "Jane", "Email_ID": "jane@example.com", "Assistant": "sam@example.com"}
 
 
-def checked(cells: dict[str, Json], rules: Rules | None = None) -> Lead | Wrong:
+def checked(cells: Mapping[str, Json], rules: Rules | None = None) -> Lead | Wrong:
     """A row with these cells."""
     return (rules or Rules(Columns(), {})).check(Row(2, tuple(cells.items())))
 
 
-def lead(cells: dict[str, Json], rules: Rules | None = None) -> Lead:
+def lead(cells: Mapping[str, Json], rules: Rules | None = None) -> Lead:
     """The lead of a good row."""
     found = checked(cells, rules)
     assert isinstance(found, Lead), found
     return found
 
 
-def reasons(cells: dict[str, Json], rules: Rules | None = None) -> tuple[str, ...]:
+def reasons(cells: Mapping[str, Json], rules: Rules | None = None) -> tuple[str, ...]:
     """Of a wrong row."""
     found = checked(cells, rules)
     assert isinstance(found, Wrong), found
