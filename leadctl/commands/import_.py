@@ -174,7 +174,7 @@ def _report(invocation: Invocation, tally: Tally, invalid: Path | None) -> Resul
         out.text(f"{invalid} holds those that were not taken, with reasons: correct it and import it.")
     if tally.parked:
         out.text(
-            "The refused ones are parked as well: leadctl parked list. Drop them once they are corrected."
+            "The refused ones are parked as well: once their corrections are imported, leadctl parked drop."
         )
     if tally.under_way:
         out.text("What becomes of those under way: the same command again, with --wait.")

@@ -142,7 +142,7 @@ def test_a_file_is_delivered_and_what_was_not_taken_comes_back(stage: Stage, fun
     assert result.stdout.splitlines() == [
         "5 rows: 3 leads sent, 2 delivered, 1 refused, 2 wrong.",
         "leads_invalid.csv holds those that were not taken, with reasons: correct it and import it.",
-        "The refused ones are parked as well: leadctl parked list. Drop them once they are corrected.",
+        "The refused ones are parked as well: once their corrections are imported, leadctl parked drop.",
     ]
     invalid = Path("leads_invalid.csv").read_bytes().decode("cp1252")
     assert invalid == (
@@ -260,6 +260,23 @@ def test_a_lead_that_came_by_an_event_a_minute_before_is_not_created_again(
     write(rows("a@b.co", "c@d.co"))
     assert import_(stage, "leads.csv", "--existing", existing).stdout == said
     assert function.api.creates == Counter({"a@b.co": creates, "c@d.co": 1})
+
+
+def test_leads_that_a_throttled_ledger_leaves_out_are_asked_for_again(
+    stage: Stage, function: Function
+) -> None:
+    """Else they would count as unknown, and be created again."""
+    write(rows("a@b.co"))
+    import_(stage)
+    Path("leads.csv.leadctl").unlink()
+
+    def leave_out(params: dict[str, Any]) -> dict[str, Any]:
+        del stage.answers["BatchGetItem"]
+        return {"Responses": {}, "UnprocessedKeys": json.loads(params["body"])["RequestItems"]}
+
+    stage.answers["BatchGetItem"] = leave_out
+    assert import_(stage).stdout == "1 row: 0 leads sent, 1 delivered.\n"
+    assert function.most_waiting == 1
 
 
 def test_leads_go_as_one_fair_queue_group(stage: Stage, function: Function) -> None:
