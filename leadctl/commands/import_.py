@@ -1,7 +1,6 @@
 """`leadctl import`: a file of leads, looked through first, sent once however often it is called."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from leadctl.aws_door import AwsDoor
 from leadctl.deployed_settings import DeployedSettings
+from leadctl.import_progress import ImportProgress
 from leadctl.importing.columns import Columns, ColumnsError
 from leadctl.importing.importer import AHEAD, Existing, Importer, Tally
 from leadctl.importing.invalid_file import write_invalid
@@ -24,10 +24,6 @@ from leadctl.options import Invocation, Result, asking_options, pass_invocation,
 from leadctl.output import count
 from leadctl.problems import ExitCode, NoAccessError, ProblemError, explain
 from leadctl.target import Target
-
-_REPORTED_EVERY_S = 30  # off a terminal
-_STALLED_S = 60
-_RESUMES = "The same command again goes on where this one ended, and sends no lead twice."
 
 
 @click.command("import")
@@ -76,50 +72,62 @@ def import_(
     which rows were sent, so the same command again sends the rest.
     """
     with ExitStack() as stack:
-        progress = _Progress(invocation)
+        progress = ImportProgress(invocation)
         stack.enter_context(_said(invocation, progress))
         columns = Columns.from_options(maps, sets)
         table = stack.enter_context(opened(file, sys.stdin.buffer, encoding))
-        _require_columns(table, columns, {"email", "name"})
-        target = invocation.target
-        settings = _settings(target)
-        _require_columns(table, columns, {"assistantEmail"} - set(settings.lead_defaults))
-        door, path = AwsDoor(target), beside(file, ".leadctl")
-        scratch = stack.enter_context(closing(Scratch()))
+        rules = _rules(invocation, table, columns, campaign)
+        path = beside(file, ".leadctl")
         importer = Importer(
             table=table,
-            rules=Rules(columns, settings.lead_defaults, settings.event_sources, campaign),
-            door=door,
-            journal=stack.enter_context(closing(Journal.of(path, _identity(target), may_write=False))),
-            scratch=scratch,
+            rules=rules,
+            door=AwsDoor(invocation.target),
+            journal=stack.enter_context(closing(_known(path, invocation.target))),
+            scratch=stack.enter_context(closing(Scratch())),
             existing=Existing(existing),
             pause=progress.pause,
             watch=progress.show,
             ahead=AHEAD,
         )
-        if target.local and importer.knows_none_of_the_journal():
+        if invocation.target.local and importer.knows_none_of_the_journal():
             # It was started anew, under the same name, and has no leads yet.
-            importer.journal.forget()
-        preview = Preview()
-        for rows in preview.take(importer.plan()):
-            progress.looked_at(rows)
-        progress.end()
-        for line in preview.lines(file, table, importer.rules, daily_limit):
+            importer.journal = stack.enter_context(closing(importer.journal.forgotten(for_good=not dry_run)))
+        preview = _look_through(importer, progress)
+        for line in preview.lines(file, table, rules, daily_limit, show_lead=sys.stderr.isatty()):
             invocation.out.note(line)
         if dry_run:
-            invocation.out.record(preview.as_json(importer.rules))
-        if (preview.to_send or dry_run) and not invocation.may_go_on(
-            _question(preview, target), yes=yes, dry_run=dry_run
-        ):
+            invocation.out.record(preview.as_json(rules))
+        question = _question(preview, invocation.target)
+        if (preview.to_send or dry_run) and not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
             return ExitCode.A_PERSON_HAS_TO_ACT if preview.wrong else None
         if importer.journal.is_in_memory:
-            importer.journal = stack.enter_context(closing(Journal(path, _identity(target))))
-        progress.begins(preview)
+            importer.journal = stack.enter_context(closing(Journal(path, _identity(invocation.target))))
+        progress.begins(preview.to_send)
         tally = importer.run(wait=sys.stderr.isatty() if wait is None else wait)
         importer.ask_for_words()
         progress.end()
-        invalid = write_invalid(table, scratch, importer.journal, beside(file, table.suffix))
+        invalid = write_invalid(table, importer.scratch, importer.journal, beside(file, table.suffix))
         return _report(invocation, tally, invalid)
+
+
+def _rules(invocation: Invocation, table: Table, columns: Columns, campaign: str) -> Rules:
+    _require_columns(table, columns, {"email", "name"})
+    settings = _settings(invocation.target)
+    _require_columns(table, columns, {"assistantEmail"} - set(settings.lead_defaults))
+    return Rules(columns, settings.lead_defaults, settings.event_sources, campaign)
+
+
+def _known(path: Path, target: Target) -> Journal:
+    """Before a person has agreed, nothing is written beside their file."""
+    return Journal(path if path.exists() else None, _identity(target))
+
+
+def _look_through(importer: Importer, progress: ImportProgress) -> Preview:
+    preview = Preview()
+    for rows in preview.take(importer.plan()):
+        progress.looked_at(rows)
+    progress.end()
+    return preview
 
 
 def _question(preview: Preview, target: Target) -> str:
@@ -194,7 +202,7 @@ def _report(invocation: Invocation, tally: Tally, invalid: Path | None) -> Resul
 
 
 @contextmanager
-def _said(invocation: Invocation, progress: "_Progress") -> Iterator[None]:
+def _said(invocation: Invocation, progress: ImportProgress) -> Iterator[None]:
     """Turns what can go wrong into a sentence that, once leads were sent, ends with how to go on."""
     try:
         yield
@@ -213,66 +221,3 @@ def _said(invocation: Invocation, progress: "_Progress") -> Iterator[None]:
         if problem is None or not progress.resume:
             raise
         raise type(problem)(f"{problem.format_message()} {progress.resume}") from None
-
-
-class _Progress:
-    """A line that changes, on a terminal; else a line now and then."""
-
-    def __init__(self, invocation: Invocation) -> None:
-        self._invocation = invocation
-        self._is_terminal = sys.stderr.isatty()
-        self._shown_s = time.monotonic()
-        self._settled: tuple[int, float] = (0, time.monotonic())
-        self._is_stalled = False
-        self._all = 0
-        self.resume = ""
-
-    def looked_at(self, rows: int) -> None:
-        """While the file is looked through."""
-        if rows % 1000 == 0:
-            self._say(f"{rows:,} rows looked at")
-
-    def begins(self, preview: Preview) -> None:
-        """From here on leads are sent."""
-        self._all = preview.to_send
-        self._keep(f"Nothing was sent yet. {_RESUMES}")
-
-    def show(self, tally: Tally) -> None:
-        """While leads are sent."""
-        settled = tally.delivered + tally.parked
-        if settled != self._settled[0]:
-            self._settled, self._is_stalled = (settled, time.monotonic()), False
-        state = (
-            f"{tally.sent:,} of {count(self._all, 'lead')} sent, {tally.under_way:,} under way, "
-            f"{tally.delivered:,} delivered, {tally.parked:,} refused"
-        )
-        self._keep(f"{state}. {_RESUMES}")
-        self._say(state)
-
-    def _keep(self, resume: str) -> None:
-        self.resume = self._invocation.resume = resume
-
-    def pause(self, seconds: float) -> None:
-        """Until leads are settled, or the queue takes more."""
-        time.sleep(seconds)
-        if not self._is_stalled and time.monotonic() - self._settled[1] > _STALLED_S:
-            self._is_stalled = True
-            self.end()
-            self._invocation.out.note(
-                "No lead was settled for a minute, so no more are sent. Do leads flow? leadctl status"
-            )
-
-    def end(self) -> None:
-        """Clears the line that changes."""
-        if self._is_terminal:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-    def _say(self, state: str) -> None:
-        now = time.monotonic()
-        if now - self._shown_s < (0.1 if self._is_terminal else _REPORTED_EVERY_S):
-            return
-        self._shown_s = now
-        if self._is_terminal:
-            click.echo(f"\r\x1b[K{state}", nl=False, err=True)
-        else:
-            self._invocation.out.note(state)

@@ -1,7 +1,7 @@
 """Which column is which field of the lead, and the small clean-ups that a table's cells need."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deliver_leads.event.lead import ADDRESS_FIELDS, FIELD_CHECKS, UNDOCUMENTED, Json
@@ -44,13 +44,14 @@ class ColumnsError(ValueError):
 class Columns:
     """Makes a lead's fields of a row's cells.
 
-    `mapped`: a field for each column that a person named, "" to ignore it. `constants`: fields with the same
-    value in all leads; they win over the file's. `ignored` and `used` are what was met so far, by column;
-    `cleaned` counts addresses that were made readable.
+    `mapped`: a field for each column that a person named, "" to ignore it; `asked`: these columns as they
+    wrote them. `constants`: fields with the same value in all leads; they win over the file's. `ignored` and
+    `used` are what was met so far, by column; `cleaned` counts addresses that were freed of what was around.
     """
 
     mapped: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Json] = field(default_factory=dict)
+    asked: Sequence[str] = ()
     used: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     cleaned: int = 0
@@ -58,7 +59,7 @@ class Columns:
     @classmethod
     def from_options(cls, maps: Iterable[str], sets: Iterable[str]) -> "Columns":
         """Of `COLUMN=FIELD` and `FIELD=VALUE`. Raises `ColumnsError`."""
-        mapped = {}
+        mapped, asked = {}, []
         for pair in maps:
             # A column's name may hold an equals sign; a field's doesn't.
             column, equals, name = pair.rpartition("=")
@@ -67,6 +68,7 @@ class Columns:
             if name and name not in FIELDS and not (name.startswith(CUSTOM) and name != CUSTOM):
                 raise ColumnsError(f"--map {pair}: there is no field {name}; {_choices()}.")
             mapped[_folded(column)] = name
+            asked.append(column)
         constants: dict[str, Json] = {}
         for pair in sets:
             name, equals, value = pair.partition("=")
@@ -75,7 +77,7 @@ class Columns:
             if name not in FIELDS:
                 raise ColumnsError(f"--set {pair}: there is no field {name}; {_choices()}.")
             constants[name] = value
-        return cls(mapped, constants)
+        return cls(mapped, constants, asked)
 
     def field_of(self, column: str) -> str:
         """The lead's field, or "" for a column that is ignored. Remembers both, for the preview."""
@@ -95,7 +97,7 @@ class Columns:
     def unmet(self, columns: Iterable[str]) -> list[str]:
         """What `--map` names and the file doesn't have."""
         known = {_folded(column) for column in columns}
-        return [name for name in self.mapped if name not in known]
+        return [column for column in self.asked if _folded(column) not in known]
 
     def lead(self, cells: Iterable[tuple[str, Json]]) -> tuple[dict[str, Json], list[str]]:
         """The fields, and what is wrong in a way that only a table can be."""
@@ -133,7 +135,7 @@ class Columns:
         clean = clean[len("mailto:") :] if clean[: len("mailto:")].casefold() == "mailto:" else clean
         named = _NAMED_ADDRESS.fullmatch(clean)
         clean = named[1] if named else clean
-        self.cleaned += clean != text.strip()
+        self.cleaned += clean != text.strip(" \t\r\n")
         return clean
 
 

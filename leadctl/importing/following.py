@@ -9,8 +9,9 @@ from leadctl.importing.door import Door, KnownEvent, KnownLead, Progress
 from leadctl.importing.validation import Lead
 
 LOOKED_UP_AT_ONCE = 100  # BatchGetItem's bound
-_SHORTEST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 5.0
+# A look at a thousand leads costs as much as writing a hundred.
+_SHORTEST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,6 @@ class Journal:
         """Whether it is gone after this call."""
         return self._path is None
 
-    @classmethod
-    def of(cls, path: Path, target: str, *, may_write: bool) -> "Journal":
-        """The one at the path; where there is none and none may be written, an empty one."""
-        return cls(path if may_write or path.exists() else None, target)
-
     def states(self, keys: Sequence[str]) -> dict[str, Noted]:
         """Of those that are known. At most a few hundred keys."""
         with self._explained():
@@ -92,10 +87,13 @@ class Journal:
             rows = self._db.execute("SELECT lead FROM sent WHERE target = ? LIMIT ?", (self._target, most))
             return [digest.hex() for (digest,) in rows]
 
-    def forget(self) -> None:
-        """This stage's rows: they count as not sent."""
+    def forgotten(self, *, for_good: bool) -> "Journal":
+        """A journal without this stage's rows, which then count as not sent; this one, if `for_good`."""
+        if not for_good:
+            return Journal(None, self._target)
         with self._explained():
             self._db.execute("DELETE FROM sent WHERE target = ?", (self._target,))
+        return self
 
     def fact(self, name: str) -> str | None:
         """What was kept under the name."""

@@ -14,8 +14,9 @@ from leadctl.importing.validation import Lead, Rules, Wrong
 
 # The function by its default settings: 5 environments with 10 calls each, and a call may well take a second.
 LEADS_A_SECOND = 50
-# docs/measurements.md: about 4 in batches of ten; the rest is the import's own looking into the ledger.
-USD_A_LEAD = 5 / 1_000_000
+# docs/measurements.md: about 4 in batches of ten; the rest is the import's own looking into the ledger, a
+# dozen times for each lead.
+USD_A_LEAD = 6 / 1_000_000
 _SHOWN_NUMBERS = 5
 _SHOWN_ASSISTANTS = 20
 _SAMPLES = 3
@@ -61,7 +62,7 @@ class Preview:
             self.example = self.example or planned.lead
         if len(self.samples) < _SAMPLES:
             names = (str(planned.lead.fields.get(name, "")) for name in ("name", "lastName"))
-            self.samples += [name for name in names if not name.isascii()]
+            self.samples += [name for name in names if not name.isascii() and name not in self.samples]
 
     @property
     def to_send(self) -> int:
@@ -93,13 +94,15 @@ class Preview:
             "usd": round(self.usd, 4),
         }
 
-    def lines(self, name: str, table: Table, rules: Rules, daily_limit: int | None) -> Iterator[str]:
-        """For a person."""
+    def lines(
+        self, name: str, table: Table, rules: Rules, daily_limit: int | None, *, show_lead: bool
+    ) -> Iterator[str]:
+        """For a person. `show_lead`: with a lead's fields, which belong into no log."""
         columns = rules.columns
         yield f"{name}: {table.kind}, {_rows(self.rows)}"
         yield from (f"  {note}" for note in table.notes)
         if table.is_guess:
-            names = f": {', '.join(self.samples[:_SAMPLES])}" if self.samples else ""
+            names = f": {', '.join(self.samples[:_SAMPLES])}" if self.samples and show_lead else ""
             yield f"  It isn't UTF-8, so this is a guess{names}. If it looks wrong, use --encoding."
         used = ", ".join(
             column if column == of else f"{column} → {of}" for column, of in columns.used.items()
@@ -111,7 +114,9 @@ class Preview:
             )
             unnamed = ["one or more without a name"] if "" in columns.ignored else []
             yield f"Ignored: {', '.join([*ignored, *unnamed])}"
-        if self.example is not None:
+        if columns.cleaned:
+            yield f"Addresses freed of what was written around them: {columns.cleaned:,}"
+        if self.example is not None and show_lead:
             yield f"The first lead: {json.dumps(dict(self.example.fields), ensure_ascii=False)}"
         yield from self._wrong_lines(table.unit)
         yield from self._known_lines()

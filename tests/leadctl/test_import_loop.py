@@ -360,6 +360,18 @@ def test_a_second_import_of_the_file_at_the_same_time_is_refused(tmp_path: Path)
     Journal(tmp_path / "j", "stage").close()
 
 
+def test_a_full_disk_is_a_sentence_and_loses_no_row(tmp_path: Path) -> None:
+    """What was noted before is still there."""
+    journal = Journal(tmp_path / "j", "stage")
+    keys = [(f"import-{number:064x}", f"{number:064x}") for number in range(5000)]
+    journal.note(keys[:1], Noted.SENT)
+    journal._db.execute("PRAGMA max_page_count = 5")
+    with pytest.raises(JournalError, match="full"):
+        journal.note(keys, Noted.SENT)
+    assert journal.states([key for key, _ in keys[:10]]) == {keys[0][0]: Noted.SENT}
+    journal.close()
+
+
 def test_a_journal_that_is_none_is_left_alone(tmp_path: Path) -> None:
     """And said."""
     (tmp_path / "j").write_text("my own notes, longer than the header of a database" * 10)
@@ -404,7 +416,7 @@ def test_the_preview_counts_what_the_import_does(person: Callable[..., Person]) 
     )
     preview = Preview()
     assert list(preview.take(importer.plan()))[-1] == 123
-    lines = list(preview.lines("leads.csv", table, rules, daily_limit=50))
+    lines = list(preview.lines("leads.csv", table, rules, daily_limit=50, show_lead=True))
     assert lines[:4] == [
         "leads.csv: CSV, UTF-8, separated by comma, 123 rows",
         "Columns: First_Name → name, Email_ID → email, Assistant → assistantEmail",

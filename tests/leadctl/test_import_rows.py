@@ -142,6 +142,7 @@ def test_an_address_is_freed_of_what_mail_programs_put_around_it(written: str) -
     found = lead({**JANE, "Email_ID": written}, Rules(columns, {}))
     assert found.fields["email"] == "jane@example.com"
     assert found.key == lead(JANE).key
+    assert columns.cleaned == 1
 
 
 def test_joiners_in_a_name_stay() -> None:
