@@ -14,6 +14,7 @@ from pathlib import Path
 _VERSION = 1
 _TABLES = """
     PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     BEGIN EXCLUSIVE;
     CREATE TABLE IF NOT EXISTS sent (
@@ -71,7 +72,11 @@ class Journal:
             return {digests[digest]: Noted(state) for digest, state in rows}
 
     def note(self, rows: Sequence[tuple[str, str]], state: Noted) -> None:
-        """Of each row its key and its lead's hash. On disk when it returns."""
+        """Of each row its key and its lead's hash.
+
+        Survives this process, but not always a power cut, against which each row would need a flush of the
+        disk. The ledger and the function know the keys then.
+        """
         if not rows:
             return
         with self._explained(), self._db:
