@@ -11,6 +11,7 @@ from leadctl.commands.credentials import credentials
 from leadctl.commands.doctor import doctor
 from leadctl.commands.erase import erase
 from leadctl.commands.find import find
+from leadctl.commands.import_ import import_
 from leadctl.commands.open import open_
 from leadctl.commands.parked import parked
 from leadctl.commands.pause import pause, resume
@@ -73,6 +74,19 @@ def cli() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-# One module for each command, or group of them; `import` will be leadctl/importing/.
-for command in (credentials, doctor, erase, find, open_, parked, pause, resume, send, status, version):
+# One module for each command, or group of them.
+for command in (
+    credentials,
+    doctor,
+    erase,
+    find,
+    import_,
+    open_,
+    parked,
+    pause,
+    resume,
+    send,
+    status,
+    version,
+):
     cli.add_command(command)

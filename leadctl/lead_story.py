@@ -5,7 +5,7 @@ function's own names.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,15 +136,30 @@ class LedgerReader:
         items = {item[LedgerAttribute.SORT_KEY]["S"]: item for item in self._items(lead_hash)}
         if not items:
             return None
-        item = {name: untyped(value) for name, value in items.pop(LEAD_ITEM, {}).items()}
-        return Lead(
-            lead_hash=lead_hash,
-            lead_id=str(item.get("leadId") or ""),
-            events=_events(item),
-            held_until_s=item.get("heldUntil", 0),
-            expires_s=item.get(LedgerAttribute.EXPIRY, 0),
-            older=len(items),
-        )
+        return _lead(lead_hash, items.pop(LEAD_ITEM, {}), older=len(items))
+
+    def find_all(self, lead_hashes: Sequence[str]) -> Iterator[Lead]:
+        """Those of at most 100 that the ledger knows, without what an earlier version wrote of them.
+
+        As they were a moment ago: a consistent read costs twice as much.
+        """
+        wanted: Any = {
+            self._table: {
+                "Keys": [
+                    {LedgerAttribute.PARTITION_KEY: {"S": each}, LedgerAttribute.SORT_KEY: {"S": LEAD_ITEM}}
+                    for each in dict.fromkeys(lead_hashes)
+                ]
+            }
+        }
+        pause_s = 0.1
+        while wanted:
+            answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+            for item in answer["Responses"].get(self._table, []):
+                yield _lead(item[LedgerAttribute.PARTITION_KEY]["S"], item)
+            # What a throttled table or an answer of 16 MB left out.
+            if wanted := answer.get("UnprocessedKeys"):
+                time.sleep(pause_s)
+                pause_s = min(5, pause_s * 2)
 
     def _items(self, lead_hash: str) -> Iterator[dict[str, Any]]:
         pages = self._dynamodb.get_paginator("query").paginate(
@@ -156,6 +171,18 @@ class LedgerReader:
         )
         for page in pages:
             yield from page["Items"]
+
+
+def _lead(lead_hash: str, stored: dict[str, Any], older: int = 0) -> Lead:
+    item = {name: untyped(value) for name, value in stored.items()}
+    return Lead(
+        lead_hash=lead_hash,
+        lead_id=str(item.get("leadId") or ""),
+        events=_events(item),
+        held_until_s=item.get("heldUntil", 0),
+        expires_s=item.get(LedgerAttribute.EXPIRY, 0),
+        older=older,
+    )
 
 
 def _events(item: dict[str, Any]) -> list[LedgerEvent]:

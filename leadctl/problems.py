@@ -61,6 +61,7 @@ _SERVICES = {
     "DescribeStacks": "cloudformation",
     "DescribeAlarms": "cloudwatch",
     "GetMetricData": "cloudwatch",
+    "BatchGetItem": "dynamodb",
     "GetItem": "dynamodb",
     "Query": "dynamodb",
     "DeleteItem": "dynamodb",

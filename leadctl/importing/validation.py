@@ -1,0 +1,95 @@
+"""From a row to a lead with its key, by the function's own rules, or to everything that is wrong with it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
+from deliver_leads.event.idempotency_key import derive_key
+from deliver_leads.event.lead import Json, Operation
+from deliver_leads.event.loggable import sha256
+from deliver_leads.event.message import Message
+from leadctl.importing.columns import Columns
+from leadctl.importing.scratch import Scratch
+from leadctl.importing.table import Row, Table
+
+# SQS takes more since 2025, but not in every emulator, and no lead needs a quarter of it.
+LARGEST_BODY_BYTES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A row that can be sent. `key` is its `idempotencyKey`, made of its content."""
+
+    number: int
+    fields: Mapping[str, Json]
+    lead_hash: str
+    key: str
+
+    def ledger_key(self, operation: Operation) -> str:
+        """By which the ledger knows the event."""
+        return derive_key(self.key, operation, {}, "").text
+
+    def body(self, operation: Operation) -> str:
+        """The message."""
+        return _json({"operation": operation, "idempotencyKey": self.key, "lead": self.fields})
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A row that can't be sent, with a sentence for each reason; none repeats a value."""
+
+    row: Row
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What makes leads of a table's rows: the columns, and the settings of the stage that they go to."""
+
+    columns: Columns
+    lead_defaults: Mapping[str, str]
+    event_sources: tuple[str, ...] = ()
+    campaign: str = ""
+
+    def check(self, row: Row) -> Lead | Wrong:
+        """Alone, without the other rows."""
+        if row.problem:
+            return Wrong(row, (row.problem,))
+        fields, problems = self.columns.lead(row.cells)
+        body = _json({"operation": Operation.CREATE, "lead": fields})
+        if len(body.encode("utf-8", "replace")) > LARGEST_BODY_BYTES:
+            return Wrong(row, (f"has more than {LARGEST_BODY_BYTES:,} bytes",))
+        try:
+            event = read_event(Message("-", "", body, 1, 0), self.lead_defaults, self.event_sources)
+        except UnreadableError as error:
+            found = (each.removeprefix("lead.") for each in error.summary.split(" | "))
+            return Wrong(row, (*problems, *found))
+        if problems:
+            return Wrong(row, tuple(problems))
+        return Lead(row.number, event.lead, event.lead_hash, content_key(event, self.campaign))
+
+    def checked(self, table: Table, scratch: Scratch) -> Iterator[Lead | Wrong]:
+        """All rows; the second one of a lead is wrong, because 7Targets has one lead for each address."""
+        for row in table.rows():
+            found = self.check(row)
+            if isinstance(found, Lead):
+                first = scratch.first_row(found.lead_hash, found.number)
+                if first != found.number:
+                    found = Wrong(row, (f"same lead as {table.unit} {first}",))
+            yield found
+
+
+def content_key(event: LeadEvent, campaign: str) -> str:
+    """Equal for equal leads, in whichever row, order or file, and different as soon as a field differs.
+
+    `event` is a create without a key: the function's own key for it is made of the lead with the stage's
+    defaults, the addresses in lower case.
+    """
+    return f"import-{sha256(f'{event.key.text} {campaign}')}"
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    # The only two characters in JSON that SQS refuses.
+    return json.dumps(value) if "\ufffe" in text or "\uffff" in text else text
