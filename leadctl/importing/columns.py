@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deliver_leads.event.lead import ADDRESS_FIELDS, FIELD_CHECKS, UNDOCUMENTED, Json
+from deliver_leads.contract import LEAD_FIELDS
+from deliver_leads.event.lead import ADDRESS_FIELDS, Json
 from leadctl.importing.table import REASON
 
-FIELDS = frozenset({*FIELD_CHECKS, *UNDOCUMENTED}) - {"id", "customFields"}
+FIELDS = frozenset(LEAD_FIELDS) - {"id", "customFields"}
 CUSTOM = "customFields."
 # Compared without case and without anything but letters and digits. The first of each row is the vendor's own
 # column or ours. Not `state`: in most files that is a part of a country, at 7Targets it is the lead's state.

@@ -21,6 +21,7 @@ from deliver_leads.delivery import Delivery
 from deliver_leads.event.lead import Json, Operation
 from deliver_leads.event.message import Message
 from deliver_leads.ledger import Ledger
+from deliver_leads.mappings import EventMapper
 from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
@@ -102,7 +103,9 @@ class Function:
                 "attributes": message["Attributes"],
             }
             received = Message.from_record(record)
-            attempt = self._delivery.attempt(received, read(received, self._settings), lambda: 100)
+            attempt = self._delivery.attempt(
+                received, read(received, self._settings, EventMapper(())), lambda: 100
+            )
             assert attempt.delay_s is None, attempt
 
 
