@@ -49,6 +49,7 @@ def test_version_and_requirements_are_the_projects() -> None:
     project = settings(PROJECT / "pyproject.toml")
     alone = settings(PYPROJECT)["project"]
     assert leadctl.__version__ == project["project"]["version"]
-    names = [requirement.partition(">=")[0] for requirement in alone["dependencies"]]
+    wanted = [*alone["dependencies"], *alone["optional-dependencies"]["spreadsheets"]]
+    names = sorted(requirement.partition(">=")[0] for requirement in wanted)
     assert names == project["dependency-groups"]["leadctl"]
     assert alone["requires-python"] == project["project"]["requires-python"]
