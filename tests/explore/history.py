@@ -11,6 +11,7 @@ from tests.explore.core import Core
 from tests.explore.environments import (
     ANSWER_FAULTS,
     PARK_FAULTS,
+    VISIBILITY_FAULTS,
     WRITE_FAULTS,
     Environment,
     Fault,
@@ -333,6 +334,9 @@ class History:
             if turn is None:
                 if self._tell:
                     self._tell_line(index, what, name)
+                if name != WELL.name and faults is VISIBILITY_FAULTS:
+                    for message in self._places[index].held:
+                        self.judge.see(message.message_id).undelayed += 1
                 if name != WELL.name and task.message_id:
                     seen = self.judge.see(task.message_id)
                     seen.disturbances += 1

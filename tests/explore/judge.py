@@ -21,9 +21,10 @@ class Seen:
     """What was seen of one event; times are epoch seconds.
 
     `excused`: receives for which its own environment or message is the reason. `messages`, `parkings`: how
-    often it was sent and parked. `statuses`: what 7Targets answered. `deaths`, `disturbances`, `unwritten`:
-    how often its environment was killed, anything went wrong, and a write of the ledger or the dead letter
-    did. `applied`: whether a request of it took effect.
+    often it was sent and parked. `statuses`: what 7Targets answered. `deaths`, `disturbances`, `unwritten`,
+    `undelayed`: how often its environment was killed, anything went wrong, a write of the ledger or the dead
+    letter did, and the setting of when its message comes back. `applied`: whether a request of it took
+    effect.
     """
 
     event: Event
@@ -37,6 +38,7 @@ class Seen:
     deaths: int = 0
     disturbances: int = 0
     unwritten: int = 0
+    undelayed: int = 0
     was_posted: bool = False
     applied: bool = False
 
@@ -138,8 +140,19 @@ class Judge:
                 if other.event.readable and any(self._may_be_later(other, twin) for twin in self._twins(seen))
             )
         if "while it delivered" in detail:
-            return sum(twin.deaths for twin in self._twins(seen)) >= DEATHS_TO_PARK
+            return self._looks_like_deaths(seen) >= DEATHS_TO_PARK
         return now - seen.sent_at >= self._park_after_s
+
+    def _looks_like_deaths(self, seen: Seen) -> int:
+        """Nothing tells a claim that could not be completed from a death when its message comes back as after
+        one, since no other time could be set, or when it is another message of the event that finds it.
+        """
+        twins = self._twins(seen)
+        unwritten = sum(twin.unwritten for twin in twins)
+        undelayed = sum(twin.undelayed for twin in twins)
+        return sum(twin.deaths for twin in twins) + (
+            unwritten if len(twins) > 1 else min(unwritten, undelayed)
+        )
 
     def acknowledge(self, message_ids: Iterable[str]) -> None:
         """Messages leave the lead queue for good."""
