@@ -6,9 +6,7 @@ sees what is installed there and what is in MiniStack's environment variables.
 
 import contextlib
 import os
-import random
 import re
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +18,7 @@ import requests
 from botocore.config import Config
 
 from local.stack.child_process import PROJECT, ChildFailedError, ChildProcess
+from local.stack.ports import free_port
 from local.stack.waiting import wait_until
 
 ACCOUNT = "000000000000"
@@ -27,24 +26,33 @@ REGION = "us-east-1"
 PROGRAM = PROJECT / ".emulator" / "bin" / "ministack"
 _START_TIMEOUT_S = 30.0
 _KILL_TIMEOUT_S = 10.0
-# Below the ranges from which Linux and macOS take the ports of outgoing connections.
-_PORTS = range(20_000, 32_000)
+# It writes its state when it is asked to end.
+_END_TIMEOUT_S = 20.0
 
 
 class Emulator:
-    """Starts when constructed; runs until `close`. Its state is in memory and in `folder`.
+    """Starts when constructed; runs until `close`. Without `port` it takes a free one.
 
+    Its state is in memory and in `folder`, or, with `state`, in that folder, where the next one finds it.
     `service_endpoints` (e.g. {"dynamodb": "http://127.0.0.1:5000"}) sends the function's own calls of a
     service there instead of straight to the emulator: the place for a proxy.
     """
 
-    def __init__(self, folder: Path, service_endpoints: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        service_endpoints: Mapping[str, str] | None = None,
+        *,
+        port: int = 0,
+        state: Path | None = None,
+    ) -> None:
         if not PROGRAM.exists():
             raise ChildFailedError("the emulator is not installed: run it by `make run`")
         self._folder = folder
         self._service_endpoints = service_endpoints or {}
+        self._state = state
         self._forgotten = 0
-        port = _free_port()
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._process = ChildProcess(
             [str(PROGRAM)], environment=self._environment(port), log=folder / "emulator.log"
@@ -56,7 +64,9 @@ class Emulator:
             raise
 
     def close(self) -> None:
-        """Ends MiniStack and the function's workers."""
+        """Ends MiniStack and the function's workers; state that is to be kept is written first."""
+        if self._state:
+            self._process.end(_END_TIMEOUT_S)
         self._process.kill()
 
     def __enter__(self) -> Self:
@@ -127,10 +137,13 @@ class Emulator:
             "PATH": os.environ["PATH"],
             "HOME": folder,
             "TMPDIR": folder,
-            "STATE_DIR": folder,
-            "S3_DATA_DIR": f"{folder}/s3",
+            "STATE_DIR": str(self._state or folder),
+            "S3_DATA_DIR": f"{self._state or folder}/s3",
+            **({"PERSIST_STATE": "1", "S3_PERSIST": "1"} if self._state else {}),
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
+            # In the queues' addresses, so that they are the endpoint's.
+            "MINISTACK_HOST": "127.0.0.1",
             # Listeners on fixed ports, which two runs side by side would fight for.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
@@ -155,14 +168,3 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _free_port() -> int:
-    for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise ChildFailedError("no free port on 127.0.0.1")
