@@ -20,8 +20,8 @@ from infra.runtime_python import RUNTIME_VERSION, find_runtime_python
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = "deliver_leads"
-# The AWS services that the function calls. botocore brings the data of some 400: three quarters of the zip, written,
-# hashed and uploaded at each deployment and loaded at each cold start.
+# The AWS services that the function calls. botocore brings the data of some 400: three quarters of the zip,
+# which is written, hashed and uploaded at each deployment and loaded at each cold start.
 SERVICES = ("dynamodb", "events", "secretsmanager", "sqs")
 
 # An installer's notes, some with the paths of the machine it ran on. Nothing reads them in the function.
@@ -138,7 +138,7 @@ def _drop_compiled_parts(output_dir: Path) -> None:
 
 
 def _drop_other_services(output_dir: Path) -> None:
-    """Deletes botocore's data of services that the function doesn't call; what they share are files, and stay."""
+    """Deletes botocore's data of services that the function doesn't call; what all share are files."""
     for service in output_dir.glob("botocore/data/*/"):
         if service.name not in SERVICES:
             shutil.rmtree(service)

@@ -31,7 +31,15 @@ def deploy(
         raise ChildFailedError("the CDK command line is not installed: run it by `make run`")
     assembly = folder / "cdk.out"
     words = [word for name, value in context.items() for word in ("-c", f"{name}={value}")]
-    command = ["deploy", "LeadDelivery", "--output", str(assembly), "--require-approval", "never", "--no-notices"]
+    command = [
+        "deploy",
+        "LeadDelivery",
+        "--output",
+        str(assembly),
+        "--require-approval",
+        "never",
+        "--no-notices",
+    ]
     report("Build the template and the function's bundle")
     _bootstrap(emulator)
     with ChildProcess(
@@ -47,7 +55,7 @@ def deploy(
 
 
 def _bootstrap(emulator: Emulator) -> None:
-    """Deploys what `cdk bootstrap` deploys, without the seconds that its start takes; kept state has it already."""
+    """Deploys what `cdk bootstrap` does, without the seconds of its start; kept state has it already."""
     cloudformation = emulator.client("cloudformation")
     summaries = cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"]
     if any(stack["StackName"] == _BOOTSTRAP_STACK for stack in summaries):
@@ -59,7 +67,7 @@ def _bootstrap(emulator: Emulator) -> None:
     )
     waiter = cloudformation.get_waiter("stack_create_complete")
     try:
-        waiter.wait(StackName=_BOOTSTRAP_STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        waiter.wait(StackName=_BOOTSTRAP_STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300})
     except WaiterError as error:
         raise ChildFailedError(f"the CDK's bootstrap stack can't be deployed: {error}") from None
 
@@ -74,7 +82,7 @@ def _environment(emulator: Emulator) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "CI": "true",
-        # Its rules for templates take half of the time of a synthesis. `make test` and `make synth` apply them.
+        # Its rules for templates take half of a synthesis. `make test` and `make synth` apply them.
         "CDK_VALIDATION": "false",
         **emulator.aws_environment(),
     }

@@ -34,9 +34,9 @@ QUICK_SETTINGS = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where the emulated AWS and the sandbox listen (0: on a free port), and the folder that keeps their state.
+    """Where the emulated AWS and the sandbox listen (0: on a free port), and where their state is kept.
 
-    Without such a folder the state goes with the run.
+    Without a folder for it the state goes with the run.
     """
 
     emulator_port: int = 0
@@ -45,7 +45,10 @@ class Place:
 
 
 class Deployment:
-    """What a person or a test needs to work with the deployed stack; `bundle`: the folder of the deployed code."""
+    """What a person or a test needs to work with the deployed stack.
+
+    `bundle` is the folder whose zip was deployed as the function's code.
+    """
 
     def __init__(
         self, emulator: Emulator, sandbox: SandboxProcess, credentials: Credentials, bundle: Path
@@ -61,6 +64,11 @@ class Deployment:
     def outputs(self) -> dict[str, str]:
         """The stack's outputs."""
         return _read_outputs(self.emulator)
+
+    def check_alive(self) -> None:
+        """Raises `ChildFailedError` when emulator or sandbox have ended."""
+        self.emulator.check_alive()
+        self.sandbox.check_alive()
 
     def fill_secret(self, credentials: Credentials | None = None) -> None:
         """Puts these credentials, or the good ones, where the operator's command puts them."""
@@ -168,15 +176,15 @@ def deployed(
 
 
 def _check_kept_state(emulator: Emulator, place: Place) -> None:
-    """Raises `ChildFailedError` for state of another port: it is in the addresses of the queues that it holds."""
+    """Raises `ChildFailedError` for state of another port, which is in the addresses of its queues."""
     if place.state is None:
         return
     with contextlib.suppress(ClientError):  # the stack isn't there yet
         queue_url = _read_outputs(emulator)["LeadQueueUrl"]
         if not queue_url.startswith(f"{emulator.url}/"):
             raise ChildFailedError(
-                f"the state in {place.state} belongs to port {urlsplit(queue_url).port}: use it with that port, "
-                "or take another folder"
+                f"the state in {place.state} belongs to port {urlsplit(queue_url).port}: use it with that port,"
+                " or take another folder"
             )
 
 

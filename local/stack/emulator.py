@@ -120,6 +120,14 @@ class Emulator:
                 worker.kill()
         wait_until("the workers' end", lambda: not any(map(is_alive, workers)), timeout_s=_KILL_TIMEOUT_S)
 
+    @property
+    def log(self) -> Path:
+        """What it prints, the function's log lines included."""
+        return self._process.log
+
+    def check_alive(self) -> None:
+        self._process.check_alive()
+
     def output(self) -> str:
         """What it printed, the function's log lines included, since the start or `forget_output`."""
         return self._process.output()[self._forgotten :]

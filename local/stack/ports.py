@@ -27,7 +27,7 @@ def require_free(port: int, variable: str) -> None:
     """Raises `PortTakenError`; `variable` is the one of make that chooses another port."""
     if not _is_free(port):
         raise PortTakenError(
-            f"port {port} is taken{_owner(port)}: end what uses it, or choose another port with {variable}=<port>"
+            f"port {port} is taken{_owner(port)}: end what uses it, or choose another, {variable}=<port>"
         )
 
 

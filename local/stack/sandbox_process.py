@@ -19,8 +19,8 @@ _CALL_TIMEOUT_S = 10.0
 class SandboxProcess:
     """Starts when constructed, runs until `close`; `kill` and `start` keep the port and everything it holds.
 
-    `client_ids` are the clients whose tokens it takes; a change counts from the next `start`. Without `port` it
-    takes a free one, without `state` (a folder) its state is in `folder`.
+    `client_ids` are the clients whose tokens it takes; a change counts from the next `start`. Without `port`
+    it takes a free one, without `state` (a folder) its state is in `folder`.
     """
 
     def __init__(
@@ -69,6 +69,9 @@ class SandboxProcess:
         except BaseException:
             self.kill()
             raise
+
+    def check_alive(self) -> None:
+        self._process.check_alive()
 
     def kill(self) -> None:
         """SIGKILL: connections break, requests under way get no answer."""

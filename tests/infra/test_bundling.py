@@ -80,7 +80,7 @@ def test_the_bundle_holds_only_what_the_function_imports(bundle: Path, package: 
 
 
 def test_the_bundle_has_the_data_of_the_services_that_the_function_calls(bundle: Path) -> None:
-    """Without a service's data its client can't be made; the data of all services are three quarters of a zip."""
+    """Without a service's data its client can't be made; those of all are three quarters of a zip."""
     sources = "".join(
         path.read_text("utf-8") for path in (PROJECT / "lambdas" / "deliver_leads").rglob("*.py")
     )
