@@ -17,10 +17,10 @@ from local.stack.deployment import Deployment
 
 _INTERVAL_S = 1.0
 BAR_S = 5
-BARS = 60
+BARS = 36
 # With more, looking at each of them every second would keep the emulator from its work.
 _MOST_LOOKED_AT = 500
-_LATEST = 8
+_LATEST = 7
 
 
 class Overview:
@@ -124,7 +124,7 @@ class Overview:
         if mode != UP:
             return f"The API {DESCRIPTIONS[mode]}. {leads}; none is lost."
         if waiting:
-            return f"Leads flow: {leads}."
+            return f"Leads flow: {leads} and will go by themselves."
         people = f" {parked} parked, for a person to look at." if parked else ""
         return f"All that came in is where it belongs.{people}"
 

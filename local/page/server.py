@@ -71,6 +71,7 @@ class Page:
 
     def _flask(self) -> Flask:
         app = Flask(__name__, static_folder=None)
+        app.json.sort_keys = False  # type: ignore[attr-defined]
         app.before_request(self._refuse_other_sites)
         views: dict[str, Callable[[], Any]] = {
             "/": lambda: Response(_PAGE.read_bytes(), content_type="text/html; charset=utf-8"),

@@ -9,9 +9,9 @@ from local.page.queues import QueuedMessage, parked_messages, waiting_messages
 from local.stack.deployment import QUICK_SETTINGS, Deployment
 
 _OPERATIONS = {
-    "create": "create the lead",
-    "update": "update the lead",
-    "stop_followup": "stop the lead's follow-up",
+    "create": ", to create the lead",
+    "update": ", to update the lead",
+    "stop_followup": ", to stop the lead's follow-up",
 }
 _SETTLING_S = QUICK_SETTINGS["settlingTimeSeconds"]
 
@@ -39,6 +39,8 @@ def tell(deployment: Deployment, history: History, email: str) -> dict[str, Any]
             *_requests_told(requests, attempts),
             *_attempts_told(attempts),
             *_sent_again_told(attempts),
+            # The log names no address that could not be read.
+            *(_parked_told(each.sent_at, each.reason) for each in parked if not attempts),
         ],
         key=lambda step: step.at,
     )
@@ -74,8 +76,8 @@ def _arrivals(events: Iterable[dict[str, Any]], queued: Iterable[QueuedMessage])
     for event in events:
         known.add(event["messageId"])
         at = event.get("orderMs", 0) / 1000 or event["firstSeenS"]
-        wish = _OPERATIONS.get(event.get("operation", ""), "do what can't be read")
-        yield Step(at, "Came in", f"{_came_by(event.get('source', ''))}, to {wish}.")
+        wish = _OPERATIONS.get(event.get("operation", ""), "")
+        yield Step(at, "Came in", f"{_came_by(event.get('source', ''))}{wish}.")
     for message in queued:
         if not known & {message.id, message.attributes.get("messageId", "")}:
             yield Step(message.first_seen, "Came in", "A message in the lead queue.")
@@ -166,7 +168,7 @@ def _attempt_told(alike: Sequence[Attempt]) -> Step:
     reason = last.reason or "no reason is given"
     times = f" {len(alike)} times" if len(alike) > 1 else ""
     if last.parked:
-        return Step(last.at, "Parked", f"In the dead-letter queue, for a person: {reason}.", "bad")
+        return _parked_told(last.at, reason)
     if last.outcome == "delivered":
         tries = f", at attempt {last.receive_count}" if last.receive_count > 1 else ""
         state = f", state {last.lead_state}" if last.lead_state else ""
@@ -183,6 +185,10 @@ def _attempt_told(alike: Sequence[Attempt]) -> Step:
         )
     title = "Blocked" if last.outcome == "blocked" else "Waits"
     return Step(last.at, title, f"Sent back{times}: {reason}. {back}", "doubt")
+
+
+def _parked_told(at: float, reason: str) -> Step:
+    return Step(at, "Parked", f"In the dead-letter queue, for a person: {reason}.", "bad")
 
 
 def _sent_again_told(attempts: Iterable[Attempt]) -> Iterator[Step]:
@@ -208,7 +214,7 @@ def _summary(
     elif parked:
         where = f"Parked: {parked[-1].reason}."
     elif delivered:
-        where = f"Delivered: 7Targets has it as {delivered[-1].lead_id}."
+        where = f"Delivered: it is 7Targets' lead {delivered[-1].lead_id}."
     else:
         where = "Not in this run."
     lost = sum(request.answer_was_lost for request in requests)
