@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by the DevTools protocol over a pipe: no package and no port is needed for it."""
+"""A headless Chromium, driven by the DevTools protocol over a pipe, which needs no package and no port."""
 
 import base64
 import contextlib
@@ -23,10 +23,10 @@ _PROGRAMS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 _FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars --no-proxy-server"
-    " --remote-debugging-pipe"
-).split()
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"),
+    *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--no-proxy-server", "--hide-scrollbars", "--remote-debugging-pipe"),
+)
 # Chromium reads commands from the one and writes answers to the other.
 _COMMANDS_FD, _ANSWERS_FD = 3, 4
 _ANSWER_TIMEOUT_S = 30.0
@@ -123,10 +123,10 @@ class Browser:
                 "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text
             )
 
-    def picture(self, path: Path) -> None:
-        """The whole page as PNG, as wide as the screen."""
+    def picture(self, path: Path, height: float | None = None) -> None:
+        """The page as PNG, as wide as the screen; whole, or its upper `height` pixels."""
         size = self.command("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
         answer = self.command("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(answer["data"]))
 

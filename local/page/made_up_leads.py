@@ -24,22 +24,23 @@ _NAMES = (
     "Lena",
     "Mei",
 )
-_ASSISTANT = "sam@example.com"
+ASSISTANT = "sam@example.com"
 
 
 def publish_made_up_leads(deployment: Deployment, count: int) -> Sequence[str]:
     """Half of them through the bus, half straight to the lead queue; returns their addresses."""
     channels = itertools.cycle(("eventbridge", "sqs"))
-    events = [_create(channel) for channel in itertools.islice(channels, count)]
+    events = [make_up(channel) for channel in itertools.islice(channels, count)]
     by_channel = sorted(events, key=lambda event: event.channel)
     for _ in publish(deployment, by_channel):
         pass
     return [event.email for event in events]
 
 
-def _create(channel: str) -> LeadToPublish:
+def make_up(channel: str) -> LeadToPublish:
+    """A create of a lead with a name of its own, good to be delivered."""
     name = random.choice(_NAMES)  # noqa: S311 - a made-up name
     email = f"{name.lower()}.{random.randrange(16**5):05x}@example.com"  # noqa: S311 - a made-up address
-    lead = {"name": name, "email": email, "assistantEmail": _ASSISTANT, "source": "Website form"}
+    lead = {"name": name, "email": email, "assistantEmail": ASSISTANT, "source": "Website form"}
     content = {"lead": lead} if channel == "eventbridge" else {"operation": "create", "lead": lead}
     return LeadToPublish(channel, "create", lead, json.dumps(content), "delivered")
