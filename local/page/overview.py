@@ -20,7 +20,7 @@ BAR_S = 5
 BARS = 36
 # With more, looking at each of them every second would keep the emulator from its work.
 _MOST_LOOKED_AT = 500
-_LATEST = 7
+_LATEST = 8
 
 
 class Overview:
@@ -136,7 +136,11 @@ class Overview:
         for attempt in _since(self.history.attempts, first * BAR_S):
             counts.setdefault(int(attempt.at) // BAR_S, Counter())[attempt.kind] += 1
         self._waiting = {bar: count for bar, count in self._waiting.items() if bar >= first}
-        bars = [{**counts.get(bar, {}), "waiting": self._waiting.get(bar)} for bar in range(first, last + 1)]
+        bars: list[dict[str, int]] = []
+        for bar in range(first, last + 1):
+            # A busy machine may have had no look in these seconds.
+            before = bars[-1]["waiting"] if bars else 0
+            bars.append({**counts.get(bar, {}), "waiting": self._waiting.get(bar, before)})
         return {"barS": BAR_S, "start": first * BAR_S, "bars": bars}
 
     def _latest(self) -> Iterator[dict[str, Any]]:

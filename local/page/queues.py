@@ -33,7 +33,7 @@ class QueuedMessage:
             given.get("detail") or given.get("ERROR_MESSAGE") or given.get("reason") or "no reason is given"
         )
         # A field has another path in an event of the bus, which makes no other reason.
-        return "; ".join(part.removeprefix("detail.") for part in text.split("; "))
+        return "; ".join(part.removeprefix("detail.") for part in text.split(" | "))
 
     @property
     def first_seen(self) -> float:

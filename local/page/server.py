@@ -37,6 +37,7 @@ _PAGE = Path(__file__).with_name("page.html")
 _POLICY = "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 # Bodies of so many are shown of each reason; all of them are counted and sent again.
 _SHOWN_OF_A_REASON = 50
+_POLL_S = 0.05
 
 
 class Page:
@@ -48,38 +49,42 @@ class Page:
     def __init__(self, deployment: Deployment, port: int = 0) -> None:
         self._deployment = deployment
         self.switch = Switch(deployment)
-        self._overview = Overview(deployment, self.switch)
+        self.overview = Overview(deployment, self.switch)
         self._server = make_server(
             "127.0.0.1", port, self._flask(), threaded=True, request_handler=_QuietHandler
         )
-        self._thread = threading.Thread(target=self._server.serve_forever, name="page server", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="page server", daemon=True
+        )
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def start(self) -> None:
-        self._overview.start()
+        self.overview.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Ends the streams too."""
-        self._overview.stop()
+        self.overview.stop()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
     def _flask(self) -> Flask:
         app = Flask(__name__, static_folder=None)
-        app.json.sort_keys = False  # type: ignore[attr-defined]
         app.before_request(self._refuse_other_sites)
         views: dict[str, Callable[[], Any]] = {
             "/": lambda: Response(_PAGE.read_bytes(), content_type="text/html; charset=utf-8"),
             "/events": self._events,
-            "/overview": lambda: self._overview.figures,
+            "/overview": lambda: self.overview.figures,
             "/story": self._story,
             "/parked": self._parked,
-            "/examples": lambda: {"examples": examples(self._deployment), "modes": DESCRIPTIONS},
+            "/examples": lambda: {
+                "examples": examples(self._deployment),
+                "modes": list(DESCRIPTIONS.items()),
+            },
         }
         changes: dict[str, Callable[[], Any]] = {
             "/parked/retry": self._retry,
@@ -113,14 +118,14 @@ class Page:
 
     def _events(self) -> Response:
         def lines() -> Iterator[str]:
-            for figures in self._overview.stream():
+            for figures in self.overview.stream():
                 yield f"data: {json.dumps(figures)}\n\n"
 
         return Response(lines(), content_type="text/event-stream")
 
     def _story(self) -> dict[str, Any]:
-        with self._overview.lock:
-            return tell(self._deployment, self._overview.history, request.args.get("email", ""))
+        with self.overview.lock:
+            return tell(self._deployment, self.overview.history, request.args.get("email", ""))
 
     def _parked(self) -> dict[str, Any]:
         groups = group_by_reason(parked_messages(self._deployment))
@@ -150,7 +155,7 @@ class Page:
         if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
             abort(400)
         sent = retry(self._deployment, ids)
-        self._overview.look_soon()
+        self.overview.look_soon()
         return {"sent": sent}
 
     def _turn(self) -> tuple[dict[str, Any], int]:
@@ -158,7 +163,7 @@ class Page:
             self.switch.turn(str(_asked("mode")))
         except UnknownModeError as error:
             return {"message": str(error)}, 400
-        self._overview.look_soon()
+        self.overview.look_soon()
         return {"mode": self.switch.mode}, 200
 
     def _publish(self) -> dict[str, Any]:
@@ -166,7 +171,7 @@ class Page:
         if type(count) is not int or not 1 <= count <= LARGEST_COUNT:
             abort(400)
         addresses = publish_made_up_leads(self._deployment, count)
-        self._overview.look_soon()
+        self.overview.look_soon()
         return {"emails": addresses}
 
 
