@@ -14,7 +14,7 @@ _NOTE = """\
 
 
 def variables(run: Mapping[str, Any]) -> dict[str, str]:
-    """The environment variables by name; keys and secret are made up, so that nothing can reach a real account."""
+    """The environment variables by name; the keys are made up, so that nothing can reach a real account."""
     return {
         "AWS_ENDPOINT_URL": run["endpointUrl"],
         "AWS_REGION": run["region"],

@@ -1,4 +1,4 @@
-"""The file `.local/run.json`, which tells leadctl and `make env` where the local run is, for as long as it is up.
+"""The file `.local/run.json`: it tells leadctl and `make env` where the local run is, while it is up.
 
 Beside what leadctl reads (leadctl/local_run.py) it holds `process`, so that the file of a run that was killed
 counts for nothing.
@@ -28,7 +28,7 @@ def require_no_other() -> None:
     """Raises `AnotherRunError`: two runs can't share the file."""
     if other := read():
         raise AnotherRunError(
-            f"a local run is up already (process {other['process']}): end it first, with Ctrl-C in its terminal"
+            f"a local run is up already (process {other['process']}): end it first, by Ctrl-C in its terminal"
         )
 
 

@@ -20,9 +20,10 @@ def stay(
     page_port: int = 0,
     every_moment: Callable[[], None] = lambda: None,
 ) -> None:
-    """Shows page and addresses, and returns after Ctrl-C, SIGTERM or SIGHUP; calls `every_moment` twice a second.
+    """Shows page and addresses; returns after Ctrl-C, SIGTERM or SIGHUP. Calls `every_moment` twice a second.
 
-    Without `page_port` the page takes a free one. Raises `ChildFailedError` when emulator or sandbox end before.
+    Without `page_port` the page takes a free one. Raises `ChildFailedError` when emulator or sandbox have
+    ended.
     """
     page = Page(deployment, page_port)
     page.start()

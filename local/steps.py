@@ -1,14 +1,16 @@
 """The steps of a deployment on the terminal, each with its seconds."""
 
 import time
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.status import Status
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 
 class Steps:
-    """Called at the start of each step; prints a line when it is over, and a spinner until then on a terminal."""
+    """Called at the start of each step: a spinner on a terminal, and a line when the step is over."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -22,6 +24,14 @@ class Steps:
         self._spinner = self._console.status(f"{name} ...")
         self._spinner.start()
 
+    def finish(self) -> None:
+        """Prints the line of the step under way, if there is one."""
+        if self._spinner is None:
+            return
+        self._spinner.stop()
+        self._spinner = None
+        self._console.print(f"{time.monotonic() - self._started:5.1f} s  {self._name}", highlight=False)
+
     def __enter__(self) -> Self:
         return self
 
@@ -31,11 +41,3 @@ class Steps:
             self.finish()
         elif self._spinner:
             self._spinner.stop()
-
-    def finish(self) -> None:
-        """Prints the line of the step under way, if there is one."""
-        if self._spinner is None:
-            return
-        self._spinner.stop()
-        self._spinner = None
-        self._console.print(f"{time.monotonic() - self._started:5.1f} s  {self._name}", highlight=False)

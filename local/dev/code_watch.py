@@ -16,7 +16,7 @@ _SHIPPED = (".py", ".json", ".typed")
 class CodeWatch:
     """Puts the package in the place of the deployed one when it has changed, and ends the function's workers.
 
-    The rest of the bundle stays as it was deployed, and so does the stack. `tell` gets a sentence on each change.
+    The rest of the bundle stays as it was deployed, and so does the stack. `tell` gets a sentence each time.
     """
 
     def __init__(self, deployment: Deployment, tell: Callable[[str], None], project: Path = PROJECT) -> None:
@@ -26,7 +26,7 @@ class CodeWatch:
         self._running = self._seen = self._look()
 
     def look(self) -> None:
-        """To be called now and then. A change counts once two looks find it alike: an editor may be writing."""
+        """Call it now and then. A change counts once two looks find it alike: an editor may be writing."""
         found = self._look()
         is_quiet, self._seen = found == self._seen, found
         if not is_quiet or found == self._running:

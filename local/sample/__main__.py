@@ -2,8 +2,8 @@
 
     python -m local.sample [--seed N]
 
-Exit status 0 only if everything adds up; 1 if it doesn't, or could not be run; 130 after Ctrl-C or SIGTERM. On a
-terminal it stays up after its tables, until Ctrl-C; then the status is that of the tables.
+Exit status 0 only if everything adds up; 1 if it doesn't, or could not be run; 130 after Ctrl-C or SIGTERM.
+On a terminal it stays up after its tables, until Ctrl-C, and the status is still that of the tables.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from rich.console import Console
 
 from local.judge import Observed
 from local.publishing import REFUSED_WORDS, LeadToPublish, Published, publish
+from local.run_file import require_no_other
 from local.sample.accounting import account
 from local.sample.events import (
     LEAD_DEFAULTS,
@@ -26,7 +27,6 @@ from local.sample.events import (
     repeats,
 )
 from local.sample.report import Progress, RunFigures, check_figures, print_tables, print_verdict
-from local.run_file import require_no_other
 from local.stack.deployment import Deployment, deployed
 from local.stack.waiting import NotInTimeError, wait_until
 from local.staying import stay

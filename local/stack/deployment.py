@@ -183,8 +183,8 @@ def _check_kept_state(emulator: Emulator, place: Place) -> None:
         queue_url = _read_outputs(emulator)["LeadQueueUrl"]
         if not queue_url.startswith(f"{emulator.url}/"):
             raise ChildFailedError(
-                f"the state in {place.state} belongs to port {urlsplit(queue_url).port}: use it with that port,"
-                " or take another folder"
+                f"the state in {place.state} belongs to port {urlsplit(queue_url).port}: use it with that"
+                " port, or take another folder"
             )
 
 

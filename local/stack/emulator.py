@@ -28,6 +28,7 @@ _START_TIMEOUT_S = 30.0
 _KILL_TIMEOUT_S = 10.0
 # It writes its state when it is asked to end.
 _END_TIMEOUT_S = 20.0
+_PEEK_TIMEOUT_S = 10.0
 
 
 class Emulator:
@@ -131,6 +132,25 @@ class Emulator:
     def output(self) -> str:
         """What it printed, the function's log lines included, since the start or `forget_output`."""
         return self._process.output()[self._forgotten :]
+
+    def output_since(self, position: int) -> tuple[str, int]:
+        """The whole lines that it printed after this byte of its log, and the byte after them."""
+        with self._process.log.open("rb") as log:
+            log.seek(position)
+            lines, line_break, _ = log.read().rpartition(b"\n")
+        return lines.decode("utf-8", "replace"), position + len(lines) + len(line_break)
+
+    def messages(self, queue_url: str) -> list[dict[str, Any]]:
+        """All messages of a queue, which nobody is kept from receiving: AWS has no such call."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(
+                f"{self.url}/_ministack/sqs/messages",
+                params={"account": ACCOUNT, "QueueUrl": queue_url},
+                timeout=_PEEK_TIMEOUT_S,
+            )
+        answer.raise_for_status()
+        return list(answer.json()["messages"][ACCOUNT][REGION][queue_url])
 
     def forget_output(self) -> None:
         self._forgotten = len(self._process.output())

@@ -46,7 +46,7 @@ def _owner(port: int) -> str:
     """By which process, where the operating system tells it (macOS tells it to root only)."""
     try:
         for connection in psutil.net_connections("tcp"):
-            is_it = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            is_it = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)
             if is_it and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
     except psutil.Error:
