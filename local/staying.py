@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 
 from rich.console import Console
-from rich.table import Table
 
 from local.page.server import Page
 from local.run_file import written
@@ -50,10 +49,8 @@ def _print_addresses(console: Console, deployment: Deployment, page_url: str) ->
         "Function's log": str(deployment.emulator.log),
         "Publish": 'in another terminal: eval "$(make env)"',
     }
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows.items():
-        table.add_row(f"  {name}", value)
     console.print()
-    # Wider than the terminal rather than cut: the addresses are there to be copied.
-    console.print(table, soft_wrap=True, highlight=False, markup=False)
+    for name, value in rows.items():
+        # Longer than the terminal is wide rather than cut: the addresses are there to be copied.
+        console.print(f"  {name:<15} {value}", soft_wrap=True, highlight=False, markup=False)
     console.print("\nCtrl-C ends everything that was started here.")

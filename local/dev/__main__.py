@@ -34,6 +34,9 @@ def run(console: Console, folder: Path, options: argparse.Namespace) -> bool:
     with Steps(console) as steps, deployed(folder, place=place, report=steps) as deployment:
         steps.finish()
         watch = CodeWatch(deployment, lambda text: console.print(text, markup=False, soft_wrap=True))
+        if options.state:
+            # The kept function may have code of an earlier run, which the deployment does not know of.
+            watch.put()
         stay(console, deployment, page_port=options.page_port, every_moment=watch.look)
     console.print("Ended. Nothing is left running.")
     if options.state:

@@ -35,11 +35,15 @@ class CodeWatch:
         if problem := self._problem():
             self._tell(f"{problem}. The function runs its earlier code until that is corrected.")
             return
+        self.put()
+        self._tell("The function's code has changed: its workers start anew with it.")
+
+    def put(self) -> None:
+        """Puts the package as it is now in the place of what the function runs."""
         self._deployment.emulator.client("lambda").update_function_code(
             FunctionName=self._deployment.outputs["FunctionName"],
             ZipFile=zip_code(self._deployment.bundle, self._package),
         )
-        self._tell("The function's code has changed: its workers start anew with it.")
 
     def _look(self) -> dict[Path, tuple[int, int]]:
         found = {}
