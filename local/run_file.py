@@ -35,8 +35,22 @@ def require_no_other() -> None:
 @contextmanager
 def written(deployment: Deployment, page_url: str) -> Iterator[None]:
     """The file is there while this lasts."""
+    content = describe(deployment, page_url)
+    PLACE.parent.mkdir(exist_ok=True)
+    # Never half a file for a reader.
+    unfinished = PLACE.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    unfinished.replace(PLACE)
+    try:
+        yield
+    finally:
+        PLACE.unlink(missing_ok=True)
+
+
+def describe(deployment: Deployment, page_url: str) -> dict[str, Any]:
+    """What the file says of a run."""
     environment = deployment.emulator.aws_environment()
-    content = {
+    return {
         "endpointUrl": deployment.emulator.url,
         "region": environment["AWS_REGION"],
         "account": ACCOUNT,
@@ -47,15 +61,6 @@ def written(deployment: Deployment, page_url: str) -> Iterator[None]:
         "pageUrl": page_url,
         "process": os.getpid(),
     }
-    PLACE.parent.mkdir(exist_ok=True)
-    # Never half a file for a reader.
-    unfinished = PLACE.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    unfinished.replace(PLACE)
-    try:
-        yield
-    finally:
-        PLACE.unlink(missing_ok=True)
 
 
 def read(place: Path | None = None) -> dict[str, Any] | None:

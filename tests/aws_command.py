@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError, UnknownServiceError, WaiterError
 
 from tests.log_filter import read_filter
 
-GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json"}
+GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json", "endpoint-url"}
 
 
 class CommandError(Exception):
@@ -156,7 +156,7 @@ def _read_deploy(words: list[str]) -> Command:
 def run(command: Command) -> str:
     """Makes the call, returns what the aws command line prints."""
     session: Any = boto3.Session()  # its stubs take a literal service only
-    client = session.client(command.service)
+    client = session.client(command.service, endpoint_url=command.options.get("endpoint-url"))
     arguments = command.parameters | json.loads(_input_json(command))
     if command.waiter:
         client.get_waiter(xform_name(command.waiter.replace("-", "_"))).wait(**arguments)

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 from botocore.exceptions import WaiterError
 
@@ -20,38 +21,41 @@ _BOOTSTRAP_STACK = "CDKToolkit"
 _TIMEOUT_S = 240.0
 
 
-def deploy(
-    emulator: Emulator, folder: Path, context: Mapping[str, str], report: Callable[[str], None]
-) -> Path:
-    """Builds and deploys the delivery stack; returns the folder of the function's bundle.
+class CdkDeployment:
+    """Builds and deploys the delivery stack; begins when constructed, and goes on while others work.
 
-    Template and bundle go into `folder`: the project's cdk.out stays as it is. Raises `ChildFailedError`.
+    Template and bundle go into `folder`: the project's cdk.out stays as it is.
     """
-    if not _PROGRAM.exists():
-        raise ChildFailedError("the CDK command line is not installed: run it by `make run`")
-    assembly = folder / "cdk.out"
-    words = [word for name, value in context.items() for word in ("-c", f"{name}={value}")]
-    command = [
-        "deploy",
-        "LeadDelivery",
-        "--output",
-        str(assembly),
-        "--require-approval",
-        "never",
-        "--no-notices",
-    ]
-    report("Build the template and the function's bundle")
-    _bootstrap(emulator)
-    with ChildProcess(
-        [shutil.which("node") or "node", str(_PROGRAM), *command, *words],
-        environment=_environment(emulator),
-        log=folder / "cdk-deploy.log",
-    ) as cdk:
-        manifest = assembly / "manifest.json"
-        wait_until("the template", lambda: manifest.exists() or cdk.has_ended(), timeout_s=_TIMEOUT_S)
+
+    def __init__(self, emulator: Emulator, folder: Path, context: Mapping[str, str]) -> None:
+        if not _PROGRAM.exists():
+            raise ChildFailedError("the CDK command line is not installed: run it by `make run`")
+        _bootstrap(emulator)
+        self._assembly = folder / "cdk.out"
+        command = ["deploy", "LeadDelivery", "--output", str(self._assembly)]
+        command += ["--require-approval", "never", "--no-notices"]
+        command += [word for name, value in context.items() for word in ("-c", f"{name}={value}")]
+        self._process = ChildProcess(
+            [shutil.which("node") or "node", str(_PROGRAM), *command],
+            environment=_environment(emulator),
+            log=folder / "cdk-deploy.log",
+        )
+
+    def finish(self, report: Callable[[str], None]) -> Path:
+        """Waits for its end; returns the folder of the function's bundle. Raises `ChildFailedError`."""
+        manifest = self._assembly / "manifest.json"
+        wait_until(
+            "the template", lambda: manifest.exists() or self._process.has_ended(), timeout_s=_TIMEOUT_S
+        )
         report("Deploy the stack")
-        cdk.wait(_TIMEOUT_S)
-    return next(path.parent.parent for path in assembly.glob("asset.*/deliver_leads/handler.py"))
+        self._process.wait(_TIMEOUT_S)
+        return next(path.parent.parent for path in self._assembly.glob("asset.*/deliver_leads/handler.py"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
 
 
 def _bootstrap(emulator: Emulator) -> None:

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from local.stack.cdk import deploy
+from local.stack.cdk import CdkDeployment
 from local.stack.child_process import ChildFailedError
 from local.stack.emulator import Emulator
+from local.stack.ports import free_port
 from local.stack.sandbox_process import SandboxProcess
 from local.stack.user_pool import Credentials, find_or_make_pool
 
@@ -151,26 +152,36 @@ def deployed(
     `ChildFailedError` or `NotInTimeError`, whose texts are for people.
     """
     place = place or Place()
-    report("Start the emulated AWS and the sandbox")
+    report("Start the emulated AWS")
     with Emulator(folder, service_endpoints, port=place.emulator_port, state=place.state) as emulator:
         _check_kept_state(emulator, place)
-        pool, credentials = find_or_make_pool(emulator.client("cognito-idp"))
-        sandbox = SandboxProcess(
-            folder,
-            token_upstream=f"{emulator.url}/oauth2/token",
-            jwks=f"{emulator.url}/{pool}/.well-known/jwks.json",
-            client_id=credentials.client_id,
-            user_identifier=credentials.user_identifier,
-            seed=seed,
-            port=place.sandbox_port,
-            state=place.state,
-        )
-        with sandbox:
-            urls = {"leadsApiUrl": sandbox.url, "tokenUrl": f"{sandbox.url}/oauth2/token"}
-            defaults = {"leadDefaults": json.dumps(dict(lead_defaults or {}))}
-            context = {"stage": _STAGE, **QUICK_SETTINGS, **defaults, **(settings or {}), **urls}
-            bundle = deploy(emulator, folder, context, report)
-            deployment = Deployment(emulator, sandbox, credentials, bundle)
+        sandbox_port = place.sandbox_port or free_port()
+        url = f"http://127.0.0.1:{sandbox_port}"
+        context = {
+            "stage": _STAGE,
+            **QUICK_SETTINGS,
+            "leadDefaults": json.dumps(dict(lead_defaults or {})),
+            **(settings or {}),
+            "leadsApiUrl": url,
+            "tokenUrl": f"{url}/oauth2/token",
+        }
+        report("Build the template and the function's bundle")
+        with contextlib.ExitStack() as started:
+            cdk = started.enter_context(CdkDeployment(emulator, folder, context))
+            # Meanwhile, because the CDK's work takes longer.
+            pool, credentials = find_or_make_pool(emulator.client("cognito-idp"))
+            sandbox = SandboxProcess(
+                folder,
+                token_upstream=f"{emulator.url}/oauth2/token",
+                jwks=f"{emulator.url}/{pool}/.well-known/jwks.json",
+                client_id=credentials.client_id,
+                user_identifier=credentials.user_identifier,
+                seed=seed,
+                port=sandbox_port,
+                state=place.state,
+            )
+            started.enter_context(sandbox)
+            deployment = Deployment(emulator, sandbox, credentials, cdk.finish(report))
             deployment.fill_secret()
             yield deployment
 
