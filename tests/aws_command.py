@@ -44,7 +44,7 @@ class Command:
 def read_command(words: Sequence[str], *, literal: bool = True) -> Command:
     """Reads what follows `aws`.
 
-    With `literal=False` a value may still hold a shell variable, and then isn't read. Raises `CommandError`
+    With `literal=False` a value may still hold a shell variable or name a file, and then isn't read. Raises `CommandError`
     for an unknown service, operation or option and for a missing parameter, `ValueError` for a value that
     its option doesn't take.
     """
@@ -92,9 +92,8 @@ def _read_options(command: Command, words: list[str], shape: Any, literal: bool)
         values = [words.pop(0)]
         while member.type_name == "list" and words and not words[0].startswith("--"):
             values.append(words.pop(0))
-        command.parameters[name] = (
-            _value(values, member) if literal or not any("$" in each for each in values) else values
-        )
+        is_known = literal or not any("$" in each or each.startswith("file://") for each in values)
+        command.parameters[name] = _value(values, member) if is_known else values
 
 
 def _value(words: list[str], member: Any) -> Any:
