@@ -44,9 +44,9 @@ class Command:
 def read_command(words: Sequence[str], *, literal: bool = True) -> Command:
     """Reads what follows `aws`.
 
-    With `literal=False` a value may still hold a shell variable or name a file, and then isn't read. Raises `CommandError`
-    for an unknown service, operation or option and for a missing parameter, `ValueError` for a value that
-    its option doesn't take.
+    With `literal=False` a value may still hold a shell variable or name a file, and then isn't read. Raises
+    `CommandError` for an unknown service, operation or option and for a missing parameter, `ValueError` for
+    a value that its option doesn't take.
     """
     session = botocore.session.get_session()
     service, name, *rest = words
