@@ -113,7 +113,7 @@ def dev(developer: Developer) -> Iterator["subprocess.Popen[bytes]"]:
 def test_a_producer_publishes_the_function_changes_and_ctrl_c_ends_it_all(
     developer: Developer, dev: "subprocess.Popen[bytes]"
 ) -> None:
-    """The whole of an afternoon: the environment that is printed works, and new code runs without a deployment."""
+    """What `make env` prints is enough to publish, and new code runs without a deployment."""
     developer.publish("before@example.com")
     assert developer.lead("before@example.com")["name"] == "Jane"
 
