@@ -22,7 +22,6 @@ from local import environment, run_file
 from local.dev.__main__ import main
 from local.dev.code_watch import CodeWatch, shipped, zip_code
 from local.run_file import AnotherRunError
-from local.stack.child_process import PROJECT
 from local.stack.deployment import Deployment
 from local.stack.ports import PortTakenError, free_port, require_free
 from local.steps import Steps
@@ -145,14 +144,17 @@ def test_each_step_ends_with_its_seconds() -> None:
     assert all(float(line.split(" s  ")[0]) >= 0 for line in lines)
 
 
-def test_the_watch_ships_what_the_bundle_ships() -> None:
+def test_the_watch_ships_what_the_bundle_ships(tmp_path: Path) -> None:
     """Else the function would run other files here than after a deployment."""
-    package = PROJECT / "lambdas" / "deliver_leads"
-    kept = set(package.rglob("*"))
-    for folder in (package, *(path for path in package.rglob("*") if path.is_dir())):
-        left_out = {folder / name for name in _not_shipped(str(folder), [p.name for p in folder.iterdir()])}
-        kept -= left_out | {path for path in kept if left_out & set(path.parents)}
-    assert set(shipped(package)) == {path for path in kept if path.is_file()}
+    package = tmp_path / "package"
+    names = ("handler.py", "py.typed", "fields.json", "notes.md", "api/calls.py", ".handler.py.swp")
+    for name in (*names, "__pycache__/handler.pyc", "api/__pycache__/calls.pyc"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).touch()
+    shutil.copytree(package, tmp_path / "bundle", ignore=_not_shipped)
+    bundled = {path.relative_to(tmp_path / "bundle") for path in (tmp_path / "bundle").rglob("*.*")}
+    assert {path.relative_to(package) for path in shipped(package)} == bundled
+    assert len(bundled) == 4
 
 
 class Watched:
