@@ -171,7 +171,7 @@ def run(command: Command) -> str:
     if "query" in command.options:
         answer = jmespath.search(command.options["query"], answer)
     if command.options.get("output", "json") == "json":
-        return json.dumps(answer, indent=4, default=str) + "\n" if answer else ""
+        return json.dumps(answer, indent=4, default=str) + "\n" if answer != {} else ""
     return _as_text(answer)
 
 
