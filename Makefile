@@ -16,13 +16,20 @@ export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run check test chaos explore lint types quick-tests lock synth clean
+.PHONY: help run dev env check test chaos explore lint types quick-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 run: .emulator/ready node_modules/ready ## Run the deployed stack on this machine with a few hundred lead events
 	@$(VENV)/python -m local.sample
+
+dev: .emulator/ready node_modules/ready ## Run the deployed stack until Ctrl-C (PORT=, PAGE_PORT=, SANDBOX_PORT=, STATE=)
+	@$(VENV)/python -m local.dev $(if $(PORT),--port $(PORT)) $(if $(PAGE_PORT),--page-port $(PAGE_PORT)) \
+		$(if $(SANDBOX_PORT),--sandbox-port $(SANDBOX_PORT)) $(if $(STATE),--state $(STATE))
+
+env: .venv/ready ## Print what a shell or .env file needs to publish to the local run
+	@$(VENV)/python -m local.environment
 
 check: .venv/ready ## Lint, check types, run all tests that need no emulator (under a minute)
 	@$(CHECK_NODE)

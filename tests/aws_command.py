@@ -24,7 +24,7 @@ from tests.log_filter import read_filter
 
 # The command line's own names, where AWS's would be mistaken for one of its global options.
 RENAMED = {"notification-endpoint": "endpoint"}
-GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json"}
+GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json", "endpoint-url"}
 
 
 class CommandError(Exception):
@@ -46,9 +46,9 @@ class Command:
 def read_command(words: Sequence[str], *, literal: bool = True) -> Command:
     """Reads what follows `aws`.
 
-    With `literal=False` a value may still hold a shell variable, and then isn't read. Raises `CommandError`
-    for an unknown service, operation or option and for a missing parameter, `ValueError` for a value that
-    its option doesn't take.
+    With `literal=False` a value may still hold a shell variable or name a file, and then isn't read. Raises
+    `CommandError` for an unknown service, operation or option and for a missing parameter, `ValueError` for
+    a value that its option doesn't take.
     """
     session = botocore.session.get_session()
     service, name, *rest = words
@@ -94,9 +94,8 @@ def _read_options(command: Command, words: list[str], shape: Any, literal: bool)
         values = [words.pop(0)]
         while member.type_name == "list" and words and not words[0].startswith("--"):
             values.append(words.pop(0))
-        command.parameters[name] = (
-            _value(values, member) if literal or not any("$" in each for each in values) else values
-        )
+        is_known = literal or not any("$" in each or each.startswith("file://") for each in values)
+        command.parameters[name] = _value(values, member) if is_known else values
 
 
 def _value(words: list[str], member: Any) -> Any:
@@ -158,7 +157,7 @@ def _read_deploy(words: list[str]) -> Command:
 def run(command: Command) -> str:
     """Makes the call, returns what the aws command line prints."""
     session: Any = boto3.Session()  # its stubs take a literal service only
-    client = session.client(command.service)
+    client = session.client(command.service, endpoint_url=command.options.get("endpoint-url"))
     arguments = command.parameters | json.loads(_input_json(command))
     if command.waiter:
         client.get_waiter(xform_name(command.waiter.replace("-", "_"))).wait(**arguments)
@@ -174,7 +173,7 @@ def run(command: Command) -> str:
     if "query" in command.options:
         answer = jmespath.search(command.options["query"], answer)
     if command.options.get("output", "json") == "json":
-        return json.dumps(answer, indent=4, default=str) + "\n" if answer else ""
+        return json.dumps(answer, indent=4, default=str) + "\n" if answer != {} else ""
     return _as_text(answer)
 
 

@@ -28,6 +28,7 @@ def aws_commands(block: str) -> Iterator[list[str]]:
     for start in re.finditer(r"(?:^|[\s(;&|])aws (?=[a-z])", joined, re.MULTILINE):
         lexer = shlex.shlex(joined[start.end() :], posix=True, punctuation_chars="();<>|&\n")
         lexer.whitespace = " \t"
+        lexer.whitespace_split = True
         words: list[str] = []
         for word in lexer:
             if set(word) <= set("();<>|&\n"):

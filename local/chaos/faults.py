@@ -10,7 +10,8 @@ import psutil
 from local.chaos.aws_fault_proxy import AwsFaultProxy
 from local.chaos.events import ChaosEvent
 from local.publishing import REFUSED_WORDS
-from local.stack.deployment import Deployment, make_client
+from local.stack.deployment import Deployment
+from local.stack.user_pool import make_client
 from local.stack.waiting import wait_until
 
 # A delay step of 15 minutes (the default of retryMaxDelaySeconds) is 3 s here, and so 24 hours are 288 s. It

@@ -3,6 +3,7 @@
     python -m local.sample [--seed N]
 
 Exit status 0 only if everything adds up; 1 if it doesn't, or could not be run; 130 after Ctrl-C or SIGTERM.
+On a terminal it stays up after its tables, until Ctrl-C, and the status is still that of the tables.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from local.judge import Observed
 from local.publishing import REFUSED_WORDS, LeadToPublish, Published, publish
+from local.run_file import require_no_other
 from local.sample.accounting import account
 from local.sample.events import (
     LEAD_DEFAULTS,
@@ -27,6 +29,8 @@ from local.sample.events import (
 from local.sample.report import Progress, RunFigures, check_figures, print_tables, print_verdict
 from local.stack.deployment import Deployment, deployed
 from local.stack.waiting import NotInTimeError, wait_until
+from local.staying import stay
+from local.steps import Steps
 from local.supervised_run import supervise
 
 REPEATS = 16
@@ -49,7 +53,6 @@ class Run:
         self._deployment = deployment
         self._progress = progress
         self.published: list[Published[LeadToPublish]] = []
-        self._dead_letters: list[dict[str, Any]] = []
         self._quiet_since: float | None = None
 
     def publish(self, events: Iterable[LeadToPublish]) -> None:
@@ -65,8 +68,7 @@ class Run:
 
     def observe(self) -> Observed:
         sandbox = self._deployment.sandbox
-        self._dead_letters += self._deployment.take_dead_letters()
-        return Observed(sandbox.requests(), sandbox.leads(), self._dead_letters)
+        return Observed(sandbox.requests(), sandbox.leads(), self._deployment.read_dead_letters())
 
     def _is_settled(self) -> bool:
         if self._show():
@@ -84,33 +86,47 @@ class Run:
         return waiting
 
 
-def run(console: Console, folder: Path, seed: int) -> bool:
+def run(console: Console, folder: Path, seed: int, *, stays: bool) -> bool:
     """Returns whether everything added up."""
+    if stays:
+        require_no_other()
     started = time.monotonic()
+    with (
+        Steps(console) as steps,
+        deployed(folder, lead_defaults=LEAD_DEFAULTS, seed=seed, report=steps) as deployment,
+    ):
+        steps.finish()
+        adds_up = deliver(console, deployment, deploy_s=time.monotonic() - started)
+        if stays:
+            # From here on a lead fails only where somebody wants it to.
+            deployment.sandbox.set_faults([])
+            stay(console, deployment)
+    if stays:
+        console.print("Ended. Nothing is left running.")
+    return adds_up
 
-    def report(step: str) -> None:
-        console.print(f"{step} ...")
 
-    with deployed(folder, lead_defaults=LEAD_DEFAULTS, seed=seed, report=report) as deployment:
-        deployed_at = time.monotonic()
-        events = [*read_sample(), *malformed_events()]
-        again = repeats(events, REPEATS)
-        deployment.sandbox.set_faults(faults(events))
-        with Progress(console, len(events) + len(again)) as progress:
-            this_run = Run(deployment, progress)
-            this_run.publish(events)
-            this_run.settle()
-            # Only now, so that each meets an event that was delivered rather than one under way.
-            this_run.publish(again)
-            this_run.settle()
-        observed = this_run.observe()
-        figures = RunFigures(
-            summary=deployment.sandbox.summary(),
-            environments=deployment.execution_environments_started(),
-            left_in_queue=deployment.lead_queue_count(),
-            deploy_s=deployed_at - started,
-            delivery_s=time.monotonic() - deployed_at,
-        )
+def deliver(console: Console, deployment: Deployment, deploy_s: float) -> bool:
+    """Publishes the sample, prints what became of it; returns whether everything added up."""
+    started = time.monotonic()
+    events = [*read_sample(), *malformed_events()]
+    again = repeats(events, REPEATS)
+    deployment.sandbox.set_faults(faults(events))
+    with Progress(console, len(events) + len(again)) as progress:
+        this_run = Run(deployment, progress)
+        this_run.publish(events)
+        this_run.settle()
+        # Only now, so that each meets an event that was delivered rather than one under way.
+        this_run.publish(again)
+        this_run.settle()
+    observed = this_run.observe()
+    figures = RunFigures(
+        summary=deployment.sandbox.summary(),
+        environments=deployment.execution_environments_started(),
+        left_in_queue=deployment.lead_queue_count(),
+        deploy_s=deploy_s,
+        delivery_s=time.monotonic() - started,
+    )
     result = account(this_run.published, observed)
     print_tables(console, result, observed, figures)
     discrepancies = [*result.discrepancies, *check_figures(figures)]
@@ -141,8 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seed", type=int, default=1, help="of the draws for the sandbox's faults; default: 1"
     )
     options = parser.parse_args(arguments)
-    console = Console()
-    return supervise(console, "lead-delivery", lambda folder: run(console, folder, options.seed))
+    console, stays = Console(), sys.stdout.isatty()
+    return supervise(console, "lead-delivery", lambda folder: run(console, folder, options.seed, stays=stays))
 
 
 if __name__ == "__main__":

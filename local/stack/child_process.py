@@ -55,6 +55,9 @@ class ChildProcess:
             raise self._failure()
         return True
 
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def wait(self, timeout_s: float) -> None:
         """Waits for an end with status 0; raises `ChildFailedError` for any other, or none in time."""
         try:
@@ -64,6 +67,12 @@ class ChildProcess:
             raise ChildFailedError(f"{self.name} took longer than {timeout_s:g} s{self._tail()}") from None
         if status != 0:
             raise self._failure()
+
+    def end(self, timeout_s: float) -> None:
+        """Asks the process to end (SIGTERM) and waits; what is left after that is for `kill`."""
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
 
     def kill(self) -> None:
         """Ends the whole group at once, so that no process it started outlives it. Does no harm twice."""

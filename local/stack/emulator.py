@@ -6,9 +6,7 @@ sees what is installed there and what is in MiniStack's environment variables.
 
 import contextlib
 import os
-import random
 import re
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +18,7 @@ import requests
 from botocore.config import Config
 
 from local.stack.child_process import PROJECT, ChildFailedError, ChildProcess
+from local.stack.ports import free_port
 from local.stack.waiting import wait_until
 
 ACCOUNT = "000000000000"
@@ -27,24 +26,34 @@ REGION = "us-east-1"
 PROGRAM = PROJECT / ".emulator" / "bin" / "ministack"
 _START_TIMEOUT_S = 30.0
 _KILL_TIMEOUT_S = 10.0
-# Below the ranges from which Linux and macOS take the ports of outgoing connections.
-_PORTS = range(20_000, 32_000)
+# It writes its state when it is asked to end.
+_END_TIMEOUT_S = 20.0
+_PEEK_TIMEOUT_S = 10.0
 
 
 class Emulator:
-    """Starts when constructed; runs until `close`. Its state is in memory and in `folder`.
+    """Starts when constructed; runs until `close`. Without `port` it takes a free one.
 
+    Its state is in memory and in `folder`, or, with `state`, in that folder, where the next one finds it.
     `service_endpoints` (e.g. {"dynamodb": "http://127.0.0.1:5000"}) sends the function's own calls of a
     service there instead of straight to the emulator: the place for a proxy.
     """
 
-    def __init__(self, folder: Path, service_endpoints: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        service_endpoints: Mapping[str, str] | None = None,
+        *,
+        port: int = 0,
+        state: Path | None = None,
+    ) -> None:
         if not PROGRAM.exists():
             raise ChildFailedError("the emulator is not installed: run it by `make run`")
         self._folder = folder
         self._service_endpoints = service_endpoints or {}
+        self._state = state
         self._forgotten = 0
-        port = _free_port()
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._process = ChildProcess(
             [str(PROGRAM)], environment=self._environment(port), log=folder / "emulator.log"
@@ -56,7 +65,9 @@ class Emulator:
             raise
 
     def close(self) -> None:
-        """Ends MiniStack and the function's workers."""
+        """Ends MiniStack and the function's workers; state that is to be kept is written first."""
+        if self._state:
+            self._process.end(_END_TIMEOUT_S)
         self._process.kill()
 
     def __enter__(self) -> Self:
@@ -110,9 +121,36 @@ class Emulator:
                 worker.kill()
         wait_until("the workers' end", lambda: not any(map(is_alive, workers)), timeout_s=_KILL_TIMEOUT_S)
 
+    @property
+    def log(self) -> Path:
+        """What it prints, the function's log lines included."""
+        return self._process.log
+
+    def check_alive(self) -> None:
+        self._process.check_alive()
+
     def output(self) -> str:
         """What it printed, the function's log lines included, since the start or `forget_output`."""
         return self._process.output()[self._forgotten :]
+
+    def output_since(self, position: int) -> tuple[str, int]:
+        """The whole lines that it printed after this byte of its log, and the byte after them."""
+        with self._process.log.open("rb") as log:
+            log.seek(position)
+            lines, line_break, _ = log.read().rpartition(b"\n")
+        return lines.decode("utf-8", "replace"), position + len(lines) + len(line_break)
+
+    def messages(self, queue_url: str) -> list[dict[str, Any]]:
+        """All messages of a queue, which nobody is kept from receiving: AWS has no such call."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(
+                f"{self.url}/_ministack/sqs/messages",
+                params={"account": ACCOUNT, "QueueUrl": queue_url},
+                timeout=_PEEK_TIMEOUT_S,
+            )
+        answer.raise_for_status()
+        return list(answer.json()["messages"][ACCOUNT][REGION][queue_url])
 
     def forget_output(self) -> None:
         self._forgotten = len(self._process.output())
@@ -127,10 +165,13 @@ class Emulator:
             "PATH": os.environ["PATH"],
             "HOME": folder,
             "TMPDIR": folder,
-            "STATE_DIR": folder,
-            "S3_DATA_DIR": f"{folder}/s3",
+            "STATE_DIR": str(self._state or folder),
+            "S3_DATA_DIR": f"{self._state or folder}/s3",
+            **({"PERSIST_STATE": "1", "S3_PERSIST": "1"} if self._state else {}),
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
+            # In the queues' addresses, so that they are the endpoint's.
+            "MINISTACK_HOST": "127.0.0.1",
             # Listeners on fixed ports, which two runs side by side would fight for.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
@@ -155,14 +196,3 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _free_port() -> int:
-    for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise ChildFailedError("no free port on 127.0.0.1")

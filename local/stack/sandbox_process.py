@@ -19,7 +19,8 @@ _CALL_TIMEOUT_S = 10.0
 class SandboxProcess:
     """Starts when constructed, runs until `close`; `kill` and `start` keep the port and everything it holds.
 
-    `client_ids` are the clients whose tokens it takes; a change counts from the next `start`.
+    `client_ids` are the clients whose tokens it takes; a change counts from the next `start`. Without `port`
+    it takes a free one, without `state` (a folder) its state is in `folder`.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class SandboxProcess:
         client_id: str,
         user_identifier: str,
         seed: int = 0,
+        port: int = 0,
+        state: Path | None = None,
     ) -> None:
         self._folder = folder
         self._options = {
-            "--state": str(folder / "sandbox.sqlite"),
+            "--state": str((state or folder) / "sandbox.sqlite"),
             "--token-upstream": token_upstream,
             "--jwks": jwks,
             "--user-identifier": user_identifier,
@@ -44,7 +47,7 @@ class SandboxProcess:
         self._session = requests.Session()
         self._session.trust_env = False
         self._starts = 0
-        self._port = 0
+        self._port = port
         self.start()
 
     @property
@@ -66,6 +69,9 @@ class SandboxProcess:
         except BaseException:
             self.kill()
             raise
+
+    def check_alive(self) -> None:
+        self._process.check_alive()
 
     def kill(self) -> None:
         """SIGKILL: connections break, requests under way get no answer."""

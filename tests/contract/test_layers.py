@@ -34,8 +34,20 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "local.stack",
         "local.publishing",
         "local.judge",
+        "local.run_file",
+        "local.staying",
+        "local.steps",
         "local.supervised_run",
     ),
+    "local.dev": (
+        "local.dev",
+        "local.stack",
+        "local.run_file",
+        "local.staying",
+        "local.steps",
+        "local.supervised_run",
+    ),
+    "local.page": ("local.page", "local.stack", "local.publishing", "local.supervised_run"),
     "local.chaos": ("local.chaos", "local.stack", "local.publishing", "local.judge", "local.supervised_run"),
 }
 

@@ -36,9 +36,7 @@ class Operator:
     pasted: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        program = self.folder / "aws"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.aws_command "$@"\n')
-        program.chmod(0o755)
+        install_aws_command(self.folder)
         beginning, rest = (PROJECT / RUNBOOK).read_text("utf-8").split("\n## Procedures\n")
         text = beginning.split("\n## ")[0] + rest.split("\n### ")[0]
         self.pasted += [block.replace("STAGE=prod", "STAGE=dev") for block in shell_blocks(text)]
@@ -66,6 +64,13 @@ class Operator:
             capture_output=True,
             text=True,
         )
+
+
+def install_aws_command(folder: Path) -> None:
+    """Puts the stand-in for the aws command line into a folder, which is for PATH."""
+    program = folder / "aws"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.aws_command "$@"\n')
+    program.chmod(0o755)
 
 
 def log_lines(deployment: Deployment) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from local.sample.events import LEAD_DEFAULTS
-from local.stack.deployment import Credentials, Deployment
+from local.stack.deployment import Deployment
+from local.stack.user_pool import Credentials
 
 pytestmark = pytest.mark.e2e
 

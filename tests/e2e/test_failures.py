@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from local.stack.deployment import Credentials, Deployment
+from local.stack.deployment import Deployment
+from local.stack.user_pool import Credentials
 from local.stack.waiting import wait_until
 from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, plain, send, wait_for_leads
 

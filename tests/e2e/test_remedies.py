@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.stack.deployment import Credentials, Deployment
+from local.stack.deployment import Deployment
+from local.stack.user_pool import Credentials
 from local.stack.waiting import wait_until
 from tests.documents import PROJECT, section, shell_blocks
 from tests.e2e.leads import EVENT_TIMEOUT_S, count, new_lead, park, plain, send, wait_for_leads

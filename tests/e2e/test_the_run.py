@@ -1,6 +1,7 @@
 """`make run`: what it promises to a newcomer."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
+from local import run_file
 from local.stack.child_process import PROJECT
 from local.stack.emulator import is_alive
 from local.stack.waiting import wait_until
@@ -31,6 +34,12 @@ def start_run(folder: Path) -> "subprocess.Popen[str]":
     )
 
 
+def get(url: str) -> requests.Response:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, timeout=10)
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A run that was just started; ended after the test, should the test fail."""
@@ -46,6 +55,41 @@ def test_the_run_accounts_for_every_event(running: "subprocess.Popen[str]", tmp_
     assert running.returncode == 0, output
     assert "All 350 events are accounted for, each exactly once." in output
     assert list(tmp_path.glob("lead-delivery-*")) == []
+
+
+def test_on_a_terminal_the_run_stays_until_ctrl_c(tmp_path: Path) -> None:
+    """Its addresses work after the tables, parked leads are still parked, and Ctrl-C ends it well."""
+    controller, terminal = pty.openpty()
+    with (
+        open(controller, "rb", buffering=0) as screen,  # noqa: PTH123 - it has no path
+        subprocess.Popen(  # noqa: S603 - this project's own program
+            RUN,
+            cwd=PROJECT,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        ) as process,
+    ):
+        os.close(terminal)
+        shown = ""
+        try:
+            while "Ctrl-C ends everything" not in shown:
+                shown += screen.read(4096).decode("utf-8", "replace")
+            assert "each exactly once" in shown
+            run = run_file.read()
+            assert run is not None
+            assert run["process"] == process.pid
+            assert "<html" in get(run["pageUrl"]).text
+            reasons = get(f"{run['pageUrl']}/parked").json()["reasons"]
+            assert sum(each["count"] for each in reasons) == 26
+            started = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.terminate()
+    assert [each for each in started if is_alive(each)] == []
+    assert run_file.read() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

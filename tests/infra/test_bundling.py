@@ -79,6 +79,16 @@ def test_the_bundle_holds_only_what_the_function_imports(bundle: Path, package: 
     assert not (bundle / package).exists()
 
 
+def test_the_bundle_has_the_data_of_the_services_that_the_function_calls(bundle: Path) -> None:
+    """Without a service's data its client can't be made; those of all are three quarters of a zip."""
+    sources = "".join(
+        path.read_text("utf-8") for path in (PROJECT / "lambdas" / "deliver_leads").rglob("*.py")
+    )
+    called = set(re.findall(r"\.(?:client|resource)\(\s*\"([\w-]+)\"", sources))
+    assert len(called) >= 4
+    assert {path.name for path in (bundle / "botocore" / "data").iterdir() if path.is_dir()} == called
+
+
 def test_the_bundle_has_the_function_s_sources(bundle: Path) -> None:
     """All modules of the package, and the handler where the stack says it is."""
     sources = PROJECT / "lambdas" / "deliver_leads"

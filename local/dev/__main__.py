@@ -1,0 +1,68 @@
+"""The local run that stays: the deployed stack, a page and fixed addresses, until Ctrl-C.
+
+    python -m local.dev [--port N] [--page-port N] [--sandbox-port N] [--state FOLDER]
+
+Exit status 0 after Ctrl-C or SIGTERM; 1 if it could not be run, or something in it ended by itself; 130 after
+a Ctrl-C before it was up.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from local.dev.code_watch import CodeWatch
+from local.run_file import require_no_other
+from local.stack.deployment import Place, deployed
+from local.stack.ports import require_free
+from local.staying import stay
+from local.steps import Steps
+from local.supervised_run import supervise
+
+
+def run(console: Console, folder: Path, options: argparse.Namespace) -> bool:
+    """Returns True once it was ended."""
+    require_no_other()
+    require_free(options.port, "PORT")
+    require_free(options.page_port, "PAGE_PORT")
+    require_free(options.sandbox_port, "SANDBOX_PORT")
+    if options.state:
+        options.state.mkdir(parents=True, exist_ok=True)
+    place = Place(options.port, options.sandbox_port, options.state)
+    with Steps(console) as steps, deployed(folder, place=place, report=steps) as deployment:
+        steps.finish()
+        watch = CodeWatch(deployment, lambda text: console.print(text, markup=False, soft_wrap=True))
+        if options.state:
+            # The kept function may have code of an earlier run, which the deployment does not know of.
+            watch.put()
+        stay(console, deployment, page_port=options.page_port, every_moment=watch.look)
+    console.print("Ended. Nothing is left running.")
+    if options.state:
+        console.print(f"The state is kept in {options.state}", markup=False, soft_wrap=True)
+    return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.dev", description="Runs the deployed stack locally until Ctrl-C."
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=4566, help="of the emulated AWS; default: %(default)s")
+    add("--page-port", type=int, default=8700, help="default: %(default)s")
+    add("--sandbox-port", type=int, default=8701, help="of the leads API's stand-in; default: %(default)s")
+    add(
+        "--state",
+        type=lambda text: Path(text).resolve(),
+        metavar="FOLDER",
+        help="keeps leads, queues and ledger there for the next run; default: they go with the run",
+    )
+    options = parser.parse_args(arguments)
+    console = Console()
+    return supervise(console, "lead-delivery", lambda folder: run(console, folder, options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
