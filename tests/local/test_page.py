@@ -382,7 +382,7 @@ def test_made_up_leads_are_published_by_both_ways_in(run: FakeRun, reader: Reade
 
 def test_examples_name_this_run(reader: Reader) -> None:
     """With the endpoint, because version 1 of the command line ignores its variable for SQS."""
-    examples = {each["title"]: each["text"] for each in reader.get("/examples")["examples"]}
+    examples = dict(reader.get("/examples")["examples"])
     assert all("http://127.0.0.1:4566" in text for text in examples.values())
     assert (
         f"--endpoint-url http://127.0.0.1:4566 \\\n  --queue-url {LEAD_QUEUE}"
