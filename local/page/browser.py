@@ -102,6 +102,7 @@ class Browser:
         # A change of the fragment alone would load nothing.
         self.command("Page.navigate", url="about:blank")
         self.command("Page.navigate", url=url)
+        self.wait_for("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def evaluate(self, script: str) -> Any:  # noqa: ANN401 - whatever the script returns
         """The value of a JavaScript expression, awaited. Raises `BrowserError` for one that throws."""
@@ -117,10 +118,10 @@ class Browser:
     def press(self, key: str) -> None:
         """A key without a character: Tab, ArrowRight. Enter acts as in a form."""
         text = {"text": "\r"} if key == "Enter" else {}
-        code = {"Tab": 9, "Enter": 13, "ArrowRight": 39}[key]
+        number = {"Tab": 9, "Enter": 13, "ArrowRight": 39}[key]
         for kind in ("keyDown", "keyUp"):
             self.command(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=number, **text
             )
 
     def picture(self, path: Path, height: float | None = None) -> None:

@@ -14,9 +14,9 @@ _LEAD = {
 }
 
 
-def examples(deployment: Deployment) -> list[dict[str, str]]:
-    """Each with a title and the text to copy; the command line's name the endpoint, which both of its
-    versions obey.
+def examples(deployment: Deployment) -> dict[str, str]:
+    """The text to copy by its title. Those for a shell name the endpoint, because version 1 of the command
+    line ignores AWS_ENDPOINT_URL for SQS.
     """
     url = deployment.emulator.url
     queue = deployment.outputs["LeadQueueUrl"].replace("//localhost:", "//127.0.0.1:")
@@ -52,12 +52,12 @@ await sqs.send(new SendMessageCommand({{
   QueueUrl: "{queue}",
   MessageBody: JSON.stringify({{ operation: "create", lead }}),
 }}));"""
-    return [
-        {"title": "Shell, to the queue", "text": shell},
-        {"title": "Shell, an event on the bus", "text": on_the_bus},
-        {"title": "Python", "text": python},
-        {"title": "JavaScript", "text": javascript},
-    ]
+    return {
+        "Shell, to the queue": shell,
+        "Shell, an event on the bus": on_the_bus,
+        "Python": python,
+        "JavaScript": javascript,
+    }
 
 
 def _entries(bus: str, detail: str) -> str:

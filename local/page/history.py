@@ -12,6 +12,8 @@ import requests
 
 from local.stack.deployment import QUICK_SETTINGS, Deployment
 
+# A log line's time is cut off at the millisecond, so it would seem to be earlier than the request before it.
+_CUT_OFF_S = 0.000999
 # The names are written again here, because what watches the function shares no code with it.
 _ANSWER_NEVER_CAME = frozenset({"cut_after", "late", "wrong_content_type", "huge"})
 
@@ -48,7 +50,9 @@ class Attempt:
             return None
         moment = datetime.strptime(read["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
         known = {name: read[name] for name in cls.__dataclass_fields__ if name in read}
-        return cls(**{**known, "at": moment.timestamp(), "lead_id": str(read.get("lead_id", ""))})
+        return cls(
+            **{**known, "at": moment.timestamp() + _CUT_OFF_S, "lead_id": str(read.get("lead_id", ""))}
+        )
 
     @property
     def kind(self) -> str:

@@ -82,7 +82,7 @@ class Page:
             "/story": self._story,
             "/parked": self._parked,
             "/examples": lambda: {
-                "examples": examples(self._deployment),
+                "examples": list(examples(self._deployment).items()),
                 "modes": list(DESCRIPTIONS.items()),
             },
         }

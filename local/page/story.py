@@ -196,7 +196,7 @@ def _sent_again_told(attempts: Iterable[Attempt]) -> Iterator[Step]:
     for attempt in attempts:
         before = parked.pop(attempt.event_id, None)
         if before and before.message_id != attempt.message_id:
-            yield Step(attempt.at - 0.001, "Sent again", "Out of the dead-letter queue into the lead queue.")
+            yield Step(attempt.at - 0.0005, "Sent again", "Out of the dead-letter queue into the lead queue.")
         if attempt.parked:
             parked[attempt.event_id] = attempt
 

@@ -49,6 +49,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     ),
     "local.page": ("local.page", "local.stack", "local.publishing", "local.supervised_run"),
     "local.chaos": ("local.chaos", "local.stack", "local.publishing", "local.judge", "local.supervised_run"),
+    "local.page": ("local.page", "local.stack", "local.publishing", "local.supervised_run"),
 }
 
 
@@ -107,6 +108,7 @@ def test_no_module_imports_what_its_row_of_the_table_leaves_out() -> None:
         ("local.judge", "from deliver_leads.event.lead import Operation"),
         ("local.sample.report", "import deliver_leads.contract"),
         ("local.sample.report", "from local.chaos import events"),
+        ("local.page.history", "from deliver_leads.outcome import Outcome"),
         ("local.sandbox.app", "def f():\n    from local import publishing"),
         ("deliver_leads.event.lead", "from aws_lambda_powertools import Logger"),
         ("deliver_leads.event.lead", "from ..ledger import Ledger"),

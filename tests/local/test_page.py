@@ -229,6 +229,16 @@ def test_a_create_that_was_not_stored_is_not_told_as_there(run: FakeRun, reader:
     assert reader.titles(JOHN["email"]) == ["No answer", "Not there", "Sent"]
 
 
+def test_an_update_after_the_confirmation_is_an_update(run: FakeRun, reader: Reader, api: Caller) -> None:
+    """Only the first one answers the question that a lost answer leaves."""
+    lose_the_answer(run, api)
+    api.update()
+    run.attempt(outcome="delivered", lead=JOHNS_HASH, lead_id=1)
+    api.update(name="Johnny")
+    run.attempt(outcome="delivered", lead=JOHNS_HASH, lead_id=1, operation="update", event_id="e-2")
+    assert reader.titles(JOHN["email"])[2:] == ["Confirmed", "Delivered", "Sent", "Delivered"]
+
+
 def test_attempts_that_say_the_same_are_one_step(run: FakeRun, reader: Reader) -> None:
     """An outage would fill the page with one sentence."""
     for _ in range(9):
@@ -382,7 +392,7 @@ def test_made_up_leads_are_published_by_both_ways_in(run: FakeRun, reader: Reade
 
 def test_examples_name_this_run(reader: Reader) -> None:
     """With the endpoint, because version 1 of the command line ignores its variable for SQS."""
-    examples = {each["title"]: each["text"] for each in reader.get("/examples")["examples"]}
+    examples = dict(reader.get("/examples")["examples"])
     assert all("http://127.0.0.1:4566" in text for text in examples.values())
     assert (
         f"--endpoint-url http://127.0.0.1:4566 \\\n  --queue-url {LEAD_QUEUE}"
