@@ -224,6 +224,7 @@ class Simulation:
         with (
             mock.patch.dict(os.environ, environment),
             mock.patch.object(time, "time", epoch_s),
+            mock.patch.object(time, "sleep", self.spend),
             mock.patch.object(
                 breaker, "CircuitBreaker", functools.partial(breaker.CircuitBreaker, clock=epoch_s)
             ),
