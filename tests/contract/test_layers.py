@@ -49,7 +49,6 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     ),
     "local.page": ("local.page", "local.stack", "local.publishing", "local.supervised_run"),
     "local.chaos": ("local.chaos", "local.stack", "local.publishing", "local.judge", "local.supervised_run"),
-    "local.page": ("local.page", "local.stack", "local.publishing", "local.supervised_run"),
 }
 
 
