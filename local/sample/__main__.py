@@ -67,8 +67,10 @@ class Run:
             wait_until("settled events", self._is_settled, timeout_s=_SETTLE_TIMEOUT_S, interval_s=0.5)
 
     def observe(self) -> Observed:
-        sandbox = self._deployment.sandbox
-        return Observed(sandbox.requests(), sandbox.leads(), self._deployment.read_dead_letters())
+        sandbox, emulator = self._deployment.sandbox, self._deployment.emulator
+        # Not received, so that they stay in the queue for who looks at the run afterwards.
+        parked = emulator.messages(self._deployment.outputs["DeadLetterQueueUrl"])
+        return Observed(sandbox.requests(), sandbox.leads(), parked)
 
     def _is_settled(self) -> bool:
         if self._show():

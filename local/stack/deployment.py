@@ -103,35 +103,18 @@ class Deployment:
 
     def take_dead_letters(self) -> list[dict[str, Any]]:
         """Removes all messages from the dead-letter queue and returns them."""
-        taken = self._receive_dead_letters()
-        for message in taken:
-            self.sqs.delete_message(
-                QueueUrl=self.outputs["DeadLetterQueueUrl"], ReceiptHandle=message["ReceiptHandle"]
-            )
-        return taken
-
-    def read_dead_letters(self) -> list[dict[str, Any]]:
-        """All messages of the dead-letter queue, which stay in it."""
-        read = self._receive_dead_letters()
-        for message in read:
-            self.sqs.change_message_visibility(
-                QueueUrl=self.outputs["DeadLetterQueueUrl"],
-                ReceiptHandle=message["ReceiptHandle"],
-                VisibilityTimeout=0,
-            )
-        return read
-
-    def _receive_dead_letters(self) -> list[dict[str, Any]]:
-        received: list[dict[str, Any]] = []
+        queue_url = self.outputs["DeadLetterQueueUrl"]
+        taken: list[dict[str, Any]] = []
         while True:
             answer = self.sqs.receive_message(
-                QueueUrl=self.outputs["DeadLetterQueueUrl"],
-                MaxNumberOfMessages=10,
-                MessageAttributeNames=["All"],
+                QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
             )
-            if not answer.get("Messages"):
-                return received
-            received += answer["Messages"]
+            messages = answer.get("Messages", [])
+            if not messages:
+                return taken
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            taken += messages
 
 
 @contextmanager
