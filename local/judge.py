@@ -54,7 +54,8 @@ def expected_leads(
         if event.operation == "stop_followup":
             lead |= {"followup": 0, "nextScheduleTime": None}
         elif event.operation == "update":
-            lead |= {**sent_lead(event), "email": lead["email"]}
+            # Without a create among them when that one was overruled, after it had its effect.
+            lead |= {**sent_lead(event), "email": lead.get("email", event.email)}
         else:
             lead |= {**sent_lead(event), "state": "Cold", "type": "SALES"}
             lead |= {} if event.email in held_before else {"creates": 1}
