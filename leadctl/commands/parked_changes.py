@@ -8,11 +8,12 @@ import click
 
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_queues import ParkedQueues, batches
+from leadctl.parked_message import Parked
+from leadctl.parked_queues import Looked, ParkedQueues, batches
 from leadctl.private_file import write_json_lines
 from leadctl.problems import ToBeFixedError
 from leadctl.resending import SENT_TWICE, note_groups, note_left, send_and_delete
-from leadctl.selection import chosen, remarks, selection_options
+from leadctl.selection import Selection, chosen, remarks, selection_options
 
 
 @click.command()
@@ -32,11 +33,7 @@ def retry(invocation: Invocation, yes: bool, dry_run: bool, **options: Any) -> R
     selection.require()
     queues = ParkedQueues(invocation.target)
     with queues.look(selection.places) as looked:
-        messages = selection.of(looked)
-        if not messages:
-            raise ToBeFixedError("Nothing like that is parked.")
-        queues.keep_only(messages)
-        note_groups(invocation, messages)
+        messages = _chosen_only(invocation, selection, queues, looked)
         question = f"Send {count(len(messages), 'parked message')} again to {invocation.target.stack_name}?"
         if not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
             return None
@@ -78,11 +75,7 @@ def drop(
     selection.require()
     queues = ParkedQueues(invocation.target)
     with queues.look(selection.places) as looked:
-        messages = selection.of(looked)
-        if not messages:
-            raise ToBeFixedError("Nothing like that is parked.")
-        queues.keep_only(messages)
-        note_groups(invocation, messages)
+        messages = _chosen_only(invocation, selection, queues, looked)
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         file = file or Path(f"parked-{invocation.target.stack_name}-{moment}.jsonl")
         question = (
@@ -97,3 +90,15 @@ def drop(
     invocation.out.text(f"Dropped: {dropped:,}. They are in {file}, with personal data.")
     invocation.out.record({"dropped": dropped, "left": len(messages) - dropped, "file": str(file)})
     return note_left(invocation, len(messages) - dropped)
+
+
+def _chosen_only(
+    invocation: Invocation, selection: Selection, queues: ParkedQueues, looked: Looked
+) -> list[Parked]:
+    """The chosen messages; all others go back at once. Raises `ToBeFixedError` when there are none."""
+    messages = selection.of(looked)
+    if not messages:
+        raise ToBeFixedError("Nothing like that is parked.")
+    queues.keep_only(messages)
+    note_groups(invocation, messages)
+    return messages

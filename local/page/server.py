@@ -43,7 +43,7 @@ _POLL_S = 0.05
 class Page:
     """Serves from `start` to `stop`. Raises SystemExit, with the reason on stderr, for a port it can't have.
 
-    It takes faults as they are; the switch stands at "up" until somebody turns it.
+    It takes faults as they are; the switch is at "up" until somebody turns it.
     """
 
     def __init__(self, deployment: Deployment, port: int = 0) -> None:
