@@ -13,8 +13,8 @@ import pytest
 
 from leadctl.importing.importer import AHEAD
 from local.stack.deployment import Deployment
-from local.stack.emulator import ACCOUNT, REGION
 from local.stack.waiting import wait_until
+from tests.e2e.run_file import write_run_file
 
 pytestmark = pytest.mark.e2e
 
@@ -58,17 +58,7 @@ def create_by_event(deployment: Deployment, emails: Sequence[str]) -> None:
 
 def test_a_file_is_imported_in_spite_of_an_interruption(deployment: Deployment, tmp_path: Path) -> None:
     """5 % of the rows are wrong, the API refuses 2 %, some leads came before; corrected, all go through."""
-    run = {
-        "endpointUrl": deployment.emulator.url,
-        "region": REGION,
-        "account": ACCOUNT,
-        "accessKeyId": "test",
-        "secretAccessKey": "test",
-        "stackName": "LeadDelivery-dev",
-        "outputs": deployment.outputs,
-    }
-    (tmp_path / ".local").mkdir()
-    (tmp_path / ".local" / "run.json").write_text(json.dumps(run), "utf-8")
+    write_run_file(tmp_path, deployment)
     name = uuid.uuid4().hex[:8]
     emails = [f"{name}.{number}{' at ' if number % 20 == 7 else '@'}example.com" for number in range(ROWS)]
     refused = [email for number, email in enumerate(emails) if number % 50 == 3]

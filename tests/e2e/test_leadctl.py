@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from local.stack.deployment import Deployment
-from local.stack.emulator import ACCOUNT, REGION
 from local.stack.waiting import wait_until
 from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, wait_for_leads
+from tests.e2e.run_file import write_run_file
 
 pytestmark = pytest.mark.e2e
 
@@ -24,17 +24,7 @@ class Leadctl:
 
     def __init__(self, folder: Path, deployment: Deployment) -> None:
         self._folder = folder
-        run = {
-            "endpointUrl": deployment.emulator.url,
-            "region": REGION,
-            "account": ACCOUNT,
-            "accessKeyId": "test",
-            "secretAccessKey": "test",
-            "stackName": "LeadDelivery-dev",
-            "outputs": deployment.outputs,
-        }
-        (folder / ".local").mkdir()
-        (folder / ".local" / "run.json").write_text(json.dumps(run), "utf-8")
+        write_run_file(folder, deployment)
 
     def run(self, *words: str, stdin: str = "") -> tuple[int, Any]:
         """Its exit code, and its stdout as JSON."""
