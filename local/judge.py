@@ -47,18 +47,22 @@ def expected_leads(
     Such a lead needs no create; one is allowed, as long as nothing has shown that the lead is there.
     """
     leads: dict[str, dict[str, Any]] = {str(lead["email"]): dict(lead) for lead in existing}
-    held_before = set(leads)
+    held_before, stopped = set(leads), set[str]()
     delivered = [event for event in events if event.expected == "delivered"]
     for event in sorted(delivered, key=lambda event: _ORDER_OF_EFFECT[event.operation]):  # stable
         lead = leads.setdefault(event.email, {})
         if event.operation == "stop_followup":
             lead |= {"followup": 0, "nextScheduleTime": None}
+            stopped.add(event.email)
         elif event.operation == "update":
             # Without a create among them when that one was overruled, after it had its effect.
             lead |= {**sent_lead(event), "email": lead.get("email", event.email)}
         else:
             lead |= {**sent_lead(event), "state": "Cold", "type": "SALES"}
             lead |= {} if event.email in held_before else {"creates": 1}
+    for email in stopped:
+        # A stop ends the sequence, so an event that it overtook doesn't start another one.
+        leads[email].pop("scheduleName", None)
     return leads
 
 

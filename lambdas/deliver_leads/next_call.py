@@ -9,9 +9,9 @@ The first row that fits applies.
 | the event was parked after this message was sent | `Skip`, not parked again   | `Skip`, not parked again   |
 | three attempts at it ended without a word        | `Refuse`                   | `Refuse`                   |
 | an earlier event of the lead is still to come    | `Wait` (1)                 | `Wait`                     |
+| a later event has set all fields of this one     | `Skip` (superseded)        | `Skip` (superseded; 2)     |
 | a later event has set another name or assistant, |                            |                            |
-| - and all other fields of this one               | `Skip` (superseded)        | `Skip` (superseded; 2)     |
-| - but not all other fields of this one           | `Refuse`                   | `Refuse` (2)               |
+| but not all fields of this one                   | `Refuse`                   | `Refuse` (2)               |
 | the lead may exist: a create without an answer,  | `Send` its own fields, as  | `Send` its own fields; 404:|
 | or 7Targets showed it within the known window    | PUT; 404: as POST (3)      | wait for its create (4)    |
 | nothing of these                                 | `Send`, as POST            | as in the row above        |
@@ -150,9 +150,11 @@ def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exis
         for name in MANDATORY
         if name in later and later[name] != fingerprint(lead["email"], name, lead[name])
     ]
-    if would_undo and own.operation is not Operation.STOP_FOLLOWUP:
-        if set(fields) <= {*MANDATORY, "id"}:
-            return Skip(Outcome.DUPLICATE, "a later event has set all of its fields")
+    if own.operation is Operation.STOP_FOLLOWUP:
+        return Send(fields, may_exist)
+    if set(lead) - {"email", "id"} <= superseded:
+        return Skip(Outcome.DUPLICATE, "a later event has set all of its fields")
+    if would_undo:
         return Refuse(
             f"a later event of the lead, with another {' and '.join(would_undo)}, was delivered first; "
             "send what still holds as a new update"

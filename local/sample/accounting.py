@@ -83,10 +83,12 @@ def _count_effects(requests: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, 
 
 
 def _identity(operation: str, lead: Mapping[str, Any]) -> tuple[str, str, str]:
+    # An update that a stop has overtaken is sent without its sequence.
+    fields = {name: value for name, value in lead.items() if name not in {"scheduleId", "scheduleName"}}
     return (
         operation,
         str(lead["email"]).lower(),
-        "" if operation == "create" else json.dumps(lead, sort_keys=True),
+        "" if operation == "create" else json.dumps(fields, sort_keys=True),
     )
 
 

@@ -76,7 +76,14 @@ MUTANTS = {
     ),
     "later-fields-overwritten": Mutant(
         "an event that is delivered late overwrites what a later one has set",
-        {"next_call.py": [("if name in MANDATORY or name not in superseded}", "}")]},
+        {
+            "next_call.py": [
+                (
+                    "if name in later or (name in SEQUENCE_FIELDS and not SEQUENCE_FIELDS.isdisjoint(later))",
+                    "if False",
+                )
+            ]
+        },
         World("m6", (UPDATE, UPDATE_WITHOUT_KEY), Before.FOREIGN),
     ),
     "dead-claim-forgotten": Mutant(

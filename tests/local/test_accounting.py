@@ -53,6 +53,22 @@ def test_a_delivered_lead_its_repeat_and_its_update_add_up() -> None:
     assert discrepancies(published, CREATED, lost_answer, update, held={**HELD, **CHANGED}) == []
 
 
+def test_an_update_that_its_stop_has_overtaken_adds_up_without_its_sequence() -> None:
+    """The function leaves the sequence out, because it would start the e-mails again."""
+    in_sequence = {**CHANGED, "scheduleName": "Warm"}
+    published = [CREATE, event("update", in_sequence), event("stop_followup", LEAD)]
+    requests = (
+        CREATED,
+        request("stop_followup", LEAD, "stopped"),
+        request("update", CHANGED, "updated"),
+    )
+    held = {**HELD, **CHANGED, "followup": 0, "nextScheduleTime": None, "scheduleName": "First"}
+    assert discrepancies(published, *requests, held=held) == []
+    assert discrepancies(published, *requests[:2], held=held) == [
+        "update zoe@example.com by sqs: expected delivered, but it is lost"
+    ]
+
+
 def test_a_rejected_event_adds_up_when_its_detail_names_the_field() -> None:
     """A parked event is where it must be only if its detail names the very field."""
     published = [event("create", {"name": "Zoë"}, "rejected", "lead.email")]

@@ -119,6 +119,22 @@ def test_an_unanswered_create_is_asked_for_after_the_settling_time() -> None:
         assert broken(run(CREATE, requests=requests, held=FORM | MADE_BY_API)) == []
 
 
+def test_only_an_update_of_a_batch_in_order_may_be_superseded_by_its_neighbour() -> None:
+    """A batch that came in two parts: the last update is there, and the first was not sent."""
+    first, last = (
+        published("update", NAMED | {LAST: f"batch {place}"}, LAST, event_id=f"batch-{place}")
+        for place in (1, 2)
+    )
+    first = replace(first, event=replace(first.event, key="first"))
+    requests = (CREATED, request(200, "update", last.event.lead, 200, "updated"))
+    evidence = run(CREATE, first, last, requests=requests, held=FORM | {LAST: "batch 2"} | MADE_BY_API)
+    evidence.ledger[first.event.ledger_key(first.id)] = "superseded"
+    assert broken(evidence) == []
+    alone = run(CREATE, CHANGE, requests=(CREATED, UPDATED), held=FORM | UPDATE | MADE_BY_API)
+    alone.ledger[CHANGE.event.ledger_key(CHANGE.id)] = "superseded"
+    assert broken(alone) == [Promise.UNTRUE]
+
+
 def test_a_lead_that_was_held_before_may_be_created_once_or_not_at_all() -> None:
     """Its first create assigns it; where an update has shown the lead, the create goes as an update."""
     assigned = (request(100, "create", FORM, 201, "assigned"),)

@@ -190,7 +190,9 @@ class TestTheBeginningOfALead:
         """The producer sent both within minutes, and meant the update to change the new lead."""
         create = replace(delivered("create", CREATE, 15, context="old"), began_lead=True)
         assert send(waiting("update", UPDATE, 0.01), create, context="new").fields["context"] == "new"
-        assert "context" not in send(waiting("update", UPDATE, -0.01), create, context="new").fields
+        assert (
+            "context" not in send(waiting("update", UPDATE, -0.01), create, context="new", phone="1").fields
+        )
 
     def test_updates_that_overtook_one_create_keep_their_own_order(self) -> None:
         """Both count as sent after the create, and still one of them is the later one."""
@@ -199,17 +201,19 @@ class TestTheBeginningOfALead:
         assert isinstance(decide(second, create, first), Wait)
         assert isinstance(decide(first, create, second), Send)
         set_second = delivered("second", UPDATE, 2, context="b")
-        assert "context" not in send(first, create, set_second, context="a").fields
+        assert "context" not in send(first, create, set_second, context="a", phone="1").fields
 
     def test_a_create_that_did_not_begin_the_lead_counts_as_sent_when_it_was(self) -> None:
         """The lead was there before, so an earlier update was meant for it."""
         create = delivered("create", CREATE, 1, context="later")
-        assert "context" not in send(waiting("update", UPDATE, 0), create, context="earlier").fields
+        assert (
+            "context" not in send(waiting("update", UPDATE, 0), create, context="earlier", phone="1").fields
+        )
 
     def test_of_two_creates_the_later_one_wins_even_if_it_began_the_lead(self) -> None:
         """Both ask for the lead as a whole."""
         create = replace(delivered("create", CREATE, 1, context="later"), began_lead=True)
-        assert "context" not in send(waiting("own", CREATE, 0), create, context="earlier").fields
+        assert "context" not in send(waiting("own", CREATE, 0), create, context="earlier", phone="1").fields
 
 
 class TestFieldsThatALaterEventHasSet:
@@ -230,7 +234,8 @@ class TestFieldsThatALaterEventHasSet:
         """At 7Targets the id wins over the name, so an older id would undo a newer name."""
         earlier_fields: dict[str, Any] = {asked: "5"}
         later = delivered("later", UPDATE, 1, **{set_later: "7"})
-        assert send(waiting("own", UPDATE, 0), later, **earlier_fields).fields == LEAD
+        step = send(waiting("own", UPDATE, 0), later, context="a", **earlier_fields)
+        assert step.fields == LEAD | {"context": "a"}
 
     @pytest.mark.parametrize("state", [State.WAITING, State.PARKED, State.SUPERSEDED])
     def test_only_a_delivered_event_has_set_anything(self, state: State) -> None:
@@ -271,13 +276,19 @@ class TestFieldsThatALaterEventHasSet:
 
     @pytest.mark.parametrize("operation", [CREATE, UPDATE])
     @pytest.mark.parametrize("lead_id", [None, 2345])
+    @pytest.mark.parametrize("name", ["Janet", LEAD["name"]])
     def test_it_is_a_duplicate_when_nothing_of_it_is_left(
-        self, operation: Operation, lead_id: int | None
+        self, operation: Operation, lead_id: int | None, name: str
     ) -> None:
         """The id names the lead, and is nothing to set."""
-        later = delivered("later", UPDATE, 1, name="Janet", context="b")
+        later = delivered("later", UPDATE, 1, name=name, context="b")
         step = decide(waiting("own", operation, 0), later, known_s=NOW_S, context="a", id=lead_id)
         assert step == Skip(Outcome.DUPLICATE, "a later event has set all of its fields")
+
+    def test_a_mandatory_field_that_only_a_stop_followed_is_sent(self) -> None:
+        """A stop sets no name, so the event's own one is not set yet."""
+        stop = replace(delivered("stop", STOP, 1), fields={"scheduleId": "", "scheduleName": ""})
+        assert send(waiting("own", UPDATE, 0), stop, scheduleName="Warm").fields == LEAD
 
     def test_a_stop_is_sent_even_then(self) -> None:
         """Without it e-mails to a person go on; its name only says which lead is meant."""
@@ -292,7 +303,7 @@ class TestFieldsThatALaterEventHasSet:
     def test_the_case_of_the_address_makes_no_other_value(self) -> None:
         """One address in upper and lower case is one lead, and its name is the same."""
         later = delivered("later", UPDATE, 1, email="JANE@EXAMPLE.COM")
-        assert isinstance(decide(waiting("own", UPDATE, 0), later), Send)
+        assert isinstance(decide(waiting("own", UPDATE, 0), later, context="a"), Send)
 
 
 class TestWhetherTheLeadMayExist:
