@@ -9,6 +9,7 @@ docs/measurements.md: all their numbers are of one run. Any run prints the bars 
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -114,7 +115,10 @@ def _read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _write_json(results: Mapping[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    """With each list of numbers on one line."""
+    text = json.dumps(results, indent=1)
+    text = re.sub(r"\[[^\[\]{}]+\]", lambda numbers: " ".join(numbers[0].split()), text)
+    path.write_text(text + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ full CPU and at the share that Lambda gives for 1,024 MB.
 import re
 import subprocess
 from collections import Counter
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
 from bench.leads import Leads, records
 from bench.packages import Packages
+from bench.pinning import CLIENT_CORE, pin
 from bench.processes import Child, CpuShare, NoShareError, environment
 from bench.servers import Servers
 
@@ -35,24 +37,22 @@ def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> 
         "memory_mb": MEMORY_MB,
         "left_out": None,
     }
-    shares: dict[float, CpuShare | None] = {1: None}
-    try:
-        shares[SHARE] = CpuShare(SHARE)
-    except NoShareError as error:
-        result["left_out"] = str(error)
-    variants = [
-        {"what": what, "pyc": pyc, "cpu": share, "start_wall_ms": [], "start_cpu_ms": []}
-        | {"first_wall_ms": [], "first_cpu_ms": [], "second_wall_ms": [], "second_cpu_ms": []}
-        for share in shares
-        for pyc in (True, False)
-        for what in ("function", "floor")
-    ]
-    for _ in range(rounds):
-        for variant in variants:
-            _measure_one(packages, servers, leads, variant, shares[variant["cpu"]])
-    for group in shares.values():
-        if group is not None:
-            group.close()
+    with ExitStack() as stack:
+        shares: dict[float, CpuShare | None] = {1: None}
+        try:
+            shares[SHARE] = stack.enter_context(CpuShare(SHARE))
+        except NoShareError as error:
+            result["left_out"] = str(error)
+        variants = [
+            {"what": what, "pyc": pyc, "cpu": share, "start_wall_ms": [], "start_cpu_ms": []}
+            | {"first_wall_ms": [], "first_cpu_ms": [], "second_wall_ms": [], "second_cpu_ms": []}
+            for share in shares
+            for pyc in (True, False)
+            for what in ("function", "floor")
+        ]
+        for _ in range(rounds):
+            for variant in variants:
+                _measure_one(packages, servers, leads, variant, shares[variant["cpu"]])
     bundle = {"zip_bytes": packages.zip_bytes, "unzipped_bytes": packages.unzipped_bytes}
     imports = _import_times(packages, servers, 1 if quick else 5)
     return result | {"variants": variants, "bundle": bundle, "imports": imports}
@@ -99,6 +99,7 @@ def _import_time(packages: Packages, servers: Servers) -> Counter[str]:
     command = [packages.python, "-P", "-B", "-X", "importtime", "-c", "import deliver_leads.handler"]
     done = subprocess.run(  # noqa: S603
         command,
+        preexec_fn=lambda: pin(CLIENT_CORE),
         check=True,
         capture_output=True,
         text=True,

@@ -123,13 +123,11 @@ def plots(results: Results) -> dict[str, str]:
 
 def _machine(machine: Results) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    cores = f"{machine['cores']} cores"
-    apart = (
-        "client and servers on a core each" if machine["pinned"] else "client and servers on the same core"
-    )
+    pinned = "client and servers on a core each" if machine["pinned"] else "no process bound to a core"
     return (
-        f"Measured at {machine['date'][:10]} on {machine['cpu']}, {cores} ({apart}), {machine['system']}: "
-        f"CPython {machine['python']}, {machine['openssl']}, {packages}; code {machine['commit']}."
+        f"Measured at {machine['date'][:10]} on {machine['cpu']}, {machine['cores']} cores ({pinned}; load "
+        f"average before: {machine['load_average']:g}), {machine['system']}; CPython {machine['python']}, "
+        f"{machine['openssl']}, {packages}; code {machine['commit']}."
     )
 
 
@@ -219,10 +217,13 @@ def _scale(scale: Results) -> Iterator[str]:
     yield _row_table("leads in a batch", "CPU ms a lead", scale["batch"], "leads", "cpu_ms_per_lead")
     every = max(1, len(scale["backlog"]) // 5)
     backlog = scale["backlog"][every - 1 :: every]
-    memory = _line(("memory, MiB", *(f"{row['memory_mib']:.1f}" for row in backlog)))
-    yield f"{_row_table('leads delivered', 'CPU ms a lead', backlog, 'leads', 'cpu_ms_per_lead')}\n{memory}"
+    yield _row_table("leads delivered", "CPU ms a lead", backlog, "leads", "cpu_ms_per_lead")
     events = [row for row in scale["events"] if row["events"] in {1, 2, 5, 10, 15, 20}]
     yield _row_table("events of the lead", "CPU ms an event", events, "events", "cpu_ms_per_lead")
+    yield (
+        "A lead's item in the ledger holds its last 20 events, and is read and written whole with each of them. "
+        "So the events of a lead that has many cost more, up to that bound."
+    )
     yield _image("backlog", "Memory while one environment works off a backlog.")
     yield _image("events-of-a-lead", "CPU time for each event of a lead, from its first to its twentieth.")
 
@@ -249,9 +250,11 @@ def _lead_import(measured: Sequence[Results]) -> Iterator[str]:
 
 
 def _row_table(head: str, name: str, rows: Sequence[Results], column: str, value: str) -> str:
-    """A table with one row, which is a list."""
+    """A table of what grows, to the right; with a second row for the memory where that was measured."""
+    shown = [(name, value)] + [("memory, MiB", "memory_mib")] * ("memory_mib" in rows[0])
     return _table(
-        (head, *(f"{row[column]:,}" for row in rows)), [(name, *(f"{row[value]:.1f}" for row in rows))]
+        (head, *(f"{row[column]:,}" for row in rows)),
+        [(words, *(f"{row[key]:.1f}" for row in rows)) for words, key in shown],
     )
 
 

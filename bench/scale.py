@@ -32,12 +32,22 @@ def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> 
 
 
 def _by_batch_size(child: Child, leads: Leads, rounds: int) -> list[dict[str, Any]]:
+    """The memory is what the environment holds after all batches up to this size."""
     samples: dict[int, list[float]] = {size: [] for size in _SIZES}
+    memory_mib: dict[int, float] = {}
     for _ in range(rounds):
         for size in _SIZES:
             child.run(records=records(leads.take(_BATCH)))
             samples[size].append(child.run(records=records(leads.take(size))).cpu_ms / size)
-    return [{"leads": size, "cpu_ms_per_lead": round(median(taken), 3)} for size, taken in samples.items()]
+            memory_mib.setdefault(size, child.memory_mib)
+    return [
+        {
+            "leads": size,
+            "cpu_ms_per_lead": round(median(taken), 3),
+            "memory_mib": round(memory_mib[size], 1),
+        }
+        for size, taken in samples.items()
+    ]
 
 
 def _by_backlog(child: Child, leads: Leads, total: int, parts: int) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def results() -> dict[str, Any]:
             ],
         },
         "scale": {
-            "batch": [{"leads": 1, "cpu_ms_per_lead": 5.0}, {"leads": 10, "cpu_ms_per_lead": 3.0}],
+            "batch": [{"leads": size, "cpu_ms_per_lead": 5.0, "memory_mib": 60.0} for size in (1, 10)],
             "backlog": [
                 {"leads": leads, "cpu_ms_per_lead": 3.0, "leads_per_s": 200.0, "memory_mib": 62.0}
                 for leads in range(1000, 21_000, 1000)
