@@ -221,7 +221,7 @@ def _scale(scale: Results) -> Iterator[str]:
     events = [row for row in scale["events"] if row["events"] in {1, 2, 5, 10, 15, 20}]
     yield _row_table("events of the lead", "CPU ms an event", events, "events", "cpu_ms_per_lead")
     yield (
-        "A lead's item in the ledger holds its last 20 events, and is read and written whole with each of them. "
+        "A lead's item in the ledger holds its last 20 events and is read and written whole with each. "
         "So the events of a lead that has many cost more, up to that bound."
     )
     yield _image("backlog", "Memory while one environment works off a backlog.")
