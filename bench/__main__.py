@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lambdas"))
 from bench import batch, cold_start, end_to_end, lead_import, machine, report, scale
 from bench.bars import judge
 from bench.packages import PROJECT, NoPythonError, Packages, build
-from bench.servers import Servers
+from bench.processes import ChildFailedError
+from bench.servers import NotTakenError, Servers
 
 RESULTS = PROJECT / "bench" / "results.json"
 DOCUMENT = PROJECT / "docs" / "measurements.md"
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="lead-delivery-bench-") as folder:
             results = _measure(Path(folder), parts, options.seed, quick=options.quick)
-    except NoPythonError as error:
-        print(f"The benchmarks can't run: {error}", file=sys.stderr)
+    except (NoPythonError, ChildFailedError, NotTakenError) as error:
+        print(f"The benchmarks failed: {error}", file=sys.stderr)
         return 1
     if options.output:
         _write_json(results, options.output)

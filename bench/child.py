@@ -35,7 +35,7 @@ def trust(path: str) -> None:
         load(context, *args, **kwargs)
         load(context, cadata=root)
 
-    ssl.SSLContext.load_verify_locations = load_one_more  # type: ignore[method-assign]
+    ssl.SSLContext.load_verify_locations = load_one_more  # type: ignore[method-assign, assignment]
 
 
 class Context:
@@ -90,7 +90,7 @@ def floor() -> Run:
         return session.post(f"{url}/leads", json=lead, headers=headers, timeout=30).status_code == 201
 
     def post_between_two_writes(url: str, lead: dict[str, Any]) -> bool:
-        item = {"TableName": "ledger", "Key": {"lead": {"S": lead["email"]}, "event": {"S": "floor"}}}
+        item: Any = {"TableName": "ledger", "Key": {"lead": {"S": lead["email"]}, "event": {"S": "floor"}}}
         dynamodb.update_item(
             **item,
             UpdateExpression="SET heldUntil = :until, #owner = :owner, expiresAt = :expires",

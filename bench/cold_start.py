@@ -43,7 +43,7 @@ def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> 
             shares[SHARE] = stack.enter_context(CpuShare(SHARE))
         except NoShareError as error:
             result["left_out"] = str(error)
-        variants = [
+        variants: list[dict[str, Any]] = [
             {"what": what, "pyc": pyc, "cpu": share, "start_wall_ms": [], "start_cpu_ms": []}
             | {"first_wall_ms": [], "first_cpu_ms": [], "second_wall_ms": [], "second_cpu_ms": []}
             for share in shares
@@ -96,7 +96,7 @@ def _import_times(packages: Packages, servers: Servers, rounds: int) -> list[dic
 
 def _import_time(packages: Packages, servers: Servers) -> Counter[str]:
     """Microseconds by package. The handler's own hold its clients, which it makes when it is imported."""
-    command = [packages.python, "-P", "-B", "-X", "importtime", "-c", "import deliver_leads.handler"]
+    command = [str(packages.python), "-P", "-B", "-X", "importtime", "-c", "import deliver_leads.handler"]
     done = subprocess.run(  # noqa: S603
         command,
         preexec_fn=lambda: pin(CLIENT_CORE),

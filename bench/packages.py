@@ -84,11 +84,12 @@ def _install_plain(folder: Path, python: Path) -> None:
     """The lock's versions, compiled as the bundle is."""
     lock = (PROJECT / "requirements.lock").read_text("utf-8")
     pins = [pin for name in _PLAIN for pin in re.findall(rf"^({name}==[^\s;\\]+)", lock, re.MULTILINE)]
-    uv = Path(sys.executable).with_name("uv")
-    install = [uv, "pip", "install", "--quiet", "--python", python, "--target", folder, "--require-hashes"]
-    compile_ = [python, "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash", folder]
-    commands: list[list[str | Path]] = [[*install, "-c", "requirements.lock", *pins], [*compile_]]
-    for command in commands:
+    uv = str(Path(sys.executable).with_name("uv"))
+    install = [uv, "pip", "install", "--quiet", "--python", str(python), "--target", str(folder)]
+    install += ["--require-hashes", "-c", "requirements.lock", *pins]
+    compile_ = [str(python), "-m", "compileall", "-q", "-j", "1"]
+    compile_ += ["--invalidation-mode", "unchecked-hash", str(folder)]
+    for command in (install, compile_):
         subprocess.run(command, check=True, cwd=PROJECT)  # noqa: S603
 
 

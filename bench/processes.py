@@ -96,7 +96,9 @@ class Child:
         print(json.dumps(command), file=self._process.stdin, flush=True)
         answer = self._read()
         if answer["failed"]:
-            raise ChildFailedError(f"{answer['failed']:g} leads were not delivered")
+            raise ChildFailedError(
+                f"{answer['failed']:g} leads were not delivered: is this machine busy with something else?"
+            )
         self._servers.leads_sent += len(command.get("leads") or command["records"])
         self.memory_mib = psutil.Process(self._process.pid).memory_info().rss / 2**20
         return Sample(answer["wall_ms"], answer["cpu_ms"])

@@ -157,21 +157,13 @@ def _batch(results: Results) -> Iterator[str]:
     yield _image("cpu-per-lead", "CPU time for each lead; the numbers are in the table.")
     yield "**The function by batch and latency**, ms for the whole batch:"
     latencies = sorted({case["latency_ms"] for case in results["batch"]["cases"]})
-    rows = [
-        (
-            f"{leads} on {threads} threads",
-            *(
-                f"{median(batch_case(results, 'function', leads, threads, ms)['wall_ms']):,.0f}"
-                for ms in latencies
-            ),
-            *(
-                f"{median(batch_case(results, 'function', leads, threads, ms)['cpu_ms']) / leads:.1f}"
-                for ms in latencies[-1:]
-            ),
-        )
-        for leads, threads in ((1, 10), (10, 10), (100, 10), (100, 32))
-    ]
-    yield _table(("leads", *(f"API at {ms} ms" for ms in latencies), "CPU ms a lead"), rows)
+    by_batch = []
+    for leads, threads in ((1, 10), (10, 10), (100, 10), (100, 32)):
+        cases = [batch_case(results, "function", leads, threads, ms) for ms in latencies]
+        times = [f"{median(case['wall_ms']):,.0f}" for case in cases]
+        cpu = f"{median(cases[-1]['cpu_ms']) / leads:.1f}"
+        by_batch.append((f"{leads} on {threads} threads", *times, cpu))
+    yield _table(("leads", *(f"API at {ms} ms" for ms in latencies), "CPU ms a lead"), by_batch)
 
 
 def _variant(variant: Results) -> str:

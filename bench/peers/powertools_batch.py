@@ -9,22 +9,19 @@ from typing import Any
 
 import requests
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities import parameters
+from aws_lambda_powertools.utilities import idempotency, parameters
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from aws_lambda_powertools.utilities.idempotency import (
-    DynamoDBPersistenceLayer,
-    IdempotencyConfig,
-    idempotent_function,
-)
 
 logger = Logger()
 processor = BatchProcessor(event_type=EventType.SQS)
-store = DynamoDBPersistenceLayer(table_name=os.environ["LEDGER_TABLE"])
-config = IdempotencyConfig(event_key_jmespath="idempotencyKey")
+store = idempotency.DynamoDBPersistenceLayer(table_name=os.environ["LEDGER_TABLE"])
+config = idempotency.IdempotencyConfig(event_key_jmespath="idempotencyKey")
 
 
-@idempotent_function(data_keyword_argument="event", persistence_store=store, config=config)
+@idempotency.idempotent_function(  # type: ignore[untyped-decorator]
+    data_keyword_argument="event", persistence_store=store, config=config
+)
 def deliver(event: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
     """Once for each key, as long as every answer arrives."""
     url = f"{os.environ['LEADS_API_URL']}/leads"
