@@ -170,9 +170,9 @@ def outage(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
 
 
 def no_ledger(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It refuses the first claim."""
+    """It refuses the first claim, together with the other and alone."""
     deliver(pipeline)  # looks for items of an earlier version, with a write
-    fail_call(monkeypatch, "UpdateItem", 2)
+    fail_call(monkeypatch, "UpdateItem", 2, 4)
     deliver(pipeline, create(), create("kim"))
 
 
@@ -577,7 +577,7 @@ class TestLedger:
         written()
         pipeline.fail(answer(status, body={"id": 7, "state": "New"}))
         with monkeypatch.context() as patch:
-            fail_call(patch, "UpdateItem", 2)
+            fail_call(patch, "UpdateItem", 2, 3)  # together, then alone
             records = deliver(pipeline, create())
         values = written()
         assert (values[Metric.LEDGER_NOT_WRITTEN], values[outcome]) == ([1], [1])
@@ -594,7 +594,7 @@ class TestLedger:
         """Nothing was sent for it."""
         deliver(pipeline, create())
         written()
-        fail_call(monkeypatch, "UpdateItem", 2)
+        fail_call(monkeypatch, "UpdateItem", 3)  # after both attempts to claim it
         deliver(pipeline, create())
         values = written()
         assert (values[Metric.LEDGER_NOT_WRITTEN], values[Metric.DEFERRED]) == ([1], [1])
