@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev env check test chaos explore lint types quick-tests lock synth clean
+.PHONY: help run dev env check test chaos explore bench lint types quick-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -45,6 +45,9 @@ chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under
 
 explore: .venv/ready ## Search for a history that breaks a promise (SEED=, WALKS=; about 12 minutes)
 	@$(VENV)/python -m tests.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
+
+bench: .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 15 minutes)
+	@$(VENV)/python -m bench $(PARTS) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/ready
 	$(VENV)/ruff format --check .

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-ROOTS = {"deliver_leads": PROJECT / "lambdas", "infra": PROJECT, "leadctl": PROJECT, "local": PROJECT}
+ROOTS = {
+    "deliver_leads": PROJECT / "lambdas",
+    "infra": PROJECT,
+    "leadctl": PROJECT,
+    "local": PROJECT,
+    "bench": PROJECT,
+}
 STANDARD_LIBRARY = "standard library"
 # What a module may import of this project; the row with the longest name that fits a module counts. The
 # standard library in a row excludes other people's packages.
@@ -49,6 +55,14 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     ),
     "local.page": ("local.page", "local.stack", "local.publishing", "local.supervised_run"),
     "local.chaos": ("local.chaos", "local.stack", "local.publishing", "local.judge", "local.supervised_run"),
+    "bench": (
+        "bench",
+        "infra.runtime_python",
+        "leadctl.importing",
+        "local.publishing",
+        "local.stack",
+        "tests.settings",
+    ),
 }
 
 

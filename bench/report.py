@@ -1,0 +1,274 @@
+"""From the results of a run to the tables and plots of docs/measurements.md."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.bars import JUDGED_LATENCY_MS, Bar, batch_case, judge, ratio, start_variant
+from bench.plots import Row, bars, lines
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+PLOTS = "plots"  # beside the document
+
+Results = Mapping[str, Any]
+
+# What the tables call a case of ten leads, and its threads.
+_WAYS = (
+    ("bare threads", "bare threads: POST only", 10),
+    ("function", "**the function**", 10),
+    ("two single writes", "threads: POST and two single writes", 10),
+    ("loop", "a loop on one session: POST only", 1),
+    ("peer", "Powertools: batch, idempotency", 1),
+)
+
+
+def table_of_bars(judged: Sequence[Bar]) -> str:
+    """For the terminal and the document."""
+    words = {None: "not measured", True: "kept", False: "**not kept**"}
+    rows = [
+        (bar.what, f"{bar.most:.2f}", "-" if bar.value is None else f"{bar.value:.2f}", words[bar.is_kept])
+        for bar in judged
+    ]
+    return _table(("bar", "at most", "measured", ""), rows)
+
+
+def write(results: Results, document: Path) -> None:
+    """Puts the tables between the document's markers, and the plots beside it."""
+    text = document.read_text("utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    content = "\n\n".join(sections(results))
+    document.write_text(f"{before}{BEGIN}\n{content}\n{END}{after}", "utf-8")
+    folder = document.parent / PLOTS
+    folder.mkdir(exist_ok=True)
+    for name, plot in plots(results).items():
+        (folder / f"{name}.svg").write_text(plot, "utf-8")
+
+
+def sections(results: Results) -> Iterator[str]:
+    """The parts of the document, as far as they were measured."""
+    yield _machine(results["machine"])
+    yield table_of_bars(judge(results))
+    if "batch" in results:
+        yield from _batch(results)
+    if "cold_start" in results:
+        yield from _cold_start(results)
+    if "scale" in results:
+        yield from _scale(results["scale"])
+    if "end_to_end" in results:
+        yield from _end_to_end(results["end_to_end"])
+    if "lead_import" in results:
+        yield from _lead_import(results["lead_import"])
+
+
+def plots(results: Results) -> dict[str, str]:
+    """Each plot by the name of its file."""
+    drawn = {}
+    if "batch" in results:
+        call = batch_case(results, "one call", 1, 1)
+        ways = [
+            (what, _plain(words), batch_case(results, what, 10, threads)) for what, words, threads in _WAYS
+        ]
+        times = [
+            (what, words, ratio(case["wall_ms"], call["wall_ms"]), median(case["cpu_ms"]) / 10)
+            for what, words, case in ways
+        ]
+        drawn["batch-of-10"] = bars(
+            "10 leads at 200 ms: time ÷ one call",
+            [Row(words, wall, f"{wall:.2f}", what == "function") for what, words, wall, _ in times],
+        )
+        drawn["cpu-per-lead"] = bars(
+            "CPU for each lead, ms (10 leads at 200 ms)",
+            [Row(words, cpu, f"{cpu:.1f}", what == "function") for what, words, _, cpu in times],
+        )
+    if "cold_start" in results:
+        variants = results["cold_start"]["variants"]
+        drawn["cold-start"] = bars(
+            "Start of a process until it can deliver, ms",
+            [
+                Row(_variant(each), wall, f"{wall:,.0f}", each["what"] == "function")
+                for each in variants
+                for wall in [median(each["start_wall_ms"])]
+            ],
+        )
+        drawn["import-time"] = bars(
+            "Import time by package, ms (python -X importtime)",
+            [
+                Row(
+                    each["package"],
+                    each["ms"],
+                    f"{each['ms']:g}",
+                    each["package"].startswith("deliver_leads"),
+                )
+                for each in results["cold_start"]["imports"]
+            ],
+        )
+    if "scale" in results:
+        scale = results["scale"]
+        drawn["backlog"] = lines(
+            "Memory while one environment works off a backlog, MiB",
+            "leads delivered",
+            {
+                "memory": [(row["leads"], row["memory_mib"]) for row in scale["backlog"]],
+            },
+        )
+        drawn["events-of-a-lead"] = lines(
+            "CPU for each event of a lead, ms",
+            "events of the lead",
+            {"CPU": [(row["events"], row["cpu_ms_per_lead"]) for row in scale["events"]]},
+        )
+    return drawn
+
+
+def _machine(machine: Results) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    pinned = "client and servers on a core each" if machine["pinned"] else "no process bound to a core"
+    return (
+        f"Measured at {machine['date'][:10]} on {machine['cpu']}, {machine['cores']} cores ({pinned}; load "
+        f"average before: {machine['load_average']:g}), {machine['system']}; CPython {machine['python']}, "
+        f"{machine['openssl']}, {packages}; code {machine['commit']}."
+    )
+
+
+def _batch(results: Results) -> Iterator[str]:
+    call = batch_case(results, "one call", 1, 1)
+    writes = batch_case(results, "two single writes", 10, 10)
+    rows = []
+    for what, words, threads in _WAYS:
+        case = batch_case(results, what, 10, threads)
+        rows.append(
+            (
+                words,
+                f"{median(case['wall_ms']):,.0f}",
+                f"{ratio(case['wall_ms'], call['wall_ms']):.2f}",
+                f"{median(case['cpu_ms']) / 10:.1f}",
+                f"{ratio(case['cpu_ms'], writes['cpu_ms']):.2f}",
+            )
+        )
+    yield f"**Ten leads, at an API that takes {JUDGED_LATENCY_MS} ms**, over warm connections:"
+    yield _table(
+        ("how", "ms", "÷ one call", "CPU ms a lead", "÷ POST and two single writes"),
+        rows,
+    )
+    yield _image(
+        "batch-of-10", "Time for ten leads, divided by that of one call; the numbers are in the table."
+    )
+    yield _image("cpu-per-lead", "CPU time for each lead; the numbers are in the table.")
+    yield "**The function by batch and latency**, ms for the whole batch:"
+    latencies = sorted({case["latency_ms"] for case in results["batch"]["cases"]})
+    rows = [
+        (
+            f"{leads} on {threads} threads",
+            *(
+                f"{median(batch_case(results, 'function', leads, threads, ms)['wall_ms']):,.0f}"
+                for ms in latencies
+            ),
+            *(
+                f"{median(batch_case(results, 'function', leads, threads, ms)['cpu_ms']) / leads:.1f}"
+                for ms in latencies[-1:]
+            ),
+        )
+        for leads, threads in ((1, 10), (10, 10), (100, 10), (100, 32))
+    ]
+    yield _table(("leads", *(f"API at {ms} ms" for ms in latencies), "CPU ms a lead"), rows)
+
+
+def _variant(variant: Results) -> str:
+    words = {"function": "function", "floor": "requests, boto3, 2 clients"}[variant["what"]]
+    words += "" if variant["pyc"] else ", no .pyc"
+    return words if variant["cpu"] == 1 else f"{words}, {variant['cpu']} CPU"
+
+
+def _cold_start(results: Results) -> Iterator[str]:
+    start = results["cold_start"]
+    rows = []
+    for each in start["variants"]:
+        floor = start_variant(results, "floor", pyc=each["pyc"], cpu=each["cpu"])
+        is_ours = each["what"] == "function"
+        rows.append(
+            (
+                f"**{_variant(each)}**" if is_ours else _variant(each),
+                f"{median(each['start_cpu_ms']):,.0f}",
+                f"{ratio(each['start_cpu_ms'], floor['start_cpu_ms']):.2f}",
+                f"{median(each['start_wall_ms']):,.0f}",
+                f"{median(each['first_wall_ms']):,.0f}",
+                f"{ratio(each['first_wall_ms'], floor['second_wall_ms']):.2f}",
+            )
+        )
+    yield (
+        f"**A new process**: until it can deliver, and its first batch of {start['leads']} (the floor's "
+        f"first call), at an API that takes {start['latency_ms']} ms. {_share_words(start)}"
+    )
+    yield _table(("process", "start: CPU ms", "÷ floor", "ms", "first batch: ms", "÷ one warm call"), rows)
+    yield _image("cold-start", "Time until a new process can deliver; the numbers are in the table.")
+    slowest = ", ".join(f"{each['package']} {each['ms']:g} ms" for each in start["imports"][:4])
+    yield _image("import-time", f"Import time by package: {slowest}, and so on.")
+
+
+def _share_words(start: Results) -> str:
+    if start["left_out"]:
+        return f"A share of a CPU was left out: {start['left_out']}."
+    return f"Lambda gives {start['memory_mb']:,} MB the share of a CPU that is shown."
+
+
+def _scale(scale: Results) -> Iterator[str]:
+    yield "**As things grow**, at an API that answers at once, in batches of ten:"
+    yield _row_table("leads in a batch", "CPU ms a lead", scale["batch"], "leads", "cpu_ms_per_lead")
+    every = max(1, len(scale["backlog"]) // 5)
+    backlog = scale["backlog"][every - 1 :: every]
+    yield _row_table("leads delivered", "CPU ms a lead", backlog, "leads", "cpu_ms_per_lead")
+    events = [row for row in scale["events"] if row["events"] in {1, 2, 5, 10, 15, 20}]
+    yield _row_table("events of the lead", "CPU ms an event", events, "events", "cpu_ms_per_lead")
+    yield (
+        "A lead's item in the ledger holds its last 20 events and is read and written whole with each. "
+        "So the events of a lead that has many cost more, up to that bound."
+    )
+    yield _image("backlog", "Memory while one environment works off a backlog.")
+    yield _image("events-of-a-lead", "CPU time for each event of a lead, from its first to its twentieth.")
+
+
+def _end_to_end(measured: Results) -> Iterator[str]:
+    yield (
+        "**The deployed shape on the emulator**, from sent to delivered. These are the times of emulator and "
+        "sandbox, which share the machine:"
+    )
+    rows = [
+        (words, str(run["leads"]), f"{run['leads_per_s']:g}", *(f"{run[f'p{p}_s']:g}" for p in (50, 95, 99)))
+        for words, run in (("all at once", measured["burst"]), ("ten a second", measured["trickle"]))
+    ]
+    yield _table(("", "leads", "leads a second", "p50, s", "p95, s", "p99, s"), rows)
+
+
+def _lead_import(measured: Sequence[Results]) -> Iterator[str]:
+    yield "**`leadctl import`**, its own work: queue and ledger are played in memory and take no time."
+    rows = [
+        (f"{row['rows']:,}", f"{row['wall_s']:g}", f"{row['rows_per_s']:,}", f"{row['peak_mib']:g}")
+        for row in measured
+    ]
+    yield _table(("rows", "s", "rows a second", "peak memory, MiB"), rows)
+
+
+def _row_table(head: str, name: str, rows: Sequence[Results], column: str, value: str) -> str:
+    """A table of what grows, to the right; with a second row for the memory where that was measured."""
+    shown = [(name, value)] + [("memory, MiB", "memory_mib")] * ("memory_mib" in rows[0])
+    return _table(
+        (head, *(f"{row[column]:,}" for row in rows)),
+        [(words, *(f"{row[key]:.1f}" for row in rows)) for words, key in shown],
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join([_line(head), _line(["---"] * len(head)), *map(_line, rows)])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _image(name: str, words: str) -> str:
+    return f"![{words}]({PLOTS}/{name}.svg)"
+
+
+def _plain(words: str) -> str:
+    return words.replace("*", "").replace("`", "")

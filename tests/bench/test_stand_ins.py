@@ -1,0 +1,98 @@
+"""The benchmarks' servers and processes, with this interpreter and the function's sources."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.dynamodb import Tables, UnknownOperationError, updated
+from bench.leads import Leads, records
+from bench.processes import Child, ChildFailedError, environment
+from bench.servers import NotTakenError, Servers
+
+PROJECT = Path(__file__).resolve().parents[2]
+KEY = {"lead": {"S": "hash"}, "event": {"S": "lead"}}
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """One process for all tests."""
+    with Servers(tmp_path_factory.mktemp("servers")) as running:
+        yield running
+
+
+def test_an_update_appends_to_a_list_and_removes_by_the_indices_of_before() -> None:
+    """The two kinds of update that the ledger makes: a claim and its completion."""
+    append = {
+        "UpdateExpression": "SET #o = :o, journal = list_append(if_not_exists(journal, :empty), :entries)",
+        "ExpressionAttributeNames": {"#o": "owner"},
+        "ExpressionAttributeValues": {
+            ":o": {"S": "me"},
+            ":empty": {"L": []},
+            ":entries": {"L": [{"N": "1"}, {"N": "2"}, {"N": "3"}]},
+        },
+    }
+    claimed = updated(KEY, append)
+    assert claimed == {**KEY, "owner": {"S": "me"}, "journal": {"L": [{"N": "1"}, {"N": "2"}, {"N": "3"}]}}
+    assert len(updated(claimed, append)["journal"]["L"]) == 6
+    completed = updated(
+        claimed,
+        {
+            "UpdateExpression": "SET events = :events REMOVE #o, journal[1], journal[0]",
+            "ExpressionAttributeNames": {"#o": "owner"},
+            "ExpressionAttributeValues": {":events": {"L": []}},
+        },
+    )
+    assert completed == {**KEY, "events": {"L": []}, "journal": {"L": [{"N": "3"}]}}
+
+
+def test_a_transaction_writes_each_of_its_items() -> None:
+    """The same updates, in one call."""
+    tables = Tables()
+    update = {
+        "Key": KEY,
+        "UpdateExpression": "SET a = :a",
+        "ExpressionAttributeValues": {":a": {"N": "1"}},
+    }
+    assert tables.answer("TransactWriteItems", {"TransactItems": [{"Update": update}]}) == {}
+    assert tables.answer("GetItem", {"Key": KEY}) == {"Item": {**KEY, "a": {"N": "1"}}}
+    with pytest.raises(UnknownOperationError):
+        tables.answer("CreateTable", {})
+
+
+def test_function_floor_and_peer_deliver_over_tls(servers: Servers) -> None:
+    """Each in a process of its own, two leads each."""
+    leads, lambdas = Leads("smoke", 1), PROJECT / "lambdas"
+    variables = environment(servers, lambdas, servers.api_urls[0], 2)
+    python = Path(sys.executable)
+    for what in ("function", "peer"):
+        with Child(python, what, servers, variables) as child:
+            assert child.start.cpu_ms > 0
+            assert child.run(records=records(leads.take(2))).wall_ms > 0
+            assert child.memory_mib > 10
+    with Child(python, "floor", servers, variables) as child:
+        for threads, writes in ((1, False), (2, True)):
+            child.run(url=servers.api_urls[0], leads=leads.take(2), threads=threads, writes=writes)
+    servers.require_all_taken()
+
+
+def test_a_lead_that_was_not_sent_is_noticed(servers: Servers) -> None:
+    """A duplicate is no failure of the function, but would make it look fast."""
+    leads = Leads("twice", 1).take(1)
+    variables = environment(servers, PROJECT / "lambdas", servers.api_urls[0], 2)
+    with Child(Path(sys.executable), "function", servers, variables) as child:
+        child.run(records=records(leads))
+        child.run(records=records(leads))
+    with pytest.raises(NotTakenError):
+        servers.require_all_taken()
+
+
+def test_a_lead_that_comes_back_is_noticed(servers: Servers) -> None:
+    """Nobody listens where the leads API should be."""
+    variables = environment(servers, PROJECT / "lambdas", "https://127.0.0.1:9", 2)
+    with (
+        Child(Path(sys.executable), "function", servers, variables) as child,
+        pytest.raises(ChildFailedError, match="1 leads were not delivered"),
+    ):
+        child.run(records=records(Leads("back", 1).take(1)))
