@@ -1,7 +1,7 @@
 """A batch of SQS records: one lane for each lead, lanes side by side, and the partial batch response."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger
@@ -55,6 +55,11 @@ def sort_into_lanes(readings: Iterable[tuple[Message, Reading]]) -> list[Lane]:
     return [sorted(lane, key=lambda each: each[0].order_ms) for _, lane in lanes]
 
 
+def _results(futures: Sequence[Future[list[_Result]]]) -> list[_Result]:
+    wait(futures)  # all of them, before any result may raise
+    return [result for future in futures for result in future.result()]
+
+
 def _lane_names(reading: Reading) -> set[str]:
     names = {f"lead {reading.lead_hash}"} if reading.lead_hash else set()
     if isinstance(reading, LeadEvent) and reading.lead_id is not None:
@@ -94,15 +99,15 @@ class BatchRunner:
         lanes = sort_into_lanes(
             (message, read(message, self._settings, self._mapper)) for message in messages
         )
-        early = self._claim_new(lanes, deadline)
+        early = self._begin(lanes, deadline)
         futures = [
             self._pool.submit(self._run_lane, lane, early.get(place), deadline)
             for place, lane in enumerate(lanes)
         ]
-        wait(futures)  # all of them, before any result may raise
-        delivered = [attempt for future in futures for attempt in future.result()]
-        completed = self._in_parts(delivered, lambda part: self._delivery.complete(part, deadline))
-        attempts = self._try_alone(completed, deadline)
+        completions = self._submit_parts(
+            _results(futures), lambda part: self._delivery.complete(part, deadline)
+        )
+        attempts = self._try_alone(_results(completions), deadline)
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
         not_set = self._set_visibility(returned)
         self._metrics.write(attempts, not_set)
@@ -111,24 +116,29 @@ class BatchRunner:
         self._publish(attempts, deadline)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
-    def _claim_new(self, lanes: Sequence[Lane], deadline: Deadline) -> dict[int, EarlyClaim | None]:
-        """For lanes that begin with a create, whose lead is mostly new: one call for many of them."""
+    def _begin(self, lanes: Sequence[Lane], deadline: Deadline) -> dict[int, EarlyClaim | None]:
+        """Claims for lanes that begin with a create, whose lead is mostly new: one call for many of them.
+
+        Meanwhile this thread fetches the environment's first token.
+        """
         first = {
             place: (reading, message)
             for place, [(message, reading), *_] in enumerate(lanes)
             if isinstance(reading, LeadEvent) and reading.operation is Operation.CREATE
         }
-        claims = self._in_parts(list(first.values()), lambda part: self._delivery.claim_new(part, deadline))
-        return dict(zip(first, claims, strict=True))
+        claims = self._submit_parts(
+            list(first.values()), lambda part: self._delivery.claim_new(part, deadline)
+        )
+        if claims:
+            self._delivery.prepare(deadline)
+        return dict(zip(first, _results(claims), strict=True))
 
-    def _in_parts(
+    def _submit_parts(
         self, values: Sequence[_Value], work: Callable[[Sequence[_Value]], list[_Result]]
-    ) -> list[_Result]:
-        """The results of as many values at a time as the ledger takes in one call, the parts side by side."""
+    ) -> list[Future[list[_Result]]]:
+        """As many values in each part as the ledger takes in one call; the parts run side by side."""
         parts = [values[start : start + LARGEST_BATCH] for start in range(0, len(values), LARGEST_BATCH)]
-        futures = [self._pool.submit(work, part) for part in parts]
-        wait(futures)
-        return [result for future in futures for result in future.result()]
+        return [self._pool.submit(work, part) for part in parts]
 
     def _run_lane(self, lane: Lane, early: EarlyClaim | None, deadline: Deadline) -> list[Attempt]:
         """Its last event's completion is written together with other lanes', since no event waits for it."""

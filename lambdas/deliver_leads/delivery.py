@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from .api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
@@ -62,6 +63,12 @@ class Delivery:
         if self._breaker.is_open:
             return [None] * len(events)
         return [*self._ledger.claim_new(events, lease_s=deadline())]
+
+    def prepare(self, deadline: Deadline) -> None:
+        """Fetches the environment's first token. What goes wrong, each lead's own attempt will tell."""
+        if not self._breaker.is_open:
+            with suppress(Exception):
+                self._api.fetch_first_token(deadline)
 
     def complete(self, attempts: Sequence[Attempt], deadline: Deadline) -> list[Attempt]:
         """Writes the completions that attempts have left, in one call."""
