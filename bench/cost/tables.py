@@ -36,6 +36,7 @@ def computed(inputs: Inputs, prices: Prices) -> Mapping[str, Mapping[str, str]]:
         "docs/cost.md": {
             "a million leads": _a_million(inputs, prices),
             "other ways": _other_ways(inputs, prices),
+            "log bytes": _log_bytes(inputs),
             "settings": _settings(inputs, prices),
             "a month": _a_month(inputs, prices),
         },
@@ -89,6 +90,14 @@ def _other_ways(inputs: Inputs, prices: Prices) -> str:
     by_latency = [alternatives(s, inputs, prices) for s in _LATENCIES_S]
     rows = [[name, *(_usd(each[name]) for each in by_latency)] for name in by_latency[0]]
     return table(["", *map(_ms, _LATENCIES_S)], [ours, one_by_one, *rows])
+
+
+def _log_bytes(inputs: Inputs) -> str:
+    return (
+        f"*Logs*: a delivered lead's line has {inputs.lead_log_bytes:.0f} bytes, a batch's metrics "
+        f"{inputs.metrics_bytes:.0f}, Lambda's own {inputs.platform_lines} lines for an invocation "
+        f"{inputs.platform_bytes:.0f}; CloudWatch adds {inputs.line_overhead_bytes} to each line."
+    )
 
 
 def _settings(inputs: Inputs, prices: Prices) -> str:

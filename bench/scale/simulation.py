@@ -77,7 +77,7 @@ class LeadsApi:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """Leads arrive for `arriving_s`; the simulation ends when all are delivered, at `until_s` at the latest."""
+    """Leads arrive for `arriving_s`; it ends when all are delivered, at `until_s` at the latest."""
 
     leads_a_minute: float
     config: DeploymentConfig
@@ -321,7 +321,10 @@ class Simulation:
         if self._idle:
             environment = self._idle.pop()
         else:
-            environment, starts_s = _Environment(self._config, self), start_seconds(self._config, self._inputs)
+            environment, starts_s = (
+                _Environment(self._config, self),
+                start_seconds(self._config, self._inputs),
+            )
         batch = _Batch(environment, self._now, leads, len(leads))
         if starts_s:
             self._plan(self._now + starts_s, _Kind.GO_ON, batch)
@@ -418,7 +421,7 @@ class Simulation:
         return max(delay_s, self._config.settling_time_seconds + 1) if unanswered else delay_s
 
     def _plan_end(self, batch: _Batch) -> None:
-        """Sets the visibility timeouts first, ten in a call, which takes about as long as one of the ledger."""
+        """Sets the visibility timeouts first, ten in a call that takes as long as one of the ledger."""
         calls = math.ceil(len(batch.returned) / SQS_BATCH)
         self.result.usage.sqs_requests += calls
         if calls:
