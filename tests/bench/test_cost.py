@@ -139,5 +139,5 @@ def test_the_readme_tells_the_models_figures() -> None:
     tens, singly = (usd_of_a_million(leads, 0.2, CONFIG, INPUTS, PRICES) for leads in (10, 1))
     at_rest = sum(monthly(INPUTS, PRICES).values())
     text = " ".join((PROJECT / "README.md").read_text("utf-8").split())
-    assert f"USD {tens:.1f} per million leads** in batches of ten, {singly:.1f} one by one" in text
-    assert f"USD {at_rest:.1f} a month for a stage at rest" in text
+    assert f"USD {tens:.2f} per million leads** in batches of ten, {singly:.2f} one by one" in text
+    assert f"USD {at_rest:.2f} a month for a stage at rest" in text
