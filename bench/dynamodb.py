@@ -58,8 +58,9 @@ class Tables:
         return {"Responses": found, "UnprocessedKeys": {}}
 
     def _put(self, request: Request) -> object:
-        # The key of the only table that anything is put into: the peer's.
-        self._items[_identity({"id": request["Item"]["id"]})] = request["Item"]
+        item = request["Item"]
+        key = ("id",) if "id" in item else ("lead", "event")  # of the peer's items, and of the ledger's
+        self._items[_identity({name: item[name] for name in key})] = item
         return {}
 
     def _delete(self, request: Request) -> object:

@@ -230,8 +230,8 @@ def _scale(scale: Results) -> Iterator[str]:
 
 def _end_to_end(measured: Results) -> Iterator[str]:
     yield (
-        "**The deployed shape on the emulator**, from sent to delivered. These are the times of emulator and "
-        "sandbox, which share the machine:"
+        f"**The deployed shape on the emulator**, from sent to delivered, with {measured['environments']} "
+        "execution environments. These are the times of emulator and sandbox, which share the machine:"
     )
     rows = [
         (words, str(run["leads"]), f"{run['leads_per_s']:g}", *(f"{run[f'p{p}_s']:g}" for p in (50, 95, 99)))
