@@ -146,9 +146,9 @@ class Ledger:
                 for event, entry in entries
                 for older in [self._find_older(event.lead_hash)]
             ]
-            taken = self._run_together([self._insert(event, entry, now, lease_s) for event, entry in entries])
-        except (LedgerError, ClientError, BotoCoreError):
+        except LedgerError:
             return [EarlyClaim(entry.owner, None) for _, entry in entries]
+        taken = self._run_together([self._insert(event, entry, now, lease_s) for event, entry in entries])
         return [
             EarlyClaim(claim.owner, claim if is_taken else None)
             for claim, is_taken in zip(claims, taken, strict=True)
@@ -188,10 +188,7 @@ class Ledger:
         What is not known to be written is written alone, so that one lead's failure is not another's.
         `has_time`: whether there is time for one more call.
         """
-        try:
-            written = self._run_together([self._complete_statement(each) for each in completions])
-        except (ClientError, BotoCoreError):
-            written = [False] * len(completions)
+        written = self._run_together([self._complete_statement(each) for each in completions])
         return [
             is_written or (has_time() and self.complete(each.claim, each.record, each.lead_id))
             for each, is_written in zip(completions, written, strict=True)
@@ -263,9 +260,13 @@ class Ledger:
         }
 
     def _run_together(self, statements: list[dict[str, Any]]) -> list[bool]:
-        """Whether each statement was carried out."""
-        answer = self._dynamodb.batch_execute_statement(Statements=statements)
-        return ["Error" not in each for each in answer["Responses"]]
+        """Whether each statement is known to be carried out. Never raises: what isn't is tried alone."""
+        try:
+            answers = self._dynamodb.batch_execute_statement(Statements=statements)["Responses"]
+        except Exception:  # a bug of this way of writing must not harm a batch, either
+            answers = []
+        unknown = [{"Error": {}}] * (len(statements) - len(answers))
+        return ["Error" not in each for each in (*answers, *unknown)]
 
     def _journal_values(self, entry: EventRecord, now: float) -> dict[str, Any]:
         return {
