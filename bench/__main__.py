@@ -20,7 +20,7 @@ from typing import Any
 # The settings of the tests are the function's.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lambdas"))
 
-from bench import batch, cold_start, end_to_end, lead_import, machine, report, scale
+from bench import batch, cold_start, end_to_end, growth, lead_import, machine, report
 from bench.bars import judge
 from bench.packages import PROJECT, NoPythonError, Packages, build
 from bench.processes import ChildFailedError
@@ -95,7 +95,7 @@ _PARTS: Mapping[str, Callable[[Path, Packages, int, bool], Any]] = {
     "end_to_end": _end_to_end,
     "cold_start": _with_servers(cold_start.measure),
     "batch": _with_servers(batch.measure),
-    "scale": _with_servers(scale.measure),
+    "growth": _with_servers(growth.measure),
     "lead_import": _lead_import,
 }
 

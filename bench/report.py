@@ -54,8 +54,8 @@ def sections(results: Results) -> Iterator[str]:
         yield from _batch(results)
     if "cold_start" in results:
         yield from _cold_start(results)
-    if "scale" in results:
-        yield from _scale(results["scale"])
+    if "growth" in results:
+        yield from _growth(results["growth"])
     if "end_to_end" in results:
         yield from _end_to_end(results["end_to_end"])
     if "lead_import" in results:
@@ -104,19 +104,19 @@ def plots(results: Results) -> dict[str, str]:
                 for each in results["cold_start"]["imports"]
             ],
         )
-    if "scale" in results:
-        scale = results["scale"]
+    if "growth" in results:
+        growth = results["growth"]
         drawn["backlog"] = lines(
             "Memory while one environment works off a backlog, MiB",
             "leads delivered",
             {
-                "memory": [(row["leads"], row["memory_mib"]) for row in scale["backlog"]],
+                "memory": [(row["leads"], row["memory_mib"]) for row in growth["backlog"]],
             },
         )
         drawn["events-of-a-lead"] = lines(
             "CPU for each event of a lead, ms",
             "events of the lead",
-            {"CPU": [(row["events"], row["cpu_ms_per_lead"]) for row in scale["events"]]},
+            {"CPU": [(row["events"], row["cpu_ms_per_lead"]) for row in growth["events"]]},
         )
     return drawn
 
@@ -204,13 +204,13 @@ def _share_words(start: Results) -> str:
     return f"Lambda gives {start['memory_mb']:,} MB the share of a CPU that is shown."
 
 
-def _scale(scale: Results) -> Iterator[str]:
+def _growth(growth: Results) -> Iterator[str]:
     yield "**As things grow**, at an API that answers at once, in batches of ten:"
-    yield _row_table("leads in a batch", "CPU ms a lead", scale["batch"], "leads", "cpu_ms_per_lead")
-    every = max(1, len(scale["backlog"]) // 5)
-    backlog = scale["backlog"][every - 1 :: every]
+    yield _row_table("leads in a batch", "CPU ms a lead", growth["batch"], "leads", "cpu_ms_per_lead")
+    every = max(1, len(growth["backlog"]) // 5)
+    backlog = growth["backlog"][every - 1 :: every]
     yield _row_table("leads delivered", "CPU ms a lead", backlog, "leads", "cpu_ms_per_lead")
-    events = [row for row in scale["events"] if row["events"] in {1, 2, 5, 10, 15, 20}]
+    events = [row for row in growth["events"] if row["events"] in {1, 2, 5, 10, 15, 20}]
     yield _row_table("events of the lead", "CPU ms an event", events, "events", "cpu_ms_per_lead")
     yield (
         "A lead's item in the ledger holds its last 20 events and is read and written whole with each. "

@@ -23,6 +23,9 @@ PACKAGE = "deliver_leads"
 # The AWS services that the function calls. botocore brings the data of some 400: three quarters of the zip,
 # which is written, hashed and uploaded at each deployment and loaded at each cold start.
 SERVICES = ("dynamodb", "events", "secretsmanager", "sqs")
+# Powertools' features that the function doesn't use: most of what Powertools brings.
+_UNUSED = ("aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/*/")
+_USED = ("jmespath_utils",)
 
 # An installer's notes, some with the paths of the machine it ran on. Nothing reads them in the function.
 _LEFTOVERS = (
@@ -76,7 +79,7 @@ def build_bundle(output_dir: Path, project: Path = PROJECT) -> None:
     """
     _install(output_dir, project)
     _drop_compiled_parts(output_dir)
-    _drop_other_services(output_dir)
+    _drop_unused(output_dir)
     for pattern in _LEFTOVERS:
         for path in list(output_dir.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -137,11 +140,17 @@ def _drop_compiled_parts(output_dir: Path) -> None:
         compiled.unlink()
 
 
-def _drop_other_services(output_dir: Path) -> None:
-    """Deletes botocore's data of services that the function doesn't call; what all share are files."""
+def _drop_unused(output_dir: Path) -> None:
+    """Deletes botocore's data of services that the function doesn't call (what all share are files), and
+    the features of Powertools that it doesn't use.
+    """
     for service in output_dir.glob("botocore/data/*/"):
         if service.name not in SERVICES:
             shutil.rmtree(service)
+    for pattern in _UNUSED:
+        for feature in output_dir.glob(pattern):
+            if feature.name not in _USED:
+                shutil.rmtree(feature)
 
 
 def _not_shipped(folder: str, names: Sequence[str]) -> list[str]:

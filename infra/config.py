@@ -39,7 +39,7 @@ from infra.setting_rules import (
 CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
 # What the function keeps free for the ledger, a dead letter and the visibility time-outs after its last call.
-AFTER_THE_CALLS_S = 28
+AFTER_THE_CALLS_S = 37
 # The function's own: by how much the longest delay grows for a lead that is older than a day, and the longest
 # that it waits because the API asks for it.
 LATE_FACTOR = 4

@@ -304,7 +304,7 @@ class Dashboard:
         return [
             heading(
                 "## What does it cost?",
-                "What depends on traffic, at list prices of us-east-1; docs/measurements.md has the rest.",
+                "What depends on traffic, at list prices of us-east-1; docs/cost.md has the rest.",
             ),
             [
                 figure("USD in the last 30 days", cost.total(), over=month),

@@ -76,6 +76,9 @@ class LeadFunction(Construct):
             self._secret.secret_arn: ("secretsmanager:GetSecretValue",),
             self._ledger.table_arn: (
                 "dynamodb:UpdateItem",
+                # BatchExecuteStatement: the claims and the completions of a batch.
+                "dynamodb:PartiQLInsert",
+                "dynamodb:PartiQLUpdate",
                 # To find what an earlier version stored: old_items.py.
                 "dynamodb:GetItem",
                 "dynamodb:Query",

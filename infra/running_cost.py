@@ -6,7 +6,7 @@ from deliver_leads.contract import Metric
 from infra.config import DeploymentConfig
 from infra.stage_metrics import PERIOD, StageMetrics
 
-# USD in us-east-1, as in docs/measurements.md: for one of each, a GB-second on Arm, a byte.
+# USD in us-east-1, as in bench/cost/prices.toml: for one of each, a GB-second on Arm, a byte.
 _INVOCATION, _SQS_CALL, _WRITE_UNIT, _EVENT = 0.20e-6, 0.40e-6, 0.625e-6, 1.00e-6
 _GB_SECOND = 0.0000133334
 _LOGGED_BYTE = 0.50e-9

@@ -1,10 +1,14 @@
 """What every test shares: hypothesis' profile, AWS's service models, an AWS that can't be the real one."""
 
 import functools
+from typing import Any
 
+import botocore.client
 import botocore.loaders
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.partiql import run_together
 
 # Machines are shared and noisy: no test may fail for the time it takes.
 settings.register_profile(
@@ -15,6 +19,19 @@ settings.load_profile("shared-machine")
 # Each boto3 session reads the service models anew, which is half of the time that the quick tests take.
 _load_file = functools.cache(botocore.loaders.JSONFileLoader().load_file)
 setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: _load_file(path))  # noqa: B010
+
+
+# moto doesn't understand all of the ledger's PartiQL statements. moto's manual replaces this method, too.
+_call_api = botocore.client.BaseClient._make_api_call
+
+
+def _translate_statements(client: Any, operation: str, request: Any) -> Any:
+    if operation == "BatchExecuteStatement" and "amazonaws.com" in client.meta.endpoint_url:
+        return run_together(request["Statements"], client.update_item)
+    return _call_api(client, operation, request)
+
+
+setattr(botocore.client.BaseClient, "_make_api_call", _translate_statements)  # noqa: B010
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

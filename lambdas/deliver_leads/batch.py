@@ -1,8 +1,8 @@
 """A batch of SQS records: one lane for each lead, lanes side by side, and the partial batch response."""
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,7 +12,9 @@ from .aws_error import error_code
 from .batch_metrics import BatchMetrics
 from .delivery import Delivery
 from .event.envelope import LeadEvent, Mapper, Reading, UnreadableError, read_event
+from .event.lead import Operation
 from .event.message import Message
+from .ledger import LARGEST_BATCH, EarlyClaim
 from .mappings import EventMapper
 from .outcome import Outcome
 from .outcome_events import OutcomeEvents
@@ -20,6 +22,9 @@ from .settings import Settings
 from .settlement import Attempt
 
 LARGEST_SQS_BATCH = 10
+
+_Value = TypeVar("_Value")
+_Result = TypeVar("_Result")
 
 Lane = list[tuple[Message, Reading]]
 
@@ -48,6 +53,11 @@ def sort_into_lanes(readings: Iterable[tuple[Message, Reading]]) -> list[Lane]:
             names, lane = part[0] | names, part[1] + lane
         lanes.append((names, lane))
     return [sorted(lane, key=lambda each: each[0].order_ms) for _, lane in lanes]
+
+
+def _results(futures: Sequence[Future[list[_Result]]]) -> list[_Result]:
+    wait(futures)  # all of them, before any result may raise
+    return [result for future in futures for result in future.result()]
 
 
 def _lane_names(reading: Reading) -> set[str]:
@@ -89,9 +99,15 @@ class BatchRunner:
         lanes = sort_into_lanes(
             (message, read(message, self._settings, self._mapper)) for message in messages
         )
-        futures = [self._pool.submit(self._run_lane, lane, deadline) for lane in lanes]
-        wait(futures)  # all of them, before any result may raise
-        attempts = self._try_alone([attempt for future in futures for attempt in future.result()], deadline)
+        early = self._begin(lanes, deadline)
+        futures = [
+            self._pool.submit(self._run_lane, lane, early.get(place), deadline)
+            for place, lane in enumerate(lanes)
+        ]
+        completions = self._submit_parts(
+            _results(futures), lambda part: self._delivery.complete(part, deadline)
+        )
+        attempts = self._try_alone(_results(completions), deadline)
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
         not_set = self._set_visibility(returned)
         self._metrics.write(attempts, not_set)
@@ -100,8 +116,42 @@ class BatchRunner:
         self._publish(attempts, deadline)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
-    def _run_lane(self, lane: Lane, deadline: Deadline) -> list[Attempt]:
-        return [self._delivery.attempt(message, reading, deadline) for message, reading in lane]
+    def _begin(self, lanes: Sequence[Lane], deadline: Deadline) -> dict[int, EarlyClaim | None]:
+        """Claims for lanes that begin with a create, whose lead is mostly new: one call for many of them.
+
+        Meanwhile this thread fetches the environment's first token.
+        """
+        first = {
+            place: (reading, message)
+            for place, [(message, reading), *_] in enumerate(lanes)
+            if isinstance(reading, LeadEvent) and reading.operation is Operation.CREATE
+        }
+        claims = self._submit_parts(
+            list(first.values()), lambda part: self._delivery.claim_new(part, deadline)
+        )
+        if claims:
+            self._delivery.prepare(deadline)
+        return dict(zip(first, _results(claims), strict=True))
+
+    def _submit_parts(
+        self, values: Sequence[_Value], work: Callable[[Sequence[_Value]], list[_Result]]
+    ) -> list[Future[list[_Result]]]:
+        """As many values in each part as the ledger takes in one call; the parts run side by side."""
+        parts = [values[start : start + LARGEST_BATCH] for start in range(0, len(values), LARGEST_BATCH)]
+        return [self._pool.submit(work, part) for part in parts]
+
+    def _run_lane(self, lane: Lane, early: EarlyClaim | None, deadline: Deadline) -> list[Attempt]:
+        """Its last event's completion is written together with other lanes', since no event waits for it."""
+        return [
+            self._delivery.attempt(
+                message,
+                reading,
+                deadline,
+                early=early if place == 1 else None,
+                together=place == len(lane),
+            )
+            for place, (message, reading) in enumerate(lane, start=1)
+        ]
 
     def _try_alone(self, attempts: list[Attempt], deadline: Deadline) -> list[Attempt]:
         """Events over which an environment died go last, one by one, those with the fewest deaths first.

@@ -1,10 +1,11 @@
 """One lead event: admitted by the breaker, claimed in the ledger, sent; then its message is settled."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from .api.http_client import Deadline, HttpClient
+from .api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
 from .api.leads_api import LeadsApi
 from .breaker import CircuitBreaker, Evidence
 from .dead_letters import DeadLetterQueue
@@ -12,7 +13,7 @@ from .event.envelope import LeadEvent, Reading, UnreadableError
 from .event.lead import Json, Operation
 from .event.message import Message
 from .lead_state import EventRecord, LeadState, State
-from .ledger import Claim, Ledger
+from .ledger import Claim, Completion, EarlyClaim, Ledger
 from .next_call import SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, fingerprints, next_call
 from .outcome import (
     BlockedError,
@@ -51,18 +52,57 @@ class Delivery:
         self._breaker = breaker
         self._settlement = Settlement(settings, api, ledger, dead_letters, breaker)
 
+    def claim_new(
+        self, events: Sequence[tuple[LeadEvent, Message]], deadline: Deadline
+    ) -> list[EarlyClaim | None]:
+        """Claims leads that may be new in one call; None for those that are not to be tried now."""
+        try:
+            self._http.require_time(deadline)
+        except DeliveryError:
+            return [None] * len(events)
+        if self._breaker.is_open:
+            return [None] * len(events)
+        return [*self._ledger.claim_new(events, lease_s=deadline())]
+
+    def prepare(self, deadline: Deadline) -> None:
+        """Fetches the environment's first token. What goes wrong, each lead's own attempt will tell."""
+        if not self._breaker.is_open:
+            with suppress(Exception):
+                self._api.fetch_first_token(deadline)
+
+    def complete(self, attempts: Sequence[Attempt], deadline: Deadline) -> list[Attempt]:
+        """Writes the completions that attempts have left, in one call."""
+        completions = [attempt.completion for attempt in attempts if attempt.completion]
+
+        def has_time() -> bool:
+            return deadline() > 2 * LONGEST_AWS_CALL_S + 1  # the visibility timeouts follow
+
+        written = iter(self._ledger.complete_together(completions, has_time) if completions else [])
+        return [
+            self._noted(replace(attempt, completion=None), next(written)) if attempt.completion else attempt
+            for attempt in attempts
+        ]
+
     def attempt(
-        self, message: Message, reading: Reading, deadline: Deadline, *, alone: bool = False
+        self,
+        message: Message,
+        reading: Reading,
+        deadline: Deadline,
+        *,
+        early: EarlyClaim | None = None,
+        together: bool = False,
+        alone: bool = False,
     ) -> Attempt:
         """Never raises: an unforeseen error is a retry, so that a bug harms no other lead of the batch.
 
-        `alone`: no other event is under way in this environment.
+        `together`: a delivery's completion is left to `complete`. `alone`: no other event is under way in
+        this environment.
         """
         if isinstance(reading, UnreadableError):
             return self._settlement.settle(message, reading, reading)
         started = time.monotonic()
         try:
-            attempt = self._deliver(message, reading, deadline, alone)
+            attempt = self._deliver(message, reading, deadline, early, together, alone)
         except DeliveryError as error:
             attempt = self._settlement.settle(message, reading, error)
         except Exception as error:
@@ -71,12 +111,24 @@ class Delivery:
             )
         return replace(attempt, duration_ms=round((time.monotonic() - started) * 1000))
 
-    def _deliver(self, message: Message, event: LeadEvent, deadline: Deadline, alone: bool) -> Attempt:
-        self._http.require_time(deadline)
-        is_probe = self._breaker.admit(deadline() - self._http.longest_call_s)
+    def _deliver(
+        self,
+        message: Message,
+        event: LeadEvent,
+        deadline: Deadline,
+        early: EarlyClaim | None,
+        together: bool,
+        alone: bool,
+    ) -> Attempt:
+        owner, claim = (early.owner, early.claim) if early else ("", None)
+        try:
+            self._http.require_time(deadline)
+            is_probe = self._breaker.admit(deadline() - self._http.longest_call_s)
+        except DeliveryError as error:
+            return self._settlement.settle(message, event, error, claim, claim and claim.record)
         result: DeliveredLead | DeliveryError | None = None
         try:
-            claim = self._ledger.claim(event, message, lease_s=deadline())
+            claim = claim or self._ledger.claim(event, message, lease_s=deadline(), owner=owner)
             step = next_call(
                 claim.state,
                 claim.record,
@@ -102,7 +154,7 @@ class Delivery:
             record, result = self._send(claim, step, deadline)
             if isinstance(result, DeliveryError):
                 return self._settlement.settle(message, event, result, claim, record)
-            return self._conclude(message, claim, record, step, result)
+            return self._conclude(message, claim, record, step, result, together)
         finally:
             self._breaker.settle(is_probe, _evidence(result), _subject(event, result), _cause(result))
 
@@ -198,7 +250,13 @@ class Delivery:
         )
 
     def _conclude(
-        self, message: Message, claim: Claim, record: EventRecord, step: Send, lead: DeliveredLead
+        self,
+        message: Message,
+        claim: Claim,
+        record: EventRecord,
+        step: Send,
+        lead: DeliveredLead,
+        together: bool,
     ) -> Attempt:
         event, now_s = claim.event, int(time.time())
         if event.operation is Operation.STOP_FOLLOWUP:
@@ -221,12 +279,7 @@ class Delivery:
             parked_as="",
             fields=fields,
         )
-        if not self._ledger.complete(claim, record, lead_id=str(lead.lead_id)):
-            why = "delivered, but the ledger could not be written; it is sent again, as an update"
-            error = DeferredError(why, delay_s=self._settings.settling_s)
-            attempt = self._settlement.settle(message, event, error)
-            return replace(attempt, ledger_written=False, deferred=False)  # something was sent
-        return Attempt(
+        attempt = Attempt(
             message,
             event,
             Outcome.DELIVERED,
@@ -239,6 +292,20 @@ class Delivery:
             next_schedule_time=lead.next_schedule_time,
             sequence=lead.sequence,
         )
+        lead_id = str(lead.lead_id)
+        if together:
+            return replace(attempt, completion=Completion(claim, record, lead_id))
+        return self._noted(attempt, self._ledger.complete(claim, record, lead_id))
+
+    def _noted(self, attempt: Attempt, written: bool) -> Attempt:
+        """A delivery of which the ledger knows, or could not be told."""
+        if written:
+            return attempt
+        why = "delivered, but the ledger could not be written; it is sent again, as an update"
+        error = DeferredError(why, delay_s=self._settings.settling_s)
+        settled = self._settlement.settle(attempt.message, attempt.reading, error)
+        # Not deferred: something was sent.
+        return replace(settled, ledger_written=False, deferred=False, duration_ms=attempt.duration_ms)
 
     def _window_s(self, message: Message, event: LeadEvent) -> int:
         """How long a repeat is a duplicate. A redriven message may have a twin that is redriven later."""

@@ -6,12 +6,13 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from botocore.config import Config
 
 from .api.access_token import AccessTokens
 from .api.call_tally import CallTally
-from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, AWS_TRIES, Deadline, HttpClient
+from .api.http_client import Deadline, HttpClient
 from .api.leads_api import LeadsApi
+from .api.roots import share_with_aws, tls_context
+from .aws_clients import LateClient, client_config
 from .batch import BatchRunner
 from .batch_metrics import BatchMetrics
 from .breaker import CircuitBreaker
@@ -27,15 +28,13 @@ settings = Settings.from_environment(os.environ)
 logger = Logger(location=None)  # every line comes from one place
 metrics = Metrics()
 
-# Short time-outs, because these calls take from the time that a lead has left, and SQS repeats what fails.
-_config = Config(
-    connect_timeout=AWS_CONNECT_TIMEOUT_S,
-    read_timeout=AWS_READ_TIMEOUT_S,
-    retries={"mode": "standard", "total_max_attempts": AWS_TRIES},
-    max_pool_connections=settings.parallel_calls,
-)
+_tls = tls_context()
+if "AWS_CA_BUNDLE" not in os.environ:
+    share_with_aws(_tls)
+_config = client_config(settings.parallel_calls)
 _session = boto3.Session()
-_sqs = _session.client("sqs", config=_config)
+# Used for what fails only.
+_sqs = LateClient(lambda: _session.client("sqs", config=_config))
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
 _breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
@@ -45,11 +44,11 @@ def _outcome_events() -> OutcomeEvents | None:
     """Made only when they are wanted, because a client costs time at each cold start."""
     if settings.outcome_events is OutcomeEventsMode.OFF:
         return None
-    once = _config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    once = client_config(settings.parallel_calls, tries=1)
     return OutcomeEvents(_session.client("events", config=once), settings.event_bus, settings.outcome_events)
 
 
-http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s)
+http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s, _tls)
 tokens = AccessTokens(
     http, _session.client("secretsmanager", config=_config), settings.secret_id, settings.token_url, _calls
 )

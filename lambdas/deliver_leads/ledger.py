@@ -3,12 +3,16 @@
 A delivered event costs two writes and no read. The first, `claim`, takes the lead with one condition, adds
 the event to the item's journal and returns the item as it was. The second, `complete`, folds the journal into
 the list of events. A claim whose environment died stays in the journal, where the next claim finds it.
+
+`claim_new` and `complete_together` are the same two writes for several leads in one call, by PartiQL's batch
+statements: each has its own condition and its own result, and what it can't do is done by `claim` or
+`complete`. docs/decisions/0014-writes-of-a-batch-in-one-call.md says why.
 """
 
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -34,6 +38,8 @@ _CLAIM = (
 )
 # The own owner: a claim whose answer was lost is repeated by the AWS client.
 _MAY_CLAIM = "attribute_not_exists(heldUntil) OR heldUntil <= :now OR #owner = :owner"
+# AWS's bound for BatchExecuteStatement.
+LARGEST_BATCH = 25
 _NOTE = "SET expiresAt = :expires, journal = list_append(if_not_exists(journal, :empty), :entries)"
 
 
@@ -50,6 +56,23 @@ class Claim:
     state: LeadState
     record: EventRecord
     journal_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyClaim:
+    """What came of claiming a lead together with others; without `claim`, `owner` has to claim it alone."""
+
+    owner: str
+    claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A claimed event as it is to be stored, and the lead's id if 7Targets has shown the lead."""
+
+    claim: Claim
+    record: EventRecord
+    lead_id: str
 
 
 class Ledger:
@@ -69,23 +92,15 @@ class Ledger:
         self._visibility_timeout_s = settings.visibility_timeout_s
         self._find_older = find_older
 
-    def claim(self, event: LeadEvent, message: Message, lease_s: float) -> Claim:
-        """Takes the event's lead for `lease_s` seconds.
+    def claim(self, event: LeadEvent, message: Message, lease_s: float, owner: str = "") -> Claim:
+        """Takes the event's lead for `lease_s` seconds. `owner` is given when it may have it already.
 
         Raises `DeferredError` while another attempt holds the lead or a request without an answer may still
         take effect, `LedgerError` when the ledger can't be written.
         """
         older = self._find_older(event.lead_hash)
         now = time.time()
-        owner = uuid.uuid4().hex
-        # If the environment dies, the message comes back after the queue's visibility timeout.
-        due_s = int(now) + self._visibility_timeout_s
-        entry = replace(
-            new_record(event, message, int(now)),
-            owner=owner,
-            due_s=due_s,
-            receive_count=message.receive_count,
-        )
+        entry = self._entry(event, message, owner or _new_owner(), now)
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table,
@@ -95,9 +110,8 @@ class Ledger:
                 ExpressionAttributeNames={"#owner": "owner"},
                 ExpressionAttributeValues={
                     **self._journal_values(entry, now),
-                    # An environment that dies leaves a request without an answer.
-                    ":until": {"N": str(math.ceil(now + lease_s + CLOCK_SKEW_S + self._settling_s))},
-                    ":owner": {"S": owner},
+                    ":until": _typed(self._held_until_s(now, lease_s)),
+                    ":owner": _typed(entry.owner),
                     ":now": {"N": str(int(now))},
                 },
                 ReturnValues="ALL_OLD",
@@ -115,9 +129,30 @@ class Ledger:
         item = _plain(answer.get("Attributes", {}))
         journal = tuple(map(_read_record, item.get("journal", ())))
         state = (_read_state(item) if "events" in item else older).with_journal(
-            tuple(each for each in journal if each.owner != owner)
+            tuple(each for each in journal if each.owner != entry.owner)
         )
-        return Claim(event, owner, state, state.claimed(entry), len(journal) + 1)
+        return Claim(event, entry.owner, state, state.claimed(entry), len(journal) + 1)
+
+    def claim_new(self, events: Iterable[tuple[LeadEvent, Message]], lease_s: float) -> list[EarlyClaim]:
+        """Takes those of the leads, all different, of which the ledger has no item yet; never raises.
+
+        At most `LARGEST_BATCH`.
+        """
+        now = time.time()
+        entries = [(event, self._entry(event, message, _new_owner(), now)) for event, message in events]
+        try:
+            claims = [
+                Claim(event, entry.owner, older, older.claimed(entry), 1)
+                for event, entry in entries
+                for older in [self._find_older(event.lead_hash)]
+            ]
+        except LedgerError:
+            return [EarlyClaim(entry.owner, None) for _, entry in entries]
+        taken = self._run_together([self._insert(event, entry, now, lease_s) for event, entry in entries])
+        return [
+            EarlyClaim(claim.owner, claim if is_taken else None)
+            for claim, is_taken in zip(claims, taken, strict=True)
+        ]
 
     def complete(self, claim: Claim, record: EventRecord, lead_id: str = "", quiet_s: int = 0) -> bool:
         """Stores the event as `record`, and gives the lead back after `quiet_s` seconds.
@@ -125,27 +160,14 @@ class Ledger:
         `lead_id` is given when 7Targets has shown the lead. Returns False when the ledger couldn't be written
         or the lease was over: then the event counts as a request without an answer.
         """
-        now = time.time()
-        state = claim.state.with_event(record).pruned(int(now) - self._ledger_s)
-        if lead_id:
-            state = replace(state, lead_id=lead_id, known_s=int(now))
-        # Each index means the item as it is before the write. From the last to the first, so that it makes no
-        # difference to an emulator that removes one after another.
-        folded = ", ".join(f"journal[{index}]" for index in reversed(range(claim.journal_length)))
-        events = _typed([_record_map(each) for each in state.events])
+        completed = self._completed(claim, record, lead_id, quiet_s)
+        assignments = ", ".join(f"{name} = :{name}" for name in completed)
+        removals = ", ".join(("#owner", *_folded(claim)))
         try:
             self._update(
                 claim.event.lead_hash,
-                "SET events = :events, leadId = :leadId, knownAt = :knownAt, heldUntil = :until,"
-                f" expiresAt = :expires REMOVE #owner, {folded}",
-                {
-                    ":events": events,
-                    ":leadId": _typed(state.lead_id),
-                    ":knownAt": _typed(state.known_s),
-                    ":until": _typed(math.ceil(now + quiet_s) if quiet_s else 0),
-                    ":expires": _typed(int(now) + self._ledger_s),
-                    ":owner": _typed(claim.owner),
-                },
+                f"SET {assignments} REMOVE {removals}",
+                {f":{name}": value for name, value in completed.items()} | {":owner": _typed(claim.owner)},
                 ConditionExpression="#owner = :owner",
                 ExpressionAttributeNames={"#owner": "owner"},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -153,10 +175,24 @@ class Ledger:
         except ClientError as error:
             held: Any = error.response.get("Item", {})
             # A write whose answer was lost is repeated by the AWS client, and finds its own result.
-            return bool(held.get("events") == events)
+            return bool(held.get("events") == completed["events"])
         except BotoCoreError:
             return False
         return True
+
+    def complete_together(
+        self, completions: Sequence[Completion], has_time: Callable[[], bool]
+    ) -> list[bool]:
+        """As `complete`, for up to `LARGEST_BATCH` events.
+
+        What is not known to be written is written alone, so that one lead's failure is not another's.
+        `has_time`: whether there is time for one more call.
+        """
+        written = self._run_together([self._complete_statement(each) for each in completions])
+        return [
+            is_written or (has_time() and self.complete(each.claim, each.record, each.lead_id))
+            for each, is_written in zip(completions, written, strict=True)
+        ]
 
     def note(self, lead_hash: str, record: EventRecord) -> bool:
         """Stores what became of an event without a claim; False when the ledger couldn't be written."""
@@ -165,6 +201,72 @@ class Ledger:
         except (ClientError, BotoCoreError):
             return False
         return True
+
+    def _entry(self, event: LeadEvent, message: Message, owner: str, now: float) -> EventRecord:
+        return replace(
+            new_record(event, message, int(now)),
+            owner=owner,
+            # If the environment dies, the message comes back after the queue's visibility timeout.
+            due_s=int(now) + self._visibility_timeout_s,
+            receive_count=message.receive_count,
+        )
+
+    def _held_until_s(self, now: float, lease_s: float) -> int:
+        """An environment that dies leaves a request without an answer."""
+        return math.ceil(now + lease_s + CLOCK_SKEW_S + self._settling_s)
+
+    def _completed(
+        self, claim: Claim, record: EventRecord, lead_id: str, quiet_s: int = 0
+    ) -> dict[str, dict[str, Any]]:
+        """The lead's item with the event as `record`, without what identifies it."""
+        now = time.time()
+        state = claim.state.with_event(record).pruned(int(now) - self._ledger_s)
+        if lead_id:
+            state = replace(state, lead_id=lead_id, known_s=int(now))
+        item = {
+            "events": [_record_map(each) for each in state.events],
+            "leadId": state.lead_id,
+            "knownAt": state.known_s,
+            "heldUntil": math.ceil(now + quiet_s) if quiet_s else 0,
+            "expiresAt": int(now) + self._ledger_s,
+        }
+        return {name: _typed(value) for name, value in item.items()}
+
+    def _insert(self, event: LeadEvent, entry: EventRecord, now: float, lease_s: float) -> dict[str, Any]:
+        """A statement that fails when the lead has an item."""
+        item = {
+            "heldUntil": self._held_until_s(now, lease_s),
+            "owner": entry.owner,
+            "expiresAt": int(now) + self._ledger_s,
+            "journal": [_record_map(entry)],
+        }
+        whole = _key(event.lead_hash) | {name: _typed(value) for name, value in item.items()}
+        names = ", ".join(f"'{name}': ?" for name in whole)
+        return {
+            "Statement": f'INSERT INTO "{self._table}" VALUE {{{names}}}',
+            "Parameters": list(whole.values()),
+        }
+
+    def _complete_statement(self, completion: Completion) -> dict[str, Any]:
+        claim = completion.claim
+        completed = self._completed(claim, completion.record, completion.lead_id)
+        condition = _key(claim.event.lead_hash) | {"owner": _typed(claim.owner)}
+        changes = [f'SET "{name}" = ?' for name in completed]
+        changes += ['REMOVE "owner"', *(f"REMOVE {each}" for each in _folded(claim))]
+        where = " AND ".join(f'"{name}" = ?' for name in condition)
+        return {
+            "Statement": f'UPDATE "{self._table}" {" ".join(changes)} WHERE {where}',
+            "Parameters": [*completed.values(), *condition.values()],
+        }
+
+    def _run_together(self, statements: list[dict[str, Any]]) -> list[bool]:
+        """Whether each statement is known to be carried out. Never raises: what isn't is tried alone."""
+        try:
+            answers = self._dynamodb.batch_execute_statement(Statements=statements)["Responses"]
+        except Exception:  # a bug of this way of writing must not harm a batch, either
+            answers = []
+        unknown = [{"Error": {}}] * (len(statements) - len(answers))
+        return ["Error" not in each for each in (*answers, *unknown)]
 
     def _journal_values(self, entry: EventRecord, now: float) -> dict[str, Any]:
         return {
@@ -181,6 +283,19 @@ class Ledger:
             ExpressionAttributeValues=values,
             **more,
         )
+
+
+def _new_owner() -> str:
+    return uuid.uuid4().hex
+
+
+def _folded(claim: Claim) -> list[str]:
+    """The journal's entries that go into the list of events, as paths in the item.
+
+    Each index means the item as it is before the write. From the last to the first, so that it makes no
+    difference to an emulator that removes one after another.
+    """
+    return [f"journal[{index}]" for index in reversed(range(claim.journal_length))]
 
 
 def new_record(event: Reading, message: Message, now_s: int) -> EventRecord:

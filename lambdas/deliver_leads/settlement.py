@@ -14,7 +14,7 @@ from .dead_letters import DeadLetterQueue
 from .event.envelope import Reading
 from .event.message import Message
 from .lead_state import EventRecord, State
-from .ledger import Claim, Ledger, new_record
+from .ledger import Claim, Completion, Ledger, new_record
 from .outcome import (
     BreakerOpenError,
     DeferredError,
@@ -44,7 +44,8 @@ class Attempt:
     `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
     queue), else the seconds until it comes back. `deferred`: put off, which is no fault. `delivery_s` of a
     delivered event: the seconds since it was first sent. `deaths` of an event that has to be tried alone: how
-    often an execution environment ended while it delivered the event.
+    often an execution environment ended while it delivered the event. `completion` has still to be written
+    into the ledger, together with those of other attempts.
     """
 
     message: Message
@@ -63,6 +64,7 @@ class Attempt:
     parking_refused: bool = False
     delivery_s: float | None = None
     deaths: int = 0
+    completion: Completion | None = None
     duration_ms: int = 0
 
 

@@ -14,7 +14,7 @@ from leadctl.importing.validation import Lead, Rules, Wrong
 
 # The function by its default settings: 5 environments with 10 calls each, and a call may well take a second.
 LEADS_A_SECOND = 50
-# docs/measurements.md: about 4 in batches of ten; the rest is the import's own looking into the ledger, a
+# docs/cost.md: about 4 in batches of ten; the rest is the import's own looking into the ledger, a
 # dozen times for each lead.
 USD_A_LEAD = 6 / 1_000_000
 _SHOWN_NUMBERS = 5

@@ -1,7 +1,8 @@
 """A proxy between the function and the emulated AWS, for faults of the ledger and of the dead-letter queue.
 
-    UpdateItem    throttled, or done and its answer dropped
-    SendMessage   refused with an internal failure
+    UpdateItem              throttled, or done and its answer dropped
+    BatchExecuteStatement   the same, or all statements but one carried out
+    SendMessage             refused with an internal failure
 
 And what AWS refuses though the emulator takes it, is refused: a deduplication id for a queue that isn't FIFO.
 Everything else passes through as it is. A fault meets one request, or as many in a row (of the same lead, or
@@ -13,6 +14,7 @@ import asyncio
 import hashlib
 import json
 import random
+import re
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -22,7 +24,11 @@ from urllib.parse import urlsplit
 # One is healed by botocore, five are more than the tries of one attempt at a lead.
 _RUN_LENGTHS = (1, 1, 5)
 _BOTOCORE_TRIES = 2  # total_max_attempts in handler.py
-_FAULTY_OPERATIONS = {"UpdateItem", "SendMessage"}
+_FAULTY_OPERATIONS = {"UpdateItem", "BatchExecuteStatement", "SendMessage"}
+_LEDGER_FAULTS = {
+    "UpdateItem": ("throttled", "dropped"),
+    "BatchExecuteStatement": ("throttled", "dropped", "in part"),
+}
 _ERRORS = {
     "throttled": (
         "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
@@ -31,6 +37,7 @@ _ERRORS = {
     "refused": ("com.amazonaws.sqs#InternalFailure", "500 Internal Server Error"),
     "invalid": ("com.amazonaws.sqs#InvalidParameterValue", "400 Bad Request"),
 }
+_LEAD_HASH = re.compile("[0-9a-f]{64}")
 _LONGEST_HEAD_BYTES = 64 * 1024
 _Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -47,10 +54,10 @@ class _Message:
 class AwsFaultProxy:
     """Starts when constructed; listens on `url` until `close`, in a thread of its own.
 
-    `rates` maps an operation (`UpdateItem`, `SendMessage`) to the share of requests at which a fault starts;
-    it may be replaced at any time. `counts` are requests by what met them (`throttled`, `dropped`, `refused`,
-    `invalid`); `retries_exhausted` holds the ledger's partition keys for which botocore's two tries may all
-    have failed.
+    `rates` maps an operation (`UpdateItem`, `BatchExecuteStatement`, `SendMessage`) to the share of requests
+    at which a fault starts; it may be replaced at any time. `counts` are requests by what met them
+    (`throttled`, `dropped`, `in part`, `refused`, `invalid`); `retries_exhausted` holds the ledger's
+    partition keys for which botocore's two tries may all have failed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -113,11 +120,11 @@ class AwsFaultProxy:
                     # The emulator closes connections that idle; the function must not be the one to notice.
                     if link is None or link[0].at_eof():
                         link = await self._open_link(link)
-                    link[1].write(request.raw)
+                    link[1].write(_without_first_statement(request) if fault == "in part" else request.raw)
                     answer = await _read(link[0])
                     if fault == "dropped":
                         break
-                    writer.write(answer.raw)
+                    writer.write(_with_first_refused(answer) if fault == "in part" else answer.raw)
                 await writer.drain()
         except (OSError, EOFError, asyncio.CancelledError):
             pass  # either side has gone, or the proxy is closing: the other side's connection is cut
@@ -139,17 +146,19 @@ class AwsFaultProxy:
         if operation == "SendMessage" and _is_for_another_kind_of_queue(request):
             self.counts["invalid"] += 1
             return "invalid"
-        lead, subject = _subject(request)
+        leads, subject = _subject(request)
         fault, left = self._under_way.pop(subject, ("", 0)) if operation in self.rates else ("", 0)
         if not left:
             fault, left = self._start(operation, subject)
         if not left:
             del self._in_a_row[subject]
             return None
+        if fault == "in part" and len(leads) == 1:
+            fault = "throttled"  # a request without a statement is refused as a whole
         self.counts[fault] += 1
         self._in_a_row[subject] += 1
-        if lead and self._in_a_row[subject] >= _BOTOCORE_TRIES:
-            self.retries_exhausted.add(lead)
+        if self._in_a_row[subject] >= _BOTOCORE_TRIES:
+            self.retries_exhausted.update(leads)
         if left > 1:
             self._under_way[subject] = (fault, left - 1)
         return fault
@@ -161,16 +170,44 @@ class AwsFaultProxy:
         draws = random.Random(f"{self._seed} {subject} {self._seen[subject]}")  # noqa: S311 - guards nothing
         if draws.random() >= self.rates.get(operation, 0):
             return "", 0
-        fault = "refused" if operation == "SendMessage" else draws.choice(("throttled", "dropped"))
-        return fault, draws.choice(_RUN_LENGTHS)
+        fault = "refused" if operation == "SendMessage" else draws.choice(_LEDGER_FAULTS[operation])
+        return fault, 1 if fault == "in part" else draws.choice(_RUN_LENGTHS)
 
 
-def _subject(request: _Message) -> tuple[str, str]:
-    """The lead's partition key (empty for a message), and what a run of faults sticks to."""
+def _subject(request: _Message) -> tuple[set[str], str]:
+    """The leads' partition keys (none for a message), and what a run of faults sticks to."""
     if request.operation == "SendMessage":
-        return "", hashlib.sha256(request.body).hexdigest()
-    lead = str(json.loads(request.body)["Key"]["lead"]["S"])
-    return lead, lead
+        return set(), hashlib.sha256(request.body).hexdigest()
+    content = json.loads(request.body)
+    if request.operation == "UpdateItem":
+        lead = str(content["Key"]["lead"]["S"])
+        return {lead}, lead
+    leads = {
+        parameter["S"]
+        for statement in content["Statements"]
+        for parameter in statement["Parameters"]
+        if _LEAD_HASH.fullmatch(parameter.get("S", ""))
+    }
+    return leads, " ".join(sorted(leads))
+
+
+def _without_first_statement(request: _Message) -> bytes:
+    content = json.loads(request.body)
+    return _with_body(request, {**content, "Statements": content["Statements"][1:]})
+
+
+def _with_first_refused(answer: _Message) -> bytes:
+    content = json.loads(answer.body)
+    refused = {"Error": {"Code": "ThrottlingError", "Message": "made by the fault suite"}}
+    return _with_body(answer, {**content, "Responses": [refused, *content["Responses"]]})
+
+
+def _with_body(message: _Message, content: object) -> bytes:
+    body = json.dumps(content).encode()
+    head = message.raw.removesuffix(message.body)
+    length = re.compile(rb"(?i)(content-length: *)\d+")
+    checksums = re.compile(rb"(?i)x-amz-crc32:[^\r]*\r\n")
+    return checksums.sub(b"", length.sub(rb"\g<1>%d" % len(body), head)) + body
 
 
 def _is_for_another_kind_of_queue(request: _Message) -> bool:

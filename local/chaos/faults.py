@@ -84,7 +84,7 @@ _FAULTS = (
 )
 # On a busy machine, the cold starts of all workers alone take half a minute.
 _KILL_TIMEOUT_S = 120.0
-_AWS_FAULT_RATES = {"UpdateItem": 0.01, "SendMessage": 0.15}
+_AWS_FAULT_RATES = {"UpdateItem": 0.01, "BatchExecuteStatement": 0.02, "SendMessage": 0.15}
 
 
 def scale_time(deployment: Deployment) -> None:

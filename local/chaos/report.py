@@ -37,6 +37,7 @@ def figures(evidence: Evidence, verdict: Verdict, kills: list[Kill], proxy: AwsF
         ),
         "ledger writes throttled": proxy.counts["throttled"],
         "  done, but the answer dropped": proxy.counts["dropped"],
+        "  carried out but for one lead": proxy.counts["in part"],
         "  leads that met two in a row": len(proxy.retries_exhausted),
         "sent again, the answer not noted": verdict.repeated,
         "  or perhaps not seen in time": verdict.unseen,

@@ -40,6 +40,7 @@ from tests.alarms.aws import (
 )
 from tests.alarms.cloudwatch import Metrics
 from tests.explore.outside import Table
+from tests.partiql import run_together
 
 HANDLER = Path(breaker.__file__).with_name("handler.py")
 SECRET = {"client_id": "id", "client_secret": "secret", "user_identifier": "ops@example.com"}
@@ -276,6 +277,9 @@ class _AwsClient:
         if code and ":events" in request["ExpressionAttributeValues"]:
             _refuse(code)
         return self._table.update_item(**request)
+
+    def batch_execute_statement(self, Statements: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        return run_together(Statements, self.update_item)
 
     def get_item(self, **_: Any) -> dict[str, Any]:
         """The marker of a table in which an earlier version left nothing."""

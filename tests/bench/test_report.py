@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench import batch, scale
+from bench import batch, growth
 from bench.bars import judge, ratio
 from bench.plots import Row, bars, lines
 from bench.report import BEGIN, END, plots, sections, table_of_bars, write
@@ -70,7 +70,7 @@ def results() -> dict[str, Any]:
                 for what in ("function", "floor")
             ],
         },
-        "scale": {
+        "growth": {
             "batch": [{"leads": size, "cpu_ms_per_lead": 5.0, "memory_mib": 60.0} for size in (1, 10)],
             "backlog": [
                 {"leads": leads, "cpu_ms_per_lead": 3.0, "leads_per_s": 200.0, "memory_mib": 62.0}
@@ -78,7 +78,7 @@ def results() -> dict[str, Any]:
             ],
             "events": [
                 {"events": number, "cpu_ms_per_lead": 3.0 + number}
-                for number in range(1, scale.REMEMBERED_EVENTS + 1)
+                for number in range(1, growth.REMEMBERED_EVENTS + 1)
             ],
         },
         "end_to_end": {"burst": end_to_end, "trickle": end_to_end, "environments": 5},

@@ -11,12 +11,13 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.explore.core import Core
 from tests.explore.outside import ACCESS_TOKEN, CREDENTIALS, POISON
 from tests.explore.schedule import WELL, Option
+from tests.partiql import as_update, run_together
 
 if TYPE_CHECKING:
     from tests.explore.history import History
 
 # Left over after the last call (the function's own constant has the same value, and is not trusted here).
-RESERVE_S = 28
+RESERVE_S = 37
 
 
 class Fault(StrEnum):
@@ -28,6 +29,7 @@ class Fault(StrEnum):
     FAILS_BEFORE = "fails, without effect"
     FAILS_AFTER = "fails, but took effect"
     REPEATED = "is made twice by the AWS client, because the first answer was lost"
+    REFUSED = "carries out all statements but the lead's"
     NOT_SENT = "finds no connection"
     TURNED_AWAY = "is answered 429"
     TIMED_OUT_BEFORE = "is not answered, and has no effect"
@@ -60,6 +62,7 @@ CALL_FAULTS = _options(
     Fault.KILLED_AFTER,
     Fault.KILLED_LATE,
 )
+BATCH_FAULTS = (*WRITE_FAULTS, Option(Fault.REFUSED, faults=1))
 PARK_FAULTS = _options(Fault.FAILS_BEFORE, Fault.FAILS_AFTER, Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
 VISIBILITY_FAULTS = _options(Fault.FAILS_BEFORE, Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
 ANSWER_FAULTS = _options(Fault.KILLED_BEFORE)
@@ -125,6 +128,9 @@ class _Attributed:
     def __init__(self, delivery: Any, history: "History") -> None:
         self._delivery = delivery
         self._history = history
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._delivery, name)
 
     def attempt(self, message: Any, *parts: Any, **named: Any) -> Any:
         self._history.begin_attempt(message.message_id)
@@ -264,6 +270,45 @@ class _DynamoDb:
         if fault == Fault.FAILS_AFTER:
             raise ReadTimeoutError(endpoint_url="dynamodb")
         return answer
+
+    def batch_execute_statement(self, *, Statements: Any) -> dict[str, Any]:  # noqa: N803
+        """What goes wrong with it is about the statement of the lead in question."""
+        history, table = self._history, self._history.table
+        subject = next((each for each in Statements if history.is_subject(_lead_of(each))), None)
+        if subject is not None:
+            history.begin_attempt(_message_of(subject))
+        claims = Statements[0]["Statement"].startswith("INSERT")
+        what = "takes new leads in the ledger" if claims else "writes what became of leads into the ledger"
+        fault = history.step(what, BATCH_FAULTS if subject is not None else ())
+        if fault == Fault.KILLED_BEFORE:
+            history.kill()
+        if fault == Fault.FAILS_BEFORE:
+            error: Any = {"Error": {"Code": "ThrottlingException", "Message": ""}}
+            raise ClientError(error, "BatchExecuteStatement")
+        if fault == Fault.REPEATED:
+            run_together(Statements, table.update_item)
+        carried_out = [each for each in Statements if fault != Fault.REFUSED or each is not subject]
+        done = iter(run_together(carried_out, table.update_item)["Responses"])
+        if fault == Fault.KILLED_AFTER:
+            history.kill()
+        if fault == Fault.FAILS_AFTER:
+            raise ReadTimeoutError(endpoint_url="dynamodb")
+        throttled = {"Error": {"Code": "ThrottlingError"}}
+        return {
+            "Responses": [
+                throttled if fault == Fault.REFUSED and each is subject else next(done) for each in Statements
+            ]
+        }
+
+
+def _lead_of(statement: Mapping[str, Any]) -> str:
+    return str(as_update(statement)[0]["Key"]["lead"]["S"])
+
+
+def _message_of(statement: Mapping[str, Any]) -> str:
+    """The message that it is about: the last entry of its list is the event's."""
+    entries = next(value["L"] for value in statement["Parameters"] if "L" in value)
+    return str(entries[-1]["M"]["messageId"]["S"])
 
 
 class _Sqs:

@@ -10,6 +10,7 @@ from typing import Any
 from tests.explore.core import Core
 from tests.explore.environments import (
     ANSWER_FAULTS,
+    BATCH_FAULTS,
     PARK_FAULTS,
     VISIBILITY_FAULTS,
     WRITE_FAULTS,
@@ -27,8 +28,8 @@ from tests.settings import ENVIRONMENT
 START = 1_800_000_000.0
 # The shortest time-out that leaves room for two calls, and a visibility time-out that outlasts the lease of a
 # killed environment, as the deployed one does: others would only add attempts in which nothing happens.
-FUNCTION_TIMEOUT_S = 95
-VISIBILITY_TIMEOUT_S = 190
+FUNCTION_TIMEOUT_S = 104
+VISIBILITY_TIMEOUT_S = 208
 DUPLICATE_WINDOW_S = 86_400
 BEFORE_S = {Before.RECENT: 600, Before.OLD: 7 * 86_400}
 # More than any history needs whose retries come to an end.
@@ -118,6 +119,8 @@ class History:
         self._tell = tell
         self._settings = laboratory.patient if world.patient else laboratory.short
         laboratory.now, laboratory.ids = START, 0
+        # How long a claim lasts: with 30 s for clocks that differ, and a second for whole seconds.
+        self._lease_s = FUNCTION_TIMEOUT_S + 30 + self._settings.settling_s + 1
         self.decisions: list[Sequence[Option]] = []
         self._trace: list[Any] = []
         if world.name == "before":
@@ -210,6 +213,7 @@ class History:
             seen = self.judge.see(message.message_id)
             seen.excused += 1
             seen.deaths += 1
+            seen.held_until = self.now() + self._lease_s
         self._places[index] = _Place()
 
     def _end_tasks(self) -> None:
@@ -240,8 +244,9 @@ class History:
             seen = self.judge.see(message.message_id)
             seen.receives += 1
             seen.received_at = self.now()
+            seen.excused += self.now() <= seen.held_until
             if fault == Fault.TWICE:
-                seen.excused += 1
+                seen.held_until = self.now() + self._lease_s
             else:
                 message.visible_at = self.now() + VISIBILITY_TIMEOUT_S
         place = self._places[index]
@@ -340,7 +345,7 @@ class History:
                 if name != WELL.name and task.message_id:
                     seen = self.judge.see(task.message_id)
                     seen.disturbances += 1
-                    seen.unwritten += faults in {WRITE_FAULTS, PARK_FAULTS}
+                    seen.unwritten += faults in {WRITE_FAULTS, BATCH_FAULTS, PARK_FAULTS}
                 return name
             if self._tell:
                 self._tell(self.now(), f"{_letter(index)} is slow now: {_letter(turn)} goes first")

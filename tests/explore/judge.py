@@ -20,8 +20,9 @@ DEATHS_TO_PARK = 3
 class Seen:
     """What was seen of one event; times are epoch seconds.
 
-    `excused`: receives for which its own environment or message is the reason. `messages`, `parkings`: how
-    often it was sent and parked. `statuses`: what 7Targets answered. `deaths`, `disturbances`, `unwritten`,
+    `excused`: receives for which its own environment or message is the reason: until `held_until`, a batch
+    that it was in, and that goes on elsewhere or died, may hold its lead. `messages`, `parkings`: how often
+    it was sent and parked. `statuses`: what 7Targets answered. `deaths`, `disturbances`, `unwritten`,
     `undelayed`: how often its environment was killed, anything went wrong, a write of the ledger or the dead
     letter did, and the setting of when its message comes back. `applied`: whether a request of it took
     effect.
@@ -32,6 +33,7 @@ class Seen:
     received_at: float = 0.0
     receives: int = 0
     excused: int = 0
+    held_until: float = 0.0
     messages: int = 0
     parkings: int = 0
     statuses: set[int] = field(default_factory=set)

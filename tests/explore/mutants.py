@@ -88,8 +88,18 @@ MUTANTS = {
     ),
     "dead-claim-forgotten": Mutant(
         "a claim whose environment was killed leaves no trace",
-        {"ledger.py": [("for each in journal if each.owner != owner)", "for each in journal if False)")]},
+        {
+            "ledger.py": [
+                ("for each in journal if each.owner != entry.owner)", "for each in journal if False)")
+            ]
+        },
         World("m7", (CREATE,), Before.NOTHING),
+    ),
+    "refusal-overlooked": Mutant(
+        "a lead counts as claimed though its statement of a batch was refused",
+        {"ledger.py": [('"Error" not in each', "True")]},
+        World("m11", (CREATE,), Before.RECENT),
+        faults=0,
     ),
     "window-ignored": Mutant(
         "a lead that 7Targets has shown lately counts as unknown",

@@ -290,9 +290,9 @@ def test_all_problems_are_told_at_once() -> None:
     ("settings", "start"),
     [
         (
-            {"functionTimeoutSeconds": 126},
-            "functionTimeoutSeconds is 126, but must be at least 127: 3 x (connectTimeoutSeconds + "
-            "readTimeoutSeconds) + 28, so that a token, two calls",
+            {"functionTimeoutSeconds": 135},
+            "functionTimeoutSeconds is 135, but must be at least 136: 3 x (connectTimeoutSeconds + "
+            "readTimeoutSeconds) + 37, so that a token, two calls",
         ),
         (
             {"settlingTimeSeconds": 29},
@@ -345,7 +345,7 @@ def test_settings_that_contradict_each_other_are_told(settings: dict[str, object
 @pytest.mark.parametrize(
     "settings",
     [
-        {"functionTimeoutSeconds": 127},
+        {"functionTimeoutSeconds": 136},
         {"settlingTimeSeconds": 30},
         {"batchSize": 11, "batchingWindowSeconds": 1},
         {"fifo": True, "batchSize": 10, "snsTopicArns": [f"{TOPIC}.fifo"]},

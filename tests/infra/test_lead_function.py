@@ -11,6 +11,11 @@ from tests.foreign_events import mappings
 from tests.infra.synthesis import Template, output_target, properties, resource_behind, synthesise
 from tests.settings import ENVIRONMENT
 
+LEDGER_ACTIONS = frozenset(
+    f"dynamodb:{name}"
+    for name in ("UpdateItem", "PartiQLInsert", "PartiQLUpdate", "GetItem", "Query", "Scan")
+)
+
 
 def environment(template: Template) -> dict[str, Any]:
     """The function's environment variables."""
@@ -161,7 +166,7 @@ def test_the_role_allows_exactly_the_calls_that_are_made() -> None:
             json.dumps({"Ref": output_target(template, "SecretName")}),
         ),
         (
-            frozenset({f"dynamodb:{name}" for name in ("UpdateItem", "GetItem", "Query", "Scan")}),
+            LEDGER_ACTIONS,
             arn(template, "LedgerTableName"),
         ),
         (frozenset({"logs:CreateLogStream", "logs:PutLogEvents"}), arn(template, "LogGroupName")),
@@ -210,7 +215,7 @@ def test_the_function_works_on_the_adopted_ledger() -> None:
         for actions, resource in role_statements(template)
         if "dynamodb:UpdateItem" in actions
     )
-    assert adopted[0] == {f"dynamodb:{name}" for name in ("UpdateItem", "GetItem", "Query", "Scan")}
+    assert adopted[0] == LEDGER_ACTIONS
     assert json.loads(adopted[1])["Fn::Join"][1][-1] == ":table/kept.ledger_1"
 
 

@@ -9,6 +9,9 @@ import re
 import pytest
 
 from app import build_stacks
+from bench.cost.inputs import Inputs
+from bench.cost.model import monthly
+from bench.cost.prices import Prices
 from infra.alarm_texts import TEXTS
 from infra.bundling import PROJECT, LocalBundling
 from tests.infra.synthesis import (
@@ -54,6 +57,17 @@ def test_every_alarm_is_in_the_template_under_its_own_name() -> None:
     alarms = all_alarms(synthesise("prod", **WITH_EVERY_ALARM).monitoring)
     assert set(alarms) == set(TEXTS)
     assert all(each["AlarmName"] == f"LeadMonitoring-prod-{name}" for name, each in alarms.items())
+
+
+def test_the_alarms_cost_what_the_documents_say() -> None:
+    """AWS bills each metric that an alarm watches, and a composite alarm as five."""
+    template = synthesise().monitoring
+    alarms = [each["Properties"] for each in resources(template, METRIC_ALARM).values()]
+    inputs, prices = Inputs(), Prices.read()
+    assert sum(len(metrics_of(alarm)) for alarm in alarms) == inputs.alarm_metrics
+    assert len(resources(template, COMPOSITE)) == inputs.composite_alarms
+    runbook = (PROJECT / "docs/runbook.md").read_text("utf-8")
+    assert f"All alarms cost USD {monthly(inputs, prices)['the alarms']:.2f} a month" in runbook
 
 
 def test_an_alarm_over_silence_is_made_only_for_who_asks_for_it() -> None:

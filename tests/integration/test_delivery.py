@@ -70,27 +70,6 @@ class TestDelivery:
         assert pipeline.calls() == [("create", 201), ("create", 401), ("create", 201)]
         assert pipeline.ask_sandbox("summary")["tokens_fetched"] == 2
 
-    def test_the_ledger_takes_two_writes_and_no_read_for_a_delivered_lead(
-        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """They are most of the CPU and of the bill."""
-        called: list[str] = []
-        original = BaseClient._make_api_call  # type: ignore[attr-defined]
-
-        def count(self: BaseClient, operation: str, request: dict[str, object]) -> object:
-            called.append(operation)
-            return original(self, operation, request)
-
-        pipeline.send(create())
-        records = pipeline.receive()
-        pipeline.send(create("kim"))
-        monkeypatch.setattr(BaseClient, "_make_api_call", count)
-        pipeline.handler({"Records": records}, pipeline.context)
-        assert called[-3:] == ["UpdateItem", "GetSecretValue", "UpdateItem"]
-        called.clear()
-        pipeline.handler({"Records": pipeline.receive()}, pipeline.context)
-        assert called[1:] == ["UpdateItem", "UpdateItem"]
-
 
 class TestDuplicates:
     """The same event, twice."""

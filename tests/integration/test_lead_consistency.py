@@ -370,16 +370,16 @@ class TestAcknowledgement:
         original = BaseClient._make_api_call  # type: ignore[attr-defined]
         written: list[str] = []
 
-        def second_write_fails(self: BaseClient, operation: str, request: dict[str, object]) -> object:
-            if operation == "UpdateItem":
+        def completion_fails(self: BaseClient, operation: str, request: dict[str, object]) -> object:
+            if operation in {"UpdateItem", "BatchExecuteStatement"}:
                 written.append(operation)
-                if len(written) == 2:
+                if written[2:] and len(written) <= 4:
                     raise EndpointConnectionError(endpoint_url="https://dynamodb")
             return original(self, operation, request)
 
         pipeline.send(create("kim"))
         pipeline.deliver()
-        monkeypatch.setattr(BaseClient, "_make_api_call", second_write_fails)
+        monkeypatch.setattr(BaseClient, "_make_api_call", completion_fails)
         pipeline.send(create())
         records = pipeline.receive()
         assert len(pipeline.deliver(records)) == 1

@@ -158,7 +158,7 @@ def cut(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
 
 
 def no_token(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
-    """The token endpoint fails."""
+    """The token endpoint fails: for the environment's first token, and for the lead's."""
     pipeline.fail({"operation": "token", "fault": {"kind": "status", "status": 503}})
     deliver(pipeline, create())
 
@@ -170,9 +170,9 @@ def outage(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
 
 
 def no_ledger(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It refuses the first claim."""
+    """It refuses the first claim, together with the other and alone."""
     deliver(pipeline)  # looks for items of an earlier version, with a write
-    fail_call(monkeypatch, "UpdateItem", 2)
+    fail_call(monkeypatch, "UpdateItem", 2, 4)
     deliver(pipeline, create(), create("kim"))
 
 
@@ -220,7 +220,7 @@ CAUSES: dict[Metric, tuple[Callable[[Pipeline, pytest.MonkeyPatch], None], list[
     Metric.ANSWERED_5XX: (broken, [1]),
     Metric.UNANSWERED: (cut, [1]),
     Metric.TOKENS_FETCHED: (healthy, [1]),
-    Metric.TOKENS_FAILED: (no_token, [1]),
+    Metric.TOKENS_FAILED: (no_token, [2]),
     Metric.BREAKER_OPEN: (outage, [1]),
     Metric.LEDGER_NOT_WRITTEN: (no_ledger, [1]),
     Metric.PARKING_REFUSED: (no_dead_letters, [1]),
@@ -422,12 +422,12 @@ class TestCalls:
         assert values[Metric.BLOCKED] == [1]
 
     def test_the_latency_is_the_calls_own(self, pipeline: Pipeline, written: Written) -> None:
-        """In milliseconds, without the token's and the ledger's."""
+        """In milliseconds, without the token's and the ledger's. An update fetches its own first token."""
         pipeline.fail(
-            {"operation": "create", "fault": {"kind": "delay", "seconds": 0.3}},
+            {"operation": "update", "fault": {"kind": "delay", "seconds": 0.3}},
             {"operation": "token", "fault": {"kind": "delay", "seconds": 1}},
         )
-        deliver(pipeline, create())
+        deliver(pipeline, create() | {"operation": "update"})
         [latency_ms] = written()[Metric.API_LATENCY]
         [attempt] = [json.loads(line) for line in pipeline.log.getvalue().splitlines()]
         assert 300 <= latency_ms <= attempt["duration_ms"] - 1000
@@ -577,7 +577,7 @@ class TestLedger:
         written()
         pipeline.fail(answer(status, body={"id": 7, "state": "New"}))
         with monkeypatch.context() as patch:
-            fail_call(patch, "UpdateItem", 2)
+            fail_call(patch, "UpdateItem", 2, 3)  # together, then alone
             records = deliver(pipeline, create())
         values = written()
         assert (values[Metric.LEDGER_NOT_WRITTEN], values[outcome]) == ([1], [1])
@@ -594,7 +594,7 @@ class TestLedger:
         """Nothing was sent for it."""
         deliver(pipeline, create())
         written()
-        fail_call(monkeypatch, "UpdateItem", 2)
+        fail_call(monkeypatch, "UpdateItem", 3)  # after both attempts to claim it
         deliver(pipeline, create())
         values = written()
         assert (values[Metric.LEDGER_NOT_WRITTEN], values[Metric.DEFERRED]) == ([1], [1])
@@ -606,11 +606,11 @@ class TestTokens:
     def test_a_secret_that_can_not_be_read_is_a_failed_token(
         self, pipeline: Pipeline, written: Written, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Throttled, for example; the token endpoint was never asked."""
+        """Throttled, for example; the token endpoint was never asked. It is tried before the lead is, too."""
         fail_call(monkeypatch, "GetSecretValue")
         deliver(pipeline, create())
         values = written()
-        assert (values[Metric.TOKENS_FAILED], values[Metric.RETRY]) == ([1], [1])
+        assert (values[Metric.TOKENS_FAILED], values[Metric.RETRY]) == ([2], [1])
 
 
 class TestNotMailed:

@@ -18,7 +18,7 @@ from deliver_leads.batch import BatchRunner
 from deliver_leads.breaker import FAULTS_TO_OPEN, CircuitBreaker
 from deliver_leads.delivery import Delivery
 from deliver_leads.lead_state import LeadState
-from deliver_leads.ledger import Claim, new_record
+from deliver_leads.ledger import Claim, EarlyClaim, new_record
 from deliver_leads.outcome import BlockedError, DeliveredLead, RetryError, UnconfirmedError
 from deliver_leads.settings import Settings
 from tests.settings import ENVIRONMENT
@@ -58,6 +58,10 @@ class Simulation:
         """The ledger, which never refuses here."""
         return Claim(event, "owner", LeadState(), new_record(event, message, int(self.now)), 1)
 
+    def claim_new(self, events: Any, lease_s: float) -> list[EarlyClaim]:
+        """The same, for several leads."""
+        return [EarlyClaim("owner", self.claim(event, message, lease_s)) for event, message in events]
+
     def park(self, message: Any, *_: object) -> None:
         """The dead-letter queue."""
         self.parked.append(message.message_id)
@@ -73,7 +77,12 @@ class Simulation:
             write=lambda *_: None, info=lambda *_, **__: None, warning=lambda *_, **__: None
         )
         api: Any = self
-        ledger: Any = SimpleNamespace(claim=self.claim, complete=lambda *_, **__: True)
+        ledger: Any = SimpleNamespace(
+            claim=lambda event, message, lease_s, **_: self.claim(event, message, lease_s),
+            claim_new=self.claim_new,
+            complete=lambda *_, **__: True,
+            complete_together=lambda completions, _: [True] * len(completions),
+        )
         http: Any = SimpleNamespace(longest_call_s=33.0, require_time=lambda _: None)
         breaker = CircuitBreaker(
             SETTINGS.retry_base_delay_s, SETTINGS.retry_max_delay_s / 3, clock=lambda: self.now

@@ -24,10 +24,11 @@ from deliver_leads.ledger import (
     CLOCK_SKEW_S,
     HELD_LEAD_CHECKED_AFTER_S,
     Claim,
+    Completion,
     Ledger,
     new_record,
 )
-from deliver_leads.outcome import DeferredError, Outcome, RetryError
+from deliver_leads.outcome import DeferredError, LedgerError, Outcome, RetryError
 from deliver_leads.settings import Settings
 from tests.clock import Clock
 from tests.lead_records import SEEN_S, any_record, record
@@ -486,6 +487,144 @@ class TestALedgerThatCanNotBeWritten:
         granted = Claim(event(), "owner", LeadState(), record("key#1"), 1)
         assert broken.complete(granted, granted.record) is False
         assert broken.note(LEAD_HASH, granted.record) is False
+
+
+class JointWritesFail:
+    """Carries out a batch of statements, but for the first; then its answer is lost, if so wanted."""
+
+    def __init__(self, dynamodb: Any, *, first: bool = False, fault: Exception | None = None) -> None:
+        self._dynamodb = dynamodb
+        self._refuses_first = first
+        self._fault = fault
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dynamodb, name)
+
+    def batch_execute_statement(self, Statements: list[Any]) -> dict[str, Any]:  # noqa: N803
+        refused = [{"Error": {"Code": "ThrottlingError"}}] if self._refuses_first else []
+        carried_out = Statements[len(refused) :]
+        answers = []
+        if carried_out:
+            answers = self._dynamodb.batch_execute_statement(Statements=carried_out)["Responses"]
+        if self._fault:
+            raise self._fault
+        return {"Responses": refused + answers}
+
+
+def no_time() -> bool:
+    """Nothing is left of the invocation's time."""
+    return False
+
+
+class TestWritesOfSeveralLeads:
+    """One call, in which each lead has its own condition and its own result."""
+
+    @pytest.fixture
+    def events(self) -> list[tuple[LeadEvent, Message]]:
+        """Creates of two leads."""
+        return [(event(lead_hash=f"hash-{number}"), message(f"message-{number}")) for number in (1, 2)]
+
+    def test_new_leads_are_claimed_as_by_a_claim_of_each(
+        self, ledger: Ledger, dynamodb: DynamoDBClient, events: list[tuple[LeadEvent, Message]]
+    ) -> None:
+        """The same right to send, and the same item but for the owner."""
+        [together, _] = ledger.claim_new(events, LEASE_S)
+        assert together.claim
+        stored = item(dynamodb)
+        dynamodb.delete_item(TableName=TABLE, Key=ITEM_KEY)
+        alone = ledger.claim(*events[0], LEASE_S, owner=together.owner)
+        assert together.claim == alone
+        assert stored == item(dynamodb)
+
+    def test_a_lead_that_is_known_is_left_to_a_claim_of_its_own(
+        self, ledger: Ledger, events: list[tuple[LeadEvent, Message]]
+    ) -> None:
+        """Only that one returns what is known of it."""
+        ledger.complete(first := claim(ledger), delivered(first), lead_id="7")
+        [known, new] = ledger.claim_new(events, LEASE_S)
+        assert known.claim is None
+        assert new.claim
+        assert ledger.claim(*events[0], LEASE_S, known.owner).state.lead_id == "7"
+
+    @pytest.mark.parametrize("fault", [THROTTLE, NO_NETWORK, KeyError("Responses")])
+    def test_a_claim_whose_answer_was_lost_is_taken_up_by_its_owner(
+        self,
+        dynamodb: DynamoDBClient,
+        clock: Clock,
+        events: list[tuple[LeadEvent, Message]],
+        fault: Exception,
+    ) -> None:
+        """It is no other's claim, and no death."""
+        ledger = Ledger(JointWritesFail(dynamodb, fault=fault), SETTINGS)
+        [early, _] = ledger.claim_new(events, LEASE_S)
+        assert early.claim is None
+        granted = ledger.claim(*events[0], LEASE_S, early.owner)
+        assert (granted.state.events, granted.record.deaths, granted.journal_length) == ((), 0, 2)
+
+    def test_without_what_an_earlier_version_knew_nothing_is_claimed(
+        self, dynamodb: DynamoDBClient, clock: Clock, events: list[tuple[LeadEvent, Message]]
+    ) -> None:
+        """The old items may hold a delivery."""
+
+        def fail(_: str) -> LeadState:
+            raise LedgerError("ThrottlingException")
+
+        early = Ledger(dynamodb, SETTINGS, fail).claim_new(events, LEASE_S)
+        assert [each.claim for each in early] == [None, None]
+        assert "Item" not in dynamodb.get_item(TableName=TABLE, Key=ITEM_KEY)
+
+    def test_deliveries_are_completed_as_by_a_completion_of_each(
+        self, ledger: Ledger, dynamodb: DynamoDBClient, events: list[tuple[LeadEvent, Message]]
+    ) -> None:
+        """The next claim finds them, whatever came into the journal meanwhile."""
+        claims = [each.claim for each in ledger.claim_new(events, LEASE_S)]
+        assert ledger.note(LEAD_HASH, record("key#noted", state=State.PARKED))
+        completions = [Completion(each, delivered(each), "7") for each in claims if each]
+        assert ledger.complete_together(completions, no_time) == [True, True]
+        state = claim(ledger, event("key#2")).state
+        assert state.lead_id == "7"
+        assert {each.key: each.state for each in state.events} == {
+            "key#1": State.DELIVERED,
+            "key#noted": State.PARKED,
+        }
+
+    def test_an_attempt_that_lost_its_lease_completes_nothing(
+        self, ledger: Ledger, clock: Clock, events: list[tuple[LeadEvent, Message]]
+    ) -> None:
+        """Whoever has the lead now decides; the other lead is completed."""
+        claims = [each.claim for each in ledger.claim_new(events, LEASE_S)]
+        clock.now += HELD_S
+        claim(ledger)
+        completions = [Completion(each, delivered(each), "7") for each in claims if each]
+        assert ledger.complete_together(completions, lambda: True) == [False, True]
+
+    @pytest.mark.parametrize("has_time", [True, False])
+    def test_what_is_refused_is_completed_alone_while_there_is_time(
+        self,
+        dynamodb: DynamoDBClient,
+        clock: Clock,
+        events: list[tuple[LeadEvent, Message]],
+        has_time: bool,
+    ) -> None:
+        """So that a throttled statement doesn't send its lead again."""
+        ledger = Ledger(JointWritesFail(dynamodb, first=True), SETTINGS)
+        claims = [ledger.claim(*each, LEASE_S) for each in events]
+        completions = [Completion(each, delivered(each), "7") for each in claims]
+        assert ledger.complete_together(completions, lambda: has_time) == [has_time, True]
+
+    @pytest.mark.parametrize("fault", [THROTTLE, NO_NETWORK, TypeError("a bug")])
+    def test_a_completion_whose_answer_was_lost_counts_as_written(
+        self,
+        dynamodb: DynamoDBClient,
+        clock: Clock,
+        events: list[tuple[LeadEvent, Message]],
+        fault: Exception,
+    ) -> None:
+        """Tried alone, it finds its own result."""
+        claims = [Ledger(dynamodb, SETTINGS).claim(*each, LEASE_S) for each in events]
+        ledger = Ledger(JointWritesFail(dynamodb, fault=fault), SETTINGS)
+        completions = [Completion(each, delivered(each), "7") for each in claims]
+        assert ledger.complete_together(completions, lambda: True) == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,11 @@ class AccessTokens:
         self._failures = 0
         self._last_failure: RetryError | None = None
 
+    @property
+    def is_first(self) -> bool:
+        """Whether none was asked for yet."""
+        return self._token is None and not self._failures
+
     def get(self, deadline: Deadline, refused: AccessToken | None = None) -> AccessToken:
         """The cached token, or a new one when there is none, it is about to end, or it is the `refused` one.
 

@@ -16,7 +16,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 
-import certifi
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -57,11 +56,12 @@ class Call:
 
 
 # The call that this thread is making: sockets are made by ssl and urllib3, which don't hand it down to them.
-_current_call: ContextVar[Call] = ContextVar("current_call")
+# Without a call, a socket is AWS's: it shares the context, and has botocore's time-outs.
+_current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
 
 
 def begin_call(connect_timeout_s: float, answer_timeout_s: float, largest_answer_bytes: int) -> Call:
-    """Binds what this thread does on bounded connections, until it begins another call, to these bounds."""
+    """Binds what this thread does on bounded connections to these bounds, until it ends the call."""
     call = Call(
         ends_at=time.monotonic() + connect_timeout_s + answer_timeout_s,
         answer_timeout_s=answer_timeout_s,
@@ -71,11 +71,18 @@ def begin_call(connect_timeout_s: float, answer_timeout_s: float, largest_answer
     return call
 
 
+def end_call() -> None:
+    """What this thread does now isn't bound any more."""
+    _current_call.set(None)
+
+
 class BoundedSocket(socket.socket):
     """A socket whose sends and receives together stay within the current call's bounds."""
 
     def recv_into(self, *args: Any) -> int:  # noqa: ANN401 - what the base class takes, for TLS another
         call = _current_call.get()
+        if call is None:
+            return super().recv_into(*args)
         self.settimeout(call.time_left_s())
         count = super().recv_into(*args)
         call.note_received(count)
@@ -83,8 +90,9 @@ class BoundedSocket(socket.socket):
 
     def sendall(self, *args: Any) -> None:  # noqa: ANN401 - as above
         call = _current_call.get()
-        call.note_sending()
-        self.settimeout(call.time_left_s())
+        if call is not None:
+            call.note_sending()
+            self.settimeout(call.time_left_s())
         super().sendall(*args)
 
 
@@ -189,10 +197,10 @@ class _BoundedTlsPool(HTTPSConnectionPool):
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Bounded connections for requests; parses the CA bundle once instead of for each (39 ms of CPU)."""
+    """Bounded connections for requests, over a context that all share."""
 
-    def __init__(self, pool_size: int) -> None:
-        self._context = ssl.create_default_context(cafile=certifi.where())
+    def __init__(self, pool_size: int, context: ssl.SSLContext) -> None:
+        self._context = context
         self._context.sslsocket_class = BoundedTlsSocket
         super().__init__(pool_maxsize=pool_size, max_retries=0)
 

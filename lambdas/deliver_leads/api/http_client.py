@@ -18,7 +18,8 @@ from typing import Any
 import requests
 
 from ..outcome import DeferredError
-from .bounded_connection import AnswerTooLargeError, BoundedAdapter, Call, begin_call
+from .bounded_connection import AnswerTooLargeError, BoundedAdapter, Call, begin_call, end_call
+from .roots import tls_context
 
 Deadline = Callable[[], float]
 """Seconds that are left to the invocation."""
@@ -28,9 +29,9 @@ AWS_CONNECT_TIMEOUT_S = 1
 AWS_READ_TIMEOUT_S = 3
 AWS_TRIES = 2
 LONGEST_AWS_CALL_S = AWS_TRIES * (AWS_CONNECT_TIMEOUT_S + AWS_READ_TIMEOUT_S) + (AWS_TRIES - 1)
-# Left over for what follows the last call: the ledger, the dead letter, the visibility timeouts, and a second
-# for the answer to Lambda.
-RESERVE_S = 3.0 * LONGEST_AWS_CALL_S + 1
+# Left over for what follows the last call: a dead letter, its place in the ledger, the ledger for the batch's
+# others, the visibility timeouts, and a second for the answer to Lambda.
+RESERVE_S = 4.0 * LONGEST_AWS_CALL_S + 1
 # Of an answer's head and body together, and again of the body after it is decompressed. A lead takes a few
 # kilobytes; each thread may hold one answer.
 LARGEST_ANSWER_BYTES = 1024 * 1024
@@ -72,7 +73,13 @@ class HttpClient:
     `read_timeout_s` is from the first byte of the request to the last byte of its answer.
     """
 
-    def __init__(self, pool_size: int, connect_timeout_s: float, read_timeout_s: float) -> None:
+    def __init__(
+        self,
+        pool_size: int,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.longest_call_s = connect_timeout_s + read_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -81,8 +88,9 @@ class HttpClient:
         self._session.trust_env = False  # no proxy, netrc or CA bundle by surprise
         self._session.headers["Accept-Encoding"] = "identity"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        adapter = BoundedAdapter(pool_size, tls or tls_context())
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, BoundedAdapter(pool_size))
+            self._session.mount(scheme, adapter)
 
     def send(self, method: str, url: str, deadline: Deadline, **request: Any) -> HttpAnswer:  # noqa: ANN401
         """Raises `DeferredError` when the time left is too short, `NotSentError` or `NoAnswerError`."""
@@ -92,6 +100,8 @@ class HttpClient:
             return self._exchange(method, url, request)
         except Exception as error:  # whatever went wrong, what counts is whether the request may have left
             raise _fault(call, error) from None
+        finally:
+            end_call()
 
     def _exchange(self, method: str, url: str, request: Mapping[str, Any]) -> HttpAnswer:
         timeout = (self._connect_timeout_s, self._read_timeout_s)

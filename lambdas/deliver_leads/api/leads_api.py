@@ -32,6 +32,11 @@ class LeadsApi:
         self._base_url = base_url.rstrip("/")
         self.last_success_s = 0.0
 
+    def fetch_first_token(self, deadline: Deadline) -> None:
+        """Before a lead needs it; raises as `send` does."""
+        if self._tokens.is_first:
+            self._tokens.get(deadline)
+
     def send(self, operation: Operation, lead: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
         """Raises a `DeliveryError` for every answer but a 2xx with a lead.
 

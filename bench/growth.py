@@ -16,7 +16,7 @@ REMEMBERED_EVENTS = 20
 
 def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> dict[str, Any]:
     """Each growth in an execution environment of its own."""
-    leads = Leads("scale", seed)
+    leads = Leads("growth", seed)
     variables = environment(servers, packages.bundle, servers.api_urls[0], _BATCH)
 
     def start() -> Child:

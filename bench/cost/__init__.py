@@ -1,0 +1,1 @@
+"""What leads cost on AWS: list prices, a model of what is used, and the documents made of both."""

@@ -1,0 +1,31 @@
+"""Tables that are computed, and stand in documents between two markers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+_END = "<!-- end -->"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the cells of all columns but the first are numbers as a rule, so they are short."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def with_computed(text: str, computed: Mapping[str, str]) -> str:
+    """The text with each computed part between its markers. Raises `ValueError` where one has no place."""
+    for name, content in computed.items():
+        begin = f"<!-- computed: {name} -->\n"
+        before, found, rest = text.partition(begin)
+        _, ended, after = rest.partition(_END)
+        if not found or not ended:
+            raise ValueError(f"there are no markers for {name}")
+        text = f"{before}{begin}{content}\n{_END}{after}"
+    return text
+
+
+def write(document: str, computed: Mapping[str, str]) -> None:
+    """Puts the computed parts into a document of the project."""
+    path = PROJECT / document
+    path.write_text(with_computed(path.read_text("utf-8"), computed), "utf-8")

@@ -1,0 +1,457 @@
+"""A discrete-event simulation of queue, event source mapping, environments and leads API.
+
+Leads come at random times with a given rate. The function's own circuit breaker and retry policy decide what
+becomes of each; AWS's part follows its documents:
+
+- Scaling of the mapping: five batches at a time, up to 300 more a minute while messages wait, 1,250 at most;
+  `maximumConcurrency` is a lower limit; back when traffic is low, but not below five.
+  https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+- 120,000 messages in flight; with long polling, as Lambda does it, SQS then just gives none.
+  https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+- An account runs 1,000 environments at a time, unless it asks for more.
+  https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+
+An inference: from a standard queue a poller gets messages that are new and messages that came back in the
+proportion in which they are there. Left out: throttling by DynamoDB (the writes are counted), the second call
+for a lead whose first was not answered, environments that Lambda takes away, parking after days.
+"""
+
+import heapq
+import math
+import random
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from bench.cost.inputs import Inputs
+from bench.cost.model import GB, MONTH_DAYS, SQS_BATCH, Usage, batch_seconds, logged_bytes, start_seconds
+from deliver_leads.breaker import CircuitBreaker, Evidence
+from deliver_leads.outcome import BreakerOpenError
+from deliver_leads.retry_policy import deferral_delay_s, retry_delay_s
+from infra.config import DeploymentConfig
+
+FIRST_BATCHES = 5
+MORE_BATCHES_A_SECOND = 300 / 60
+MOST_BATCHES = 1250
+MOST_IN_FLIGHT = 120_000
+ACCOUNT_CONCURRENCY = 1000
+
+_TICK_S = 1.0
+_TICKS_A_MINUTE = 60
+
+
+class Answer(Enum):
+    """Of the leads API."""
+
+    TAKEN = "201"
+    TOO_MANY = "429"
+    DOWN = "503"
+
+
+@dataclass
+class LeadsApi:
+    """Takes `a_second` calls in each second and answers 429 to the others; answers 503 while it is down."""
+
+    latency_s: float = 0.2
+    a_second: float = math.inf
+    down_from_s: float = math.inf
+    down_until_s: float = math.inf
+    _second: int = -1
+    _used: int = 0
+
+    def answers(self, now: float, calls: int) -> list[Answer]:
+        """To calls that arrive at the same time."""
+        if self.down_from_s <= now < self.down_until_s:
+            return [Answer.DOWN] * calls
+        if math.isinf(self.a_second):
+            return [Answer.TAKEN] * calls
+        if int(now) != self._second:
+            self._second, self._used = int(now), 0
+        taken = min(calls, int(self.a_second) - self._used)
+        self._used += taken
+        return [Answer.TAKEN] * taken + [Answer.TOO_MANY] * (calls - taken)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """Leads arrive for `arriving_s`; it ends when all are delivered, at `until_s` at the latest."""
+
+    leads_a_minute: float
+    config: DeploymentConfig
+    api: LeadsApi = field(default_factory=LeadsApi)
+    inputs: Inputs = field(default_factory=Inputs)
+    arriving_s: float
+    until_s: float
+    account_concurrency: int = ACCOUNT_CONCURRENCY
+    most_in_flight: int = MOST_IN_FLIGHT
+    seed: int = 1
+
+
+class Sample(NamedTuple):
+    """The state at one time. `waiting`: leads sent and not delivered; `parallel_calls` of the leads API."""
+
+    at_s: float
+    waiting: int
+    in_flight: int
+    oldest_s: float
+    environments: int
+    parallel_calls: int
+
+
+@dataclass
+class Result:
+    """What a simulation came to."""
+
+    samples: list[Sample] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    sent: int = 0
+    delivered: int = 0
+    calls: dict[Answer, int] = field(default_factory=lambda: dict.fromkeys(Answer, 0))
+    deferred: int = 0
+    receives: int = 0
+    most_parallel_calls: int = 0
+    most_environments: int = 0
+    most_in_flight: int = 0
+    most_writes_a_second: float = 0
+    longest_wait_s: float = 0
+    ended_s: float = 0
+
+
+class _Environment:
+    """An execution environment: all that the simulation needs of it is its breaker."""
+
+    def __init__(self, config: DeploymentConfig, clock: "Simulation") -> None:
+        # As the function's handler makes it.
+        self.breaker = CircuitBreaker(
+            config.retry_base_delay_seconds, config.retry_max_delay_seconds / 3, clock=clock.time
+        )
+
+
+@dataclass
+class _Batch:
+    environment: _Environment
+    started_s: float
+    left: list[int]
+    leads: int
+    wave: list[int] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    is_probe: bool = False
+    returned: list[tuple[int, int]] = field(default_factory=list)
+
+
+class _Kind(Enum):
+    TICK = "tick"
+    WAKE = "wake"
+    GO_ON = "go on"
+    ANSWERED = "answered"
+    ENDED = "ended"
+
+
+class Simulation:
+    """One run of a scenario. Leads are numbered in the order in which they are sent."""
+
+    def __init__(self, scenario: Scenario, sample_every_s: float = 60.0) -> None:
+        self._scenario = scenario
+        self._config = scenario.config
+        self._inputs = scenario.inputs
+        self._random = random.Random(scenario.seed)  # noqa: S311 - repeatable, protects nothing
+        self._sample_every_s = sample_every_s
+        self._now = 0.0
+        self._events: list[tuple[float, int, _Kind, _Batch | None]] = []
+        self._number = 0
+        self._wakes_at = math.inf
+        self._sent_s = array("d")
+        self._next_arrival_s = self._later_arrival(0.0)
+        self._done = bytearray()
+        self._oldest = 0
+        self._never_received = 0
+        self._receives: dict[int, int] = {}
+        self._returning: list[tuple[float, int]] = []
+        self._returned: deque[int] = deque()
+        self._in_flight = 0
+        self._gathers_since: float | None = None
+        self._allowed = float(FIRST_BATCHES)
+        self._running = 0
+        self._most_running = 0
+        self._idle: list[_Environment] = []
+        self._environments = 0
+        self._parallel_calls = 0
+        self._second, self._writes = 0, 0.0
+        self.result = Result()
+
+    def time(self) -> float:
+        """Seconds since the start."""
+        return self._now
+
+    @property
+    def _most_batches(self) -> int:
+        return min(self._config.maximum_concurrency, self._scenario.account_concurrency, MOST_BATCHES)
+
+    def run(self) -> Result:
+        """To the end."""
+        self._plan(0.0, _Kind.TICK)
+        for kind, batch in self._due():
+            if kind is _Kind.TICK:
+                self._tick()
+            elif kind is _Kind.WAKE:
+                self._wakes_at = math.inf
+            elif batch is not None and kind is _Kind.GO_ON:
+                self._go_on(batch)
+            elif batch is not None and kind is _Kind.ANSWERED:
+                self._take_answers(batch)
+            elif batch is not None:
+                self._end(batch)
+            self._receive()
+        return self._closed()
+
+    def _due(self) -> Iterator[tuple[_Kind, _Batch | None]]:
+        while self._events:
+            self._now, _, kind, batch = heapq.heappop(self._events)
+            self._arrive()
+            if self._now > self._scenario.until_s or self._is_over():
+                return
+            yield kind, batch
+
+    def _is_over(self) -> bool:
+        return self._now > self._scenario.arriving_s and self.result.delivered == len(self._sent_s)
+
+    def _plan(self, at_s: float, kind: _Kind, batch: _Batch | None = None) -> None:
+        self._number += 1
+        heapq.heappush(self._events, (at_s, self._number, kind, batch))
+
+    def _tick(self) -> None:
+        """Scales the mapping, and samples now and then."""
+        seconds = round(self._now / _TICK_S)
+        wants_more = self._visible() > 0 and self._running >= int(self._allowed)
+        if wants_more:
+            self._allowed = min(self._most_batches, self._allowed + MORE_BATCHES_A_SECOND * _TICK_S)
+        if seconds % _TICKS_A_MINUTE == 0:
+            self._allowed = max(
+                min(FIRST_BATCHES, self._most_batches), min(self._allowed, self._most_running)
+            )
+            self._most_running = self._running
+        if seconds % round(self._sample_every_s / _TICK_S) == 0:
+            self._sample()
+        self._plan(self._now + _TICK_S, _Kind.TICK)
+
+    def _sample(self) -> None:
+        while self._oldest < len(self._done) and self._done[self._oldest]:
+            self._oldest += 1
+        is_one = self._oldest < len(self._sent_s)
+        self.result.samples.append(
+            Sample(
+                self._now,
+                len(self._sent_s) - self.result.delivered,
+                self._in_flight,
+                self._now - self._sent_s[self._oldest] if is_one else 0.0,
+                self._running,
+                self._parallel_calls,
+            )
+        )
+
+    def _later_arrival(self, after_s: float) -> float:
+        at_s = after_s + self._random.expovariate(self._scenario.leads_a_minute / 60)
+        return at_s if at_s <= self._scenario.arriving_s else math.inf
+
+    def _arrive(self) -> None:
+        """Everything that was sent, or came back, by now."""
+        while self._next_arrival_s <= self._now:
+            self._sent_s.append(self._next_arrival_s)
+            self._next_arrival_s = self._later_arrival(self._next_arrival_s)
+        self._done.extend(bytes(len(self._sent_s) - len(self._done)))
+        while self._returning and self._returning[0][0] <= self._now:
+            self._returned.append(heapq.heappop(self._returning)[1])
+            self._in_flight -= 1
+
+    def _visible(self) -> int:
+        return len(self._sent_s) - self._never_received + len(self._returned)
+
+    def _receive(self) -> None:
+        """Every free poller that finds a batch starts one; else they wait for what comes next."""
+        size, window_s = self._config.batch_size, self._config.batching_window_seconds
+        while (free := int(self._allowed) - self._running) > 0:
+            visible = min(self._visible(), self._scenario.most_in_flight - self._in_flight)
+            if visible <= 0:
+                self._gathers_since = None
+                self._wake_at(self._next_message_s())
+                return
+            if visible < size and window_s:
+                if self._gathers_since is None:
+                    self._gathers_since = self._now
+                if self._now < self._gathers_since + window_s:
+                    self._wake_at(self._gathers_since + window_s)
+                    return
+                # All pollers gathered, each a part.
+                visible = math.ceil(visible / free)
+            self._start([self._pick() for _ in range(min(visible, size))])
+
+    def _next_message_s(self) -> float:
+        returns_s = self._returning[0][0] if self._returning else math.inf
+        return min(self._next_arrival_s, returns_s)
+
+    def _wake_at(self, at_s: float) -> None:
+        if at_s < self._wakes_at:
+            self._wakes_at = at_s
+            self._plan(at_s, _Kind.WAKE)
+
+    def _pick(self) -> int:
+        """One visible message."""
+        new = len(self._sent_s) - self._never_received
+        back = len(self._returned)
+        if back and (not new or self._random.random() * (new + back) < back):
+            lead = self._returned.popleft()
+        else:
+            lead = self._never_received
+            self._never_received += 1
+        self._in_flight += 1
+        self.result.receives += 1
+        return lead
+
+    def _start(self, leads: list[int]) -> None:
+        self._running += 1
+        result = self.result
+        result.usage.sqs_requests += math.ceil(len(leads) / SQS_BATCH)
+        result.most_in_flight = max(result.most_in_flight, self._in_flight)
+        result.most_environments = max(result.most_environments, self._running)
+        self._most_running = max(self._most_running, self._running)
+        starts_s = 0.0
+        if self._idle:
+            environment = self._idle.pop()
+        else:
+            environment, starts_s = (
+                _Environment(self._config, self),
+                start_seconds(self._config, self._inputs),
+            )
+        batch = _Batch(environment, self._now, leads, len(leads))
+        if starts_s:
+            self._plan(self._now + starts_s, _Kind.GO_ON, batch)
+        else:
+            self._go_on(batch)
+
+    def _go_on(self, batch: _Batch) -> None:
+        """Sends what the breaker lets through of the rest: as many leads as there are threads, or a probe."""
+        if not batch.left:
+            self._plan_end(batch)
+            return
+        breaker = batch.environment.breaker
+        batch.is_probe = False
+        wave = self._config.parallel_calls
+        # While it is closed it admits every lead, and nothing changes by that.
+        if breaker.is_open:
+            try:
+                batch.is_probe = breaker.admit(0.0)
+            except BreakerOpenError:
+                self._defer(batch)
+                return
+            wave = 1
+        batch.wave, batch.left = batch.left[:wave], batch.left[wave:]
+        calls = len(batch.wave)
+        batch.answers = self._scenario.api.answers(self._now, calls)
+        self._count_writes(calls * self._inputs.write_units)
+        self._parallel_calls += calls
+        self.result.most_parallel_calls = max(self.result.most_parallel_calls, self._parallel_calls)
+        seconds = batch_seconds(calls, self._scenario.api.latency_s, self._config, self._inputs)
+        self._plan(self._now + seconds, _Kind.ANSWERED, batch)
+
+    def _count_writes(self, units: float) -> None:
+        if int(self._now) != self._second:
+            self._second, self._writes = int(self._now), 0.0
+        self._writes += units
+        self.result.usage.write_units += units
+        self.result.most_writes_a_second = max(self.result.most_writes_a_second, self._writes)
+
+    def _defer(self, batch: _Batch) -> None:
+        for lead in batch.left:
+            delay_s = deferral_delay_s(
+                self._receive_count(lead),
+                self._now - self._sent_s[lead],
+                base_s=self._config.retry_base_delay_seconds,
+                max_s=self._config.retry_max_delay_seconds,
+                longest_probe_interval_s=batch.environment.breaker.longest_interval_s,
+                jitter=self._random.random(),
+            )
+            batch.returned.append((lead, delay_s))
+        self.result.deferred += len(batch.left)
+        batch.left = []
+        self._plan_end(batch)
+
+    def _receive_count(self, lead: int) -> int:
+        return self._receives.get(lead, 0) + 1
+
+    def _take_answers(self, batch: _Batch) -> None:
+        self._parallel_calls -= len(batch.wave)
+        breaker = batch.environment.breaker
+        if batch.answers[0] is batch.answers[-1] is Answer.TAKEN:
+            # Once is enough, because each of them does the same.
+            breaker.settle(batch.is_probe, Evidence.HEALTHY)
+        else:
+            self._random.shuffle(batch.answers)
+            for lead, answer in zip(batch.wave, batch.answers, strict=True):
+                is_taken = answer is Answer.TAKEN
+                evidence = Evidence.HEALTHY if is_taken else Evidence.FAULT
+                breaker.settle(batch.is_probe, evidence, str(lead), answer.value)
+        for lead, answer in zip(batch.wave, batch.answers, strict=True):
+            self.result.calls[answer] += 1
+            if answer is Answer.TAKEN:
+                self._deliver(lead)
+            else:
+                batch.returned.append((lead, self._retry_delay_s(lead, answer)))
+        self._go_on(batch)
+
+    def _deliver(self, lead: int) -> None:
+        self._done[lead] = 1
+        self._receives.pop(lead, None)
+        self._in_flight -= 1
+        self.result.delivered += 1
+        self.result.longest_wait_s = max(self.result.longest_wait_s, self._now - self._sent_s[lead])
+
+    def _retry_delay_s(self, lead: int, answer: Answer) -> int:
+        delay_s = retry_delay_s(
+            self._receive_count(lead),
+            self._now - self._sent_s[lead],
+            base_s=self._config.retry_base_delay_seconds,
+            max_s=self._config.retry_max_delay_seconds,
+            jitter=self._random.random(),
+        )
+        # As the function's settlement: until then the ledger refuses the lead.
+        unanswered = answer is Answer.DOWN
+        return max(delay_s, self._config.settling_time_seconds + 1) if unanswered else delay_s
+
+    def _plan_end(self, batch: _Batch) -> None:
+        """Sets the visibility timeouts first, ten in a call that takes as long as one of the ledger."""
+        calls = math.ceil(len(batch.returned) / SQS_BATCH)
+        self.result.usage.sqs_requests += calls
+        if calls:
+            self._plan(self._now + calls * self._inputs.ledger_ms / 1000, _Kind.ENDED, batch)
+        else:
+            self._end(batch)
+
+    def _end(self, batch: _Batch) -> None:
+        for lead, delay_s in batch.returned:
+            self._receives[lead] = self._receive_count(lead)
+            heapq.heappush(self._returning, (self._now + delay_s, lead))
+        usage = self.result.usage
+        usage.sqs_requests += math.ceil((batch.leads - len(batch.returned)) / SQS_BATCH)
+        usage.invocations += 1
+        usage.gb_seconds += (self._now - batch.started_s) * self._config.memory_megabytes / 1024
+        usage.logged_gb += logged_bytes(batch.leads, 1, self._inputs) / GB
+        self._running -= 1
+        self._idle.append(batch.environment)
+
+    def _closed(self) -> Result:
+        result, usage = self.result, self.result.usage
+        self._sample()
+        result.ended_s = self._now
+        result.sent = len(self._sent_s)
+        usage.events += result.sent
+        usage.sqs_requests += result.sent
+        kept_months = self._config.ledger_days / MONTH_DAYS
+        item_bytes = self._inputs.item_bytes + self._inputs.item_overhead_bytes
+        usage.stored_gb_months += result.delivered * item_bytes / GB * kept_months
+        usage.log_gb_months += usage.logged_gb * self._config.log_retention_days / MONTH_DAYS
+        calls = sum(result.calls.values())
+        usage.gb_out += calls * self._inputs.sent_bytes / GB
+        return result

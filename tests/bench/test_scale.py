@@ -1,0 +1,151 @@
+"""The simulation: nothing is lost, AWS's limits hold, known cases come out, the document shows them."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cost.inputs import Inputs
+from bench.cost.model import batch_seconds
+from bench.cost.prices import Prices
+from bench.scale.plot import Line, Panel, grid
+from bench.scale.report import row
+from bench.scale.scenarios import APIS, RATES, Case, bursts, cases
+from bench.scale.simulation import Answer, LeadsApi, Result, Scenario, Simulation
+from deliver_leads.breaker import FAULTS_TO_OPEN
+from infra.config import DeploymentConfig
+
+PROJECT = Path(__file__).resolve().parents[2]
+DEFAULTS, INPUTS = DeploymentConfig(stage="model"), Inputs()
+
+
+def simulate(
+    rate: float,
+    api: LeadsApi | None = None,
+    *,
+    arriving_s: float = 600,
+    until_s: float = 3600,
+    sample_every_s: float = 1,
+    most_in_flight: int = 120_000,
+    account_concurrency: int = 1000,
+    **settings: Any,
+) -> Result:
+    """`rate` leads a minute."""
+    scenario = Scenario(
+        leads_a_minute=rate,
+        config=replace(DEFAULTS, **settings),
+        api=api or LeadsApi(),
+        arriving_s=arriving_s,
+        until_s=until_s,
+        most_in_flight=most_in_flight,
+        account_concurrency=account_concurrency,
+    )
+    return Simulation(scenario, sample_every_s).run()
+
+
+@pytest.mark.parametrize(
+    "api",
+    [LeadsApi(), LeadsApi(a_second=20), LeadsApi(down_from_s=60, down_until_s=360)],
+    ids=["healthy", "limited", "down"],
+)
+@pytest.mark.parametrize("window_s", [0, 2])
+def test_every_lead_is_delivered_once_and_is_somewhere_until_then(api: LeadsApi, window_s: int) -> None:
+    """No message is lost or doubled, whatever the API does."""
+    result = simulate(600, replace(api), until_s=20_000, batching_window_seconds=window_s)
+    assert result.sent == result.delivered == result.calls[Answer.TAKEN]
+    assert result.sent == pytest.approx(6000, rel=0.05)
+    assert all(0 <= sample.in_flight <= sample.waiting for sample in result.samples)
+    assert result.samples[-1].waiting == 0
+    assert result.samples[-1].in_flight == 0
+    assert result.receives == sum(result.calls.values()) + result.deferred
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    """A document made of it can be made again."""
+    assert simulate(300, LeadsApi(a_second=3)) == simulate(300, LeadsApi(a_second=3))
+
+
+def test_awss_limits_hold() -> None:
+    """Messages in flight, the account's environments, the mapping's setting, threads."""
+    down = LeadsApi(down_from_s=0, down_until_s=1200)
+    assert simulate(600, down, until_s=1200, most_in_flight=500).most_in_flight == 500
+    busy = simulate(60_000, arriving_s=60, until_s=60, maximum_concurrency=1000, account_concurrency=30)
+    assert busy.most_environments == 30
+    assert busy.most_parallel_calls <= 30 * DEFAULTS.parallel_calls
+    assert simulate(60_000, arriving_s=60, until_s=60).most_environments == DEFAULTS.maximum_concurrency
+
+
+def test_the_mapping_starts_with_five_batches_and_adds_300_a_minute() -> None:
+    """AWS's own figures."""
+    busy = simulate(600_000, arriving_s=30, until_s=30, maximum_concurrency=1000)
+    for sample in busy.samples:
+        assert sample.environments <= 5 + 5 * (sample.at_s + 1)
+    assert busy.most_environments == pytest.approx(5 + 5 * 30, abs=10)
+
+
+def test_a_backlog_grows_by_what_comes_less_what_environments_can_do() -> None:
+    """A known case: each of two environments delivers ten leads in a batch's time."""
+    result = simulate(6000, arriving_s=300, until_s=300, maximum_concurrency=2)
+    a_second = 2 * 10 / batch_seconds(10, 0.2, DEFAULTS, INPUTS)
+    assert result.sent - result.delivered == pytest.approx((100 - a_second) * 300, rel=0.05)
+
+
+def test_calls_at_a_time_are_the_rate_times_their_length() -> None:
+    """Little's law, over single leads."""
+    result = simulate(120, arriving_s=3600, sample_every_s=7)
+    mean = sum(sample.parallel_calls for sample in result.samples) / len(result.samples)
+    assert mean == pytest.approx(2 * batch_seconds(1, 0.2, DEFAULTS, INPUTS), rel=0.25)
+
+
+def test_a_limited_api_takes_no_more_than_it_says() -> None:
+    """The other calls are turned away, and come back."""
+    result = simulate(1500, LeadsApi(a_second=20), arriving_s=300, until_s=300)
+    assert 0 < result.calls[Answer.TAKEN] <= 20 * 301
+    assert result.calls[Answer.TOO_MANY] > 0
+
+
+def test_an_outage_costs_few_calls() -> None:
+    """The bound of decision 0004: five faults and a batch in flight to open, quick probes, twelve an hour."""
+    result = simulate(120, LeadsApi(down_from_s=60, down_until_s=3660), arriving_s=3660, until_s=3660)
+    each = FAULTS_TO_OPEN + DEFAULTS.parallel_calls + 4 + 12
+    assert 0 < result.calls[Answer.DOWN] <= each * DEFAULTS.maximum_concurrency
+
+
+def test_a_window_fills_batches() -> None:
+    """As the cost model says of it."""
+    single, gathered = simulate(600), simulate(600, batching_window_seconds=2)
+    assert single.receives / single.usage.invocations == pytest.approx(1, abs=0.1)
+    assert gathered.receives / gathered.usage.invocations == pytest.approx(1 + 10 * 2 / 5, rel=0.2)
+    assert gathered.longest_wait_s >= 2
+
+
+def test_the_document_shows_what_the_simulation_gives() -> None:
+    """The quick part of it; after a change: `python -m bench.scale --write`."""
+    text = (PROJECT / "docs/scale.md").read_text("utf-8")
+    for case in (*cases((RATES[0],)), *bursts()):
+        shown = row(case, Simulation(case.scenario).run(), Prices.read())
+        assert f"| {' | '.join(shown)} |" in text, "python -m bench.scale --write"
+
+
+def test_the_document_has_a_row_for_every_run() -> None:
+    """Also for those that take long."""
+    text = (PROJECT / "docs/scale.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| (defaults|suited) \|", text, re.MULTILINE)
+    assert rows == [(case.leads, case.api, case.settings) for case in (*cases(), *bursts())]
+
+
+def test_each_run_has_an_api_of_its_own() -> None:
+    """What one run used up of it must not be missing in the next."""
+    case = Case(10, next(iter(APIS)), "defaults", {})
+    assert case.scenario.api is not case.scenario.api
+
+
+def test_a_plot_is_an_svg_with_a_line_for_each_series_that_a_panel_has() -> None:
+    """And its texts are escaped."""
+    panel = Panel("a < b", [Line([(0, 0), (10, 1_500_000)]), None], least_y=1, shaded=(2, 4))
+    svg = grid([[panel]], title="t", names=("one", "two"), x_unit="min", x_ticks=(0, 5, 10))
+    assert svg.count("<polyline") == 1
+    assert "a &lt; b" in svg
+    assert "1.5 M" in svg

@@ -1,0 +1,83 @@
+"""What a delivered lead costs in calls and bytes: the bill and most of the CPU are made of them."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from tests.integration.conftest import Pipeline
+
+BATCH = 10
+# docs/cost.md reckons with them. With a name of the function as long as a stack's, a line has some 40 more.
+LARGEST_LOG_LINE_BYTES = 800
+LARGEST_METRICS_BYTES = 900
+
+
+def create(number: int) -> dict[str, Any]:
+    lead = {"name": "Jane", "email": f"jane{number}@example.com", "assistantEmail": "sam@example.com"}
+    return {"operation": "create", "lead": lead, "idempotencyKey": f"form-{number}"}
+
+
+@pytest.fixture
+def called(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The AWS operations that the function calls from now on."""
+    operations: list[str] = []
+    original = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def count(self: BaseClient, operation: str, request: dict[str, object]) -> object:
+        operations.append(operation)
+        before = len(operations)
+        answer = original(self, operation, request)
+        del operations[before:]  # what the translation for moto has called
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", count)
+    return operations
+
+
+def deliver(pipeline: Pipeline, called: list[str], *events: dict[str, Any]) -> None:
+    """One invocation with these events; `called` then holds what it alone has called."""
+    for event in events:
+        pipeline.send(event)
+    records = pipeline.receive()
+    called.clear()
+    assert pipeline.invoke(records) == set()
+
+
+def test_a_batch_of_new_leads_takes_two_ledger_calls_and_no_other(
+    pipeline: Pipeline, called: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once the secret and the token are there: no call for them, none for SQS, none for each lead."""
+    deliver(pipeline, called, create(0))
+    assert called.count("GetSecretValue") == 1
+    capsys.readouterr()
+    pipeline.log.truncate(0)
+    deliver(pipeline, called, *(create(number) for number in range(1, 1 + BATCH)))
+    assert called == ["BatchExecuteStatement", "BatchExecuteStatement"]
+    assert pipeline.ask_sandbox("summary")["tokens_fetched"] == 1
+    assert pipeline.calls() == [("create", 201)] * (1 + BATCH)
+    lines = pipeline.log.getvalue().strip("\0\n").splitlines()
+    assert len(lines) == BATCH
+    assert max(map(len, lines)) <= LARGEST_LOG_LINE_BYTES
+    (metrics,) = capsys.readouterr().out.splitlines()
+    assert json.loads(metrics)["Delivered"] == [BATCH]
+    assert len(metrics) <= LARGEST_METRICS_BYTES
+
+
+def test_a_lead_that_is_known_takes_one_call_more(pipeline: Pipeline, called: list[str]) -> None:
+    """A create finds its lead in the ledger, and claims it alone; an update claims it alone at once."""
+    deliver(pipeline, called, create(1))
+    again = create(1) | {"idempotencyKey": "another"}
+    deliver(pipeline, called, again)
+    assert called == ["BatchExecuteStatement", "UpdateItem", "BatchExecuteStatement"]
+    deliver(pipeline, called, again | {"operation": "update"})
+    assert called == ["UpdateItem", "BatchExecuteStatement"]
+
+
+def test_a_duplicate_takes_no_call_of_the_api(pipeline: Pipeline, called: list[str]) -> None:
+    """It is claimed, recognised and completed."""
+    deliver(pipeline, called, create(1))
+    deliver(pipeline, called, create(1))
+    assert called == ["BatchExecuteStatement", "UpdateItem", "UpdateItem"]
+    assert pipeline.calls() == [("create", 201)]
