@@ -1,14 +1,16 @@
 """As much of DynamoDB as the function and its peer use, in memory.
 
-Conditions always hold, because each event of a benchmark may be delivered. An update's expression is carried
-out, because items that grow are part of what is measured. A PartiQL statement is answered as a success that
-found no item.
+Conditions always hold, because each event of a benchmark may be delivered; but an INSERT of an item that is
+there is refused, and an update's expression is carried out, because items that grow are part of what is
+measured.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+
+from tests.partiql import as_update
 
 Item = dict[str, Any]
 Request = Mapping[str, Any]
@@ -35,9 +37,9 @@ class Tables:
             "BatchGetItem": self._batch_get,
             "Query": lambda _: {"Items": [], "Count": 0, "ScannedCount": 0},
             "TransactWriteItems": self._transact_write,
-            "ExecuteStatement": lambda _: {"Items": []},
-            "BatchExecuteStatement": lambda request: {"Responses": [{} for _ in request["Statements"]]},
-            "ExecuteTransaction": lambda request: {"Responses": [{} for _ in request["TransactStatements"]]},
+            "BatchExecuteStatement": lambda request: {
+                "Responses": list(map(self._run, request["Statements"]))
+            },
         }
 
     def answer(self, operation: str, request: Request) -> object:
@@ -74,6 +76,13 @@ class Tables:
         self._items[identity] = new
         wanted = {"ALL_OLD": old, "ALL_NEW": new}.get(request.get("ReturnValues", "NONE"))
         return {"Attributes": wanted} if wanted else {}
+
+    def _run(self, statement: Request) -> Item:
+        request, refusal = as_update(statement)
+        if refusal == "DuplicateItem" and _identity(request["Key"]) in self._items:
+            return {"Error": {"Code": refusal}}
+        self._update(request)
+        return {"TableName": request["TableName"]}
 
     def _transact_write(self, request: Request) -> object:
         for each in request["TransactItems"]:

@@ -47,6 +47,24 @@ def test_an_update_appends_to_a_list_and_removes_by_the_indices_of_before() -> N
     assert completed == {**KEY, "events": {"L": []}, "journal": {"L": [{"N": "3"}]}}
 
 
+def test_an_item_is_inserted_once_and_then_changed_by_statements() -> None:
+    """As the ledger does for all leads of a batch in one call."""
+    tables = Tables()
+    insert = {
+        "Statement": "INSERT INTO \"ledger\" VALUE {'lead': ?, 'event': ?, 'journal': ?}",
+        "Parameters": [*KEY.values(), {"L": [{"N": "1"}]}],
+    }
+    change = {
+        "Statement": 'UPDATE "ledger" SET "events" = ? REMOVE journal[0] WHERE "lead" = ? AND "event" = ?',
+        "Parameters": [{"L": []}, *KEY.values()],
+    }
+    answer = tables.answer("BatchExecuteStatement", {"Statements": [insert, insert, change]})
+    written = {"TableName": "ledger"}
+    assert answer == {"Responses": [written, {"Error": {"Code": "DuplicateItem"}}, written]}
+    held = {**KEY, "journal": {"L": []}, "events": {"L": []}}
+    assert tables.answer("GetItem", {"Key": KEY}) == {"Item": held}
+
+
 def test_a_transaction_writes_each_of_its_items() -> None:
     """The same updates, in one call."""
     tables = Tables()

@@ -61,6 +61,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "leadctl.importing",
         "local.publishing",
         "local.stack",
+        "tests.partiql",
         "tests.settings",
     ),
 }
