@@ -64,6 +64,14 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "tests.partiql",
         "tests.settings",
     ),
+    "bench.cost": ("bench", "infra.config"),
+    "bench.scale": (
+        "bench",
+        "infra.config",
+        "deliver_leads.breaker",
+        "deliver_leads.outcome",
+        "deliver_leads.retry_policy",
+    ),
 }
 
 
