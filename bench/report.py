@@ -223,7 +223,7 @@ def _growth(growth: Results) -> Iterator[str]:
 def _end_to_end(measured: Results) -> Iterator[str]:
     yield (
         f"**The deployed shape on the emulator**, from sent to delivered, with {measured['environments']} "
-        "execution environments and a sandbox that answers at once. Their own time is part of it, AWS's is not:"
+        "execution environments and a sandbox that answers at once. Their time is in it, AWS's is not:"
     )
     rows = [
         (words, str(run["leads"]), f"{run['leads_per_s']:g}", *(f"{run[f'p{p}_s']:g}" for p in (50, 95, 99)))
