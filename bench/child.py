@@ -6,6 +6,7 @@ Nothing else of this project can be imported there. It answers each line of JSON
 what the function prints goes nowhere. The first answer comes when all is imported and made.
 """
 
+import hashlib
 import importlib
 import json
 import os
@@ -72,6 +73,11 @@ def peer() -> Run:
     return _handler("powertools_batch")
 
 
+def sha256(text: str) -> str:
+    """In the ledger, no lead is named otherwise."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def floor() -> Run:
     """What no delivery by requests and boto3 can do without: the imports, two clients, the calls."""
     import boto3
@@ -90,31 +96,54 @@ def floor() -> Run:
         return session.post(f"{url}/leads", json=lead, headers=headers, timeout=30).status_code == 201
 
     def post_between_two_writes(url: str, lead: dict[str, Any]) -> bool:
-        item: Any = {"TableName": "ledger", "Key": {"lead": {"S": lead["email"]}, "event": {"S": "floor"}}}
+        owner, now = {":owner": {"S": "fb58023fad6146e2a84f4be56a047d16"}}, {"N": "1795726979"}
+        event = {
+            "key": {"S": f"key#create#{sha256(lead['phone'])}"},
+            "operation": {"S": "create"},
+            "orderMs": {"N": "1795726979713"},
+            "sentS": now,
+            "messageId": {"S": lead["email"]},
+            "source": {"S": "sqs"},
+            "firstSeenS": now,
+            "updatedS": now,
+        }
+        one: Any = {
+            "TableName": "ledger",
+            "Key": {"lead": {"S": sha256(lead["email"])}, "event": {"S": "#lead"}},
+            "ExpressionAttributeNames": {"#owner": "owner"},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        entry = event | {"state": {"S": "under_way"}, "owner": owner[":owner"], "receiveCount": {"N": "1"}}
         dynamodb.update_item(
-            **item,
-            UpdateExpression="SET heldUntil = :until, #owner = :owner, expiresAt = :expires",
-            ConditionExpression="attribute_not_exists(heldUntil) OR heldUntil <= :now",
-            ExpressionAttributeNames={"#owner": "owner"},
+            **one,
+            UpdateExpression="SET heldUntil = :until, #owner = :owner, expiresAt = :expires,"
+            " journal = list_append(if_not_exists(journal, :empty), :entries)",
+            ConditionExpression="attribute_not_exists(heldUntil) OR heldUntil <= :now OR #owner = :owner",
             ExpressionAttributeValues={
-                ":until": {"N": "1795167000"},
-                ":owner": {"S": "4f9a8c1e2b7d4e6f8a9b0c1d2e3f4a5b"},
-                ":expires": {"N": "1795167000"},
-                ":now": {"N": "1795166000"},
+                **owner,
+                ":empty": {"L": []},
+                ":entries": {"L": [{"M": entry | {"dueS": now}}]},
+                ":expires": now,
+                ":until": now,
+                ":now": now,
             },
             ReturnValues="ALL_OLD",
         )
         is_delivered = post(url, lead)
+        delivered = event | {"state": {"S": "delivered"}, "attempts": {"N": "1"}, "repeatsUntilS": now}
+        fields = {name: {"S": sha256(str(value))[:12]} for name, value in lead.items()}
         dynamodb.update_item(
-            **item,
-            UpdateExpression="SET #state = :state, leadId = :id, expiresAt = :expires REMOVE #owner",
+            **one,
+            UpdateExpression="SET events = :events, leadId = :leadId, knownAt = :knownAt, heldUntil = :until,"
+            " expiresAt = :expires REMOVE #owner, journal[0]",
             ConditionExpression="#owner = :owner",
-            ExpressionAttributeNames={"#owner": "owner", "#state": "state"},
             ExpressionAttributeValues={
-                ":state": {"S": "delivered"},
-                ":id": {"S": "1"},
-                ":owner": {"S": "4f9a8c1e2b7d4e6f8a9b0c1d2e3f4a5b"},
-                ":expires": {"N": "1795167000"},
+                **owner,
+                ":events": {"L": [{"M": delivered | {"fields": {"M": fields}}}]},
+                ":leadId": {"S": "1"},
+                ":knownAt": now,
+                ":until": {"N": "0"},
+                ":expires": now,
             },
         )
         return is_delivered
