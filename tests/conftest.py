@@ -22,7 +22,7 @@ setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: _load_file
 
 
 # moto doesn't understand all of the ledger's PartiQL statements. moto's manual replaces this method, too.
-_call_api = botocore.client.BaseClient._make_api_call
+_call_api = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
 
 
 def _translate_statements(client: Any, operation: str, request: Any) -> Any:

@@ -125,7 +125,8 @@ class Delivery:
             self._http.require_time(deadline)
             is_probe = self._breaker.admit(deadline() - self._http.longest_call_s)
         except DeliveryError as error:
-            return self._settlement.settle(message, event, error, claim, claim and claim.record)
+            record = claim.record if claim else None
+            return self._settlement.settle(message, event, error, claim, record)
         result: DeliveredLead | DeliveryError | None = None
         try:
             claim = claim or self._ledger.claim(event, message, lease_s=deadline(), owner=owner)

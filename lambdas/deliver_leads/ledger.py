@@ -263,10 +263,9 @@ class Ledger:
         """Whether each statement is known to be carried out. Never raises: what isn't is tried alone."""
         try:
             answers = self._dynamodb.batch_execute_statement(Statements=statements)["Responses"]
+            return ["Error" not in answer for _, answer in zip(statements, answers, strict=True)]
         except Exception:  # a bug of this way of writing must not harm a batch, either
-            answers = []
-        unknown = [{"Error": {}}] * (len(statements) - len(answers))
-        return ["Error" not in each for each in (*answers, *unknown)]
+            return [False] * len(statements)
 
     def _journal_values(self, entry: EventRecord, now: float) -> dict[str, Any]:
         return {

@@ -33,4 +33,4 @@ def share_with_aws(context: ssl.SSLContext) -> None:
     botocore has no public way to hand one in. tests/integration/test_roots.py counts how often roots are
     parsed, and so notices when this is no longer the place.
     """
-    httpsession.create_urllib3_context = lambda: context
+    vars(httpsession)["create_urllib3_context"] = lambda: context
