@@ -44,14 +44,17 @@ _COLUMNS = {
 
 
 class DeliveringDoor:
-    """A stage that has delivered each lead before anybody looks. See `leadctl.importing.door.Door`."""
+    """A stage that has delivered each lead before anybody looks. See `leadctl.importing.door.Door`.
+
+    It forgets a lead that it was asked about, because what it holds would count as the import's memory.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, KnownLead] = {}
 
     def look(self, lead_hashes: Sequence[str]) -> Mapping[str, KnownLead]:
         """Those that were sent."""
-        return {each: self._known[each] for each in lead_hashes if each in self._known}
+        return {each: self._known.pop(each) for each in lead_hashes if each in self._known}
 
     def send(self, batch: Sequence[Outgoing]) -> Sequence[NotTaken]:
         """Takes and delivers all."""
