@@ -52,7 +52,7 @@ HEAD = [
     "calls at a time",
     "turned away",
     "in flight",
-    "ledger writes a second",
+    "ledger writes, worst second",
     "USD a million",
 ]
 
