@@ -21,7 +21,7 @@ from bench.scale.simulation import Answer, Result, Sample
 
 LATE_S = 60
 _LEAST_MIN = 10
-_TICKS_MIN = (0, 30, 60, 90, 120, UNTIL_MIN)
+_TICKS_MIN = (0, 30, 60, 90, UNTIL_MIN)
 
 
 def row(case: Case, result: Result, prices: Prices) -> list[str]:
@@ -52,7 +52,7 @@ HEAD = [
     "calls at a time",
     "turned away",
     "in flight",
-    "ledger writes a second",
+    "ledger writes, worst second",
     "USD a million",
 ]
 
@@ -82,7 +82,11 @@ def _plot(
 
     def line(rate: int, api: str, settings: str) -> Line | None:
         result = by_name.get((rate, api, settings))
-        return Line([(s.at_s / 60, value(s)) for s in result.samples]) if result else None
+        if not result:
+            return None
+        # A run ends when all are delivered.
+        points = [(s.at_s / 60, value(s)) for s in result.samples]
+        return Line(points if points[-1][1] else [*points, (UNTIL_MIN, 0.0)])
 
     down = (DOWN_FROM_MIN, DOWN_UNTIL_MIN)
     rows = [

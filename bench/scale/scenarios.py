@@ -8,7 +8,7 @@ from typing import Any
 from bench.scale.simulation import LeadsApi, Scenario
 from infra.config import DeploymentConfig
 
-ARRIVING_MIN, DOWN_FROM_MIN, DOWN_UNTIL_MIN, UNTIL_MIN = 90, 15, 75, 150
+ARRIVING_MIN, DOWN_FROM_MIN, DOWN_UNTIL_MIN, UNTIL_MIN = 90, 15, 75, 120
 RATES = (10, 1_000, 100_000)
 # Below the first, defaults suit; above the second, five environments are too few.
 FEW, MANY = 100, 10_000
