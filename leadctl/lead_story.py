@@ -1,7 +1,7 @@
 """What the ledger knows of one lead, told as a story.
 
-The item's attributes are those of docs/operate.md; `tests/leadctl/test_lead_story.py` holds them to the
-function's own names.
+The item's attributes are those of docs/operate.md; `tests/leadctl/test_find.py` reads what the function's own
+ledger has written.
 """
 
 import time
@@ -66,13 +66,18 @@ class LedgerEvent:
             f"message {stored.get('messageId', '-')}",
         )
         attempts = stored.get("attempts", 0)
+        is_create = stored.get("operation") == "create"
         if stored.get("unknownSinceS"):
             yield Step(stored["unknownSinceS"], "7Targets said that it doesn't know the lead")
         if stored.get("unanswered"):
             yield Step(
                 updated_s,
-                "a request left and no answer came; it is sent again only once 7Targets has shown "
-                "whether the first one took effect",
+                "a request left and no answer came, so it may have taken effect"
+                + (
+                    "; it is sent again as an update (PUT) first, which can't create a lead"
+                    if is_create
+                    else ""
+                ),
             )
         yield Step(updated_s, self._what_became(attempts))
 

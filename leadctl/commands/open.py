@@ -14,7 +14,7 @@ from leadctl.target import Target
 PLACES = ("dashboard", "alarms", "log", "queue", "parked", "function", "stack")
 
 
-@click.command("open")
+@click.command("open", short_help="Open the page of a stage or a lead in the browser.")
 @click.argument("what", metavar="[WHAT|EMAIL|ID]", required=False)
 @click.option("--print", "only_print", is_flag=True, help="Only print the address, as off a terminal.")
 @target_options

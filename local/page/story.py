@@ -13,7 +13,7 @@ _OPERATIONS = {
     "update": ", to update the lead",
     "stop_followup": ", to stop the lead's follow-up",
 }
-_SETTLING_S = QUICK_SETTINGS["settlingTimeSeconds"]
+_SETTLING_S = int(QUICK_SETTINGS["settlingTimeSeconds"])
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def tell(deployment: Deployment, history: History, email: str) -> dict[str, Any]
         [
             *_arrivals(events, [*waiting, *parked]),
             *_requests_told(requests, attempts),
-            *_attempts_told(attempts),
+            *_attempts_told(attempts, requests),
             *_sent_again_told(attempts),
             # The log names no address that could not be read.
             *(_parked_told(each.sent_at, each.reason) for each in parked if not attempts),
@@ -143,18 +143,20 @@ def _plain_told(request: Request, what: str, good: str) -> Step:
         return Step(request.at, "No answer", f"{what}. The line broke before 7Targets did anything.", "bad")
     if request.status < 300:
         return Step(request.at, "Sent", f"{what}: {request.status}. {good}".rstrip(), "good")
+    if request.status == 404 and request.operation != "create":
+        return Step(request.at, "Not there", f"{what}: 404, 7Targets doesn't know the lead yet.", "doubt")
     title = "Refused" if request.status < 500 and request.status != 429 else "Not taken"
     return Step(request.at, title, f"{what}: {request.status}.", "bad")
 
 
-def _attempts_told(attempts: Iterable[Attempt]) -> Iterator[Step]:
-    """Neighbours that say the same are one step."""
+def _attempts_told(attempts: Iterable[Attempt], requests: Sequence[Request]) -> Iterator[Step]:
+    """Neighbours that say the same are one step, unless a request was sent between them."""
     alike: list[Attempt] = []
     for attempt in attempts:
-        if alike and (attempt.outcome, attempt.reason, attempt.event_id) != (
-            alike[-1].outcome,
-            alike[-1].reason,
-            alike[-1].event_id,
+        if alike and not (
+            (attempt.outcome, attempt.reason, attempt.event_id)
+            == (alike[-1].outcome, alike[-1].reason, alike[-1].event_id)
+            and not any(alike[-1].at < request.at <= attempt.at for request in requests)
         ):
             yield _attempt_told(alike)
             alike = []
@@ -176,7 +178,8 @@ def _attempt_told(alike: Sequence[Attempt]) -> Step:
     if last.outcome == "duplicate":
         return Step(last.at, "Duplicate", f"The same wish came again. Nothing was sent: {reason}.")
     back = f"Comes back after {last.delay_s} s."
-    if last.outcome == "unconfirmed":
+    # An event in doubt whose next call was turned away is in doubt still, but it needs no pause.
+    if last.outcome == "unconfirmed" and (last.delay_s or 0) > _SETTLING_S:
         pause = (
             f"For {_SETTLING_S} s nothing is sent for this lead, because the request may still take effect."
         )
@@ -217,12 +220,15 @@ def _summary(
         where = f"Delivered: it is 7Targets' lead {delivered[-1].lead_id}."
     else:
         where = "Not in this run."
-    lost = sum(request.answer_was_lost for request in requests)
+    lost = sum(request.answer_was_lost and request.operation == "create" for request in requests)
     creates = sum(request.effect in {"created", "created_again"} for request in requests)
     if lost:
         answers = "An answer was" if lost == 1 else f"{lost} answers were"
         again = "created once all the same" if creates == 1 else f"created {creates} times"
         return f"{where} {answers} lost on the way; the lead was {again}."
+    if lost := sum(request.answer_was_lost for request in requests):
+        answers = "The answer to a PUT was" if lost == 1 else f"The answers to {lost} PUTs were"
+        return f"{where} {answers} lost on the way; a PUT can't create a lead."
     return where
 
 

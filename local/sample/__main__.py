@@ -26,7 +26,7 @@ from local.sample.events import (
     read_sample,
     repeats,
 )
-from local.sample.report import Progress, RunFigures, check_figures, print_tables, print_verdict
+from local.sample.report import THEME, Progress, RunFigures, check_figures, print_tables, print_verdict
 from local.stack.deployment import Deployment, deployed
 from local.stack.waiting import NotInTimeError, wait_until
 from local.staying import stay
@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seed", type=int, default=1, help="of the draws for the sandbox's faults; default: 1"
     )
     options = parser.parse_args(arguments)
-    console, stays = Console(), sys.stdout.isatty()
+    console, stays = Console(theme=THEME, highlight=False), sys.stdout.isatty()
     return supervise(console, "lead-delivery", lambda folder: run(console, folder, options.seed, stays=stays))
 
 

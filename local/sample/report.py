@@ -10,10 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.theme import Theme
 
 from local.judge import Observed
 from local.sample.accounting import Account
 
+# Rich's own colours can't be read on a light ground (yellow), or look like a fault (a red bar).
+THEME = Theme({"progress.elapsed": "none", "bar.complete": "green"})
 _PLAIN_LINE_EVERY_S = 3.0
 _MOST_SHOWN = 20
 

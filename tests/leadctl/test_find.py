@@ -84,7 +84,8 @@ def test_a_lost_answer_is_told_and_when_the_event_comes_back(stage: Stage) -> No
         reason="no answer in time",
     )
     shown = stage.run("find", JANE).stdout
-    assert "a request left and no answer came" in shown
+    assert "a request left and no answer came, so it may have taken effect" in shown
+    assert "sent again as an update (PUT) first" in shown
     assert "comes back at 20" in shown
     assert "no answer in time" in shown
 

@@ -247,6 +247,50 @@ def test_attempts_that_say_the_same_are_one_step(run: FakeRun, reader: Reader) -
     assert [step["text"] for step in steps] == ["Sent back 9 times: not tried. Comes back after 8 s."]
 
 
+def test_each_lost_answer_is_followed_by_its_pause(run: FakeRun, reader: Reader, api: Caller) -> None:
+    """Two attempts that say the same, but each has sent something."""
+    lose_the_answer(run, api)
+    api.script("update", {"kind": "cut_before"}, times=1)
+    with pytest.raises(requests.ConnectionError):
+        api.update()
+    run.attempt(outcome="unconfirmed", lead=JOHNS_HASH, delay_s=6, reason="leads API: the connection broke")
+    assert reader.titles(JOHN["email"]) == [
+        "Answer lost",
+        "Pause for settling",
+        "No answer",
+        "Pause for settling",
+    ]
+
+
+def test_a_create_in_doubt_that_was_turned_away_needs_no_pause(run: FakeRun, reader: Reader) -> None:
+    """It is unconfirmed still, and comes back before a pause would be over."""
+    run.attempt(outcome="unconfirmed", lead=JOHNS_HASH, delay_s=1, reason="leads API answered 429")
+    [step] = reader.story(JOHN["email"])["steps"]
+    assert step["text"] == "Sent back: leads API answered 429. Comes back after 1 s."
+
+
+def test_an_update_before_its_create_is_told_as_such(run: FakeRun, reader: Reader, api: Caller) -> None:
+    """No fault, though it was answered 404."""
+    api.update()
+    run.attempt(outcome="retry", lead=JOHNS_HASH, operation="update", delay_s=1)
+    assert reader.titles(JOHN["email"]) == ["Not there", "Waits"]
+
+
+def test_a_lost_answer_to_an_update_leaves_no_create_in_doubt(
+    run: FakeRun, reader: Reader, api: Caller
+) -> None:
+    """The first sentence says which kind of answer was lost."""
+    api.create()
+    run.attempt(outcome="delivered", lead=JOHNS_HASH, lead_id=1)
+    api.script("update", {"kind": "cut_after"}, times=1)
+    with pytest.raises(requests.ConnectionError):
+        api.update(name="Johnny")
+    assert reader.story(JOHN["email"])["summary"] == (
+        "Delivered: it is 7Targets' lead 1. The answer to a PUT was lost on the way; a PUT can't create a"
+        " lead."
+    )
+
+
 def test_a_lead_that_waits_untried_is_found(run: FakeRun, reader: Reader) -> None:
     """No attempt and no ledger item knows of it yet."""
     run.queues.send_message(QueueUrl=LEAD_QUEUE, MessageBody=json.dumps({"detail": {"lead": JOHN}}))
