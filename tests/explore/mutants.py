@@ -97,7 +97,7 @@ MUTANTS = {
     ),
     "refusal-overlooked": Mutant(
         "a lead counts as claimed though its statement of a batch was refused",
-        {"ledger.py": [('"Error" not in each', "True")]},
+        {"ledger.py": [('"Error" not in answer', "True")]},
         World("m11", (CREATE,), Before.RECENT),
         faults=0,
     ),

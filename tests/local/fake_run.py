@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -165,6 +165,9 @@ class FakeRun:
             **fields,
         }
         self.log += f"INFO [lambda] ESM: output:\n{json.dumps(line, separators=(',', ':'))}\n"
+        # The line's time is cut off at the millisecond, and what follows must be later than it.
+        while datetime.now(UTC) - now < timedelta(milliseconds=2):
+            pass
 
     def _messages(self, url: str) -> list[dict[str, Any]]:
         return [
