@@ -21,16 +21,19 @@ def client_config(parallel_calls: int, tries: int = AWS_TRIES) -> Config:
     )
 
 
+# Two clients of one session may not be made at the same time (boto3's guide, "Multithreading").
+_making = threading.Lock()
+
+
 class LateClient:
-    """An AWS client that is made when it is first used, since few invocations use it. Safe under threads."""
+    """An AWS client that is made when it is first used, not at each cold start. Safe under threads."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
-        self._lock = threading.Lock()
         self._client: Any = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any of the client's
-        with self._lock:
+        with _making:
             if self._client is None:
                 self._client = self._make()
         return getattr(self._client, name)

@@ -33,8 +33,10 @@ if "AWS_CA_BUNDLE" not in os.environ:
     share_with_aws(_tls)
 _config = client_config(settings.parallel_calls)
 _session = boto3.Session()
-# Used for what fails only.
+# For what fails only.
 _sqs = LateClient(lambda: _session.client("sqs", config=_config))
+# For the first token, while the first claims are on their way.
+_secrets = LateClient(lambda: _session.client("secretsmanager", config=_config))
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
 _breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
@@ -49,9 +51,7 @@ def _outcome_events() -> OutcomeEvents | None:
 
 
 http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s, _tls)
-tokens = AccessTokens(
-    http, _session.client("secretsmanager", config=_config), settings.secret_id, settings.token_url, _calls
-)
+tokens = AccessTokens(http, _secrets, settings.secret_id, settings.token_url, _calls)
 runner = BatchRunner(
     Delivery(
         settings,
