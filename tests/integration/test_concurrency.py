@@ -1,5 +1,6 @@
 """Leads side by side: the shared session, token, breaker, logger and metrics hold under many threads."""
 
+import itertools
 import json
 import sys
 import time
@@ -8,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 
+from deliver_leads.api.http_client import HttpClient
 from tests.integration.conftest import Pipeline
 
 
@@ -85,3 +88,36 @@ def test_leads_of_a_batch_are_in_flight_at_the_same_time(pipeline: Pipeline) -> 
     arrivals = [r["at"] for r in pipeline.ask_sandbox("requests") if r["operation"] == "create"]
     # One after another, the last would arrive at least nine delays after the first.
     assert max(arrivals) - min(arrivals) < 9 * 0.3
+
+
+def test_no_call_of_an_invocation_goes_on_after_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda freezes what still runs, and it would go on in the next invocation: a lead sent twice."""
+    under_way: set[int] = set()
+    made = itertools.count()
+
+    def watch(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            number = next(made)
+            under_way.add(number)
+            try:
+                return original(*args, **kwargs)
+            finally:
+                under_way.discard(number)
+
+        monkeypatch.setattr(owner, name, call)
+
+    watch(HttpClient, "send")
+    watch(BaseClient, "_make_api_call")
+    pipeline.fail(
+        {"operation": "create", "rate": 0.3, "fault": {"kind": "delay", "seconds": 0.3}},
+        {"operation": "create", "rate": 0.3, "fault": {"kind": "cut_after"}},
+        {"operation": "create", "rate": 0.3, "fault": {"kind": "status", "status": 429}},
+    )
+    for batch in range(2):
+        pipeline.invoke([record(create(number), number) for number in range(batch * 20, batch * 20 + 20)])
+        assert under_way == set()
+    assert next(made) > 40
