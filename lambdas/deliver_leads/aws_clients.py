@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.config import Config
 
-from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, AWS_TRIES
+from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, AWS_TRIES, USER_AGENT
 
 
 def client_config(parallel_calls: int, tries: int = AWS_TRIES) -> Config:
@@ -18,6 +18,8 @@ def client_config(parallel_calls: int, tries: int = AWS_TRIES) -> Config:
         max_pool_connections=parallel_calls,
         # A fifth of a call's CPU. AWS checks the same, and the tests call all that the function does.
         parameter_validation=False,
+        # botocore's own would be put together anew for each call.
+        user_agent=USER_AGENT,
     )
 
 

@@ -79,8 +79,7 @@ class Delivery:
 
         written = iter(self._ledger.complete_together(completions, has_time) if completions else [])
         return [
-            self._noted(replace(attempt, completion=None), next(written)) if attempt.completion else attempt
-            for attempt in attempts
+            self._noted(attempt, next(written)) if attempt.completion else attempt for attempt in attempts
         ]
 
     def attempt(

@@ -203,8 +203,10 @@ class Ledger:
         return True
 
     def _entry(self, event: LeadEvent, message: Message, owner: str, now: float) -> EventRecord:
-        return replace(
-            new_record(event, message, int(now)),
+        return new_record(
+            event,
+            message,
+            int(now),
             owner=owner,
             # If the environment dies, the message comes back after the queue's visibility timeout.
             due_s=int(now) + self._visibility_timeout_s,
@@ -297,7 +299,7 @@ def _folded(claim: Claim) -> list[str]:
     return [f"journal[{index}]" for index in reversed(range(claim.journal_length))]
 
 
-def new_record(event: Reading, message: Message, now_s: int) -> EventRecord:
+def new_record(event: Reading, message: Message, now_s: int, **more: Any) -> EventRecord:  # noqa: ANN401 - its fields
     """An event of which the ledger knows nothing yet."""
     return EventRecord(
         key=event.key.text if event.key else f"message#{message.message_id}",
@@ -308,6 +310,7 @@ def new_record(event: Reading, message: Message, now_s: int) -> EventRecord:
         source=event.source,
         first_seen_s=now_s,
         updated_s=now_s,
+        **more,
     )
 
 

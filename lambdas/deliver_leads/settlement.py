@@ -44,8 +44,8 @@ class Attempt:
     `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
     queue), else the seconds until it comes back. `deferred`: put off, which is no fault. `delivery_s` of a
     delivered event: the seconds since it was first sent. `deaths` of an event that has to be tried alone: how
-    often an execution environment ended while it delivered the event. `completion` has still to be written
-    into the ledger, together with those of other attempts.
+    often an execution environment ended while it delivered the event. `completion` is written
+    into the ledger together with those of other attempts.
     """
 
     message: Message

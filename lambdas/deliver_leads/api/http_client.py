@@ -35,6 +35,7 @@ RESERVE_S = 4.0 * LONGEST_AWS_CALL_S + 1
 # Of an answer's head and body together, and again of the body after it is decompressed. A lead takes a few
 # kilobytes; each thread may hold one answer.
 LARGEST_ANSWER_BYTES = 1024 * 1024
+USER_AGENT = "7targets-lead-delivery"
 # A connection that idled longer may have been dropped by a network device without a word; a create sent over
 # it would go unanswered. Load balancers commonly drop after 60 s.
 LONGEST_IDLE_S = 20.0
@@ -86,7 +87,6 @@ class HttpClient:
         self._last_used = time.time()
         self._session = _Session()
         self._session.trust_env = False  # no proxy, netrc or CA bundle by surprise
-        self._session.headers["Accept-Encoding"] = "identity"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = BoundedAdapter(pool_size, tls or tls_context())
         for scheme in ("https://", "http://"):
@@ -104,10 +104,12 @@ class HttpClient:
             end_call()
 
     def _exchange(self, method: str, url: str, request: Mapping[str, Any]) -> HttpAnswer:
+        prepared = requests.Request(method, url, **request).prepare()  # the session has nothing to add
+        prepared.headers.update({"Accept-Encoding": "identity", "User-Agent": USER_AGENT})
         timeout = (self._connect_timeout_s, self._read_timeout_s)
         # On leaving the block, a connection with an unread rest of the answer is closed.
-        with self._session.request(
-            method, url, timeout=timeout, allow_redirects=False, stream=True, **request
+        with self._session.send(
+            prepared, timeout=timeout, allow_redirects=False, stream=True, verify=True, cert=None, proxies={}
         ) as response:
             if response.status_code < HTTPStatus.OK:
                 # The final answer is still to come, and must not be taken for the next request's.
