@@ -55,16 +55,19 @@ def cpu_share(memory_megabytes: int, inputs: Inputs) -> float:
 
 
 def batch_seconds(leads: int, api_s: float, config: DeploymentConfig, inputs: Inputs) -> float:
-    """How long a warm batch takes on `parallelCalls` threads, each lead with its two calls of the ledger."""
-    cpu_s = inputs.lead_cpu_ms / 1000 / cpu_share(config.memory_megabytes, inputs)
-    waiting_s = api_s + inputs.ledger_calls * inputs.ledger_ms / 1000
+    """How long a warm batch takes on `parallelCalls` threads, between its two calls of the ledger."""
+    share = cpu_share(config.memory_megabytes, inputs)
+    batch_cpu_s, cpu_s = inputs.batch_cpu_ms / 1000 / share, inputs.lead_cpu_ms / 1000 / share
     rounds = math.ceil(leads / config.parallel_calls)
-    return max(leads * cpu_s, rounds * waiting_s + cpu_s * (1 + inputs.cpu_not_hidden * (leads - 1)))
+    waiting_s = rounds * api_s + inputs.ledger_calls * inputs.ledger_ms / 1000
+    seen_cpu_s = batch_cpu_s + cpu_s * (1 + inputs.cpu_not_hidden * (leads - 1))
+    return max(batch_cpu_s + leads * cpu_s, waiting_s + seen_cpu_s)
 
 
 def sequential_seconds(leads: int, api_s: float, config: DeploymentConfig, inputs: Inputs) -> float:
     """The same by a function that delivers one lead after another."""
-    cpu_s = inputs.lead_cpu_ms / 1000 / cpu_share(config.memory_megabytes, inputs)
+    cpu_ms = inputs.batch_cpu_ms + inputs.lead_cpu_ms  # as a batch of its own
+    cpu_s = cpu_ms / 1000 / cpu_share(config.memory_megabytes, inputs)
     return leads * (api_s + inputs.ledger_calls * inputs.ledger_ms / 1000 + cpu_s)
 
 

@@ -242,9 +242,8 @@ def _sensitivity(inputs: Inputs, prices: Prices) -> str:
     cases: dict[str, tuple[Inputs, Prices, float]] = {
         "as it is": usual,
         "the API's latency": (inputs, prices, 2 * _USUAL_S),
-        "CPU of a lead": (_doubled(inputs, "lead_cpu_ms"), prices, _USUAL_S),
-        "CPU of a lead a third, not double": (
-            replace(inputs, lead_cpu_ms=inputs.lead_cpu_ms / 3),
+        "CPU of a lead and of a batch": (
+            _doubled(_doubled(inputs, "lead_cpu_ms"), "batch_cpu_ms"),
             prices,
             _USUAL_S,
         ),
