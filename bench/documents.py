@@ -4,7 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-_END = "<!-- end -->"
+END = "<!-- end -->"
+
+
+def begin(name: str) -> str:
+    """The marker before a computed part; `END` is behind it."""
+    return f"<!-- computed: {name} -->"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -16,12 +21,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def with_computed(text: str, computed: Mapping[str, str]) -> str:
     """The text with each computed part between its markers. Raises `ValueError` where one has no place."""
     for name, content in computed.items():
-        begin = f"<!-- computed: {name} -->\n"
-        before, found, rest = text.partition(begin)
-        _, ended, after = rest.partition(_END)
+        marker = f"{begin(name)}\n"
+        before, found, rest = text.partition(marker)
+        _, ended, after = rest.partition(END)
         if not found or not ended:
             raise ValueError(f"there are no markers for {name}")
-        text = f"{before}{begin}{content}\n{_END}{after}"
+        text = f"{before}{marker}{content}\n{END}{after}"
     return text
 
 

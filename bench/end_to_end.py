@@ -19,7 +19,7 @@ _TIMEOUT_S = 120.0
 
 
 def measure(folder: Path, seed: int, *, quick: bool) -> dict[str, Any]:
-    """A burst, whose end shows the throughput; then a trickle, whose leads wait for nobody."""
+    """A burst, whose end shows the throughput; then a trickle, whose leads wait for no other."""
     leads = Leads("end-to-end", seed)
     with deployed(folder, seed=seed) as deployment:
         # Starts the execution environments, which is no part of this.

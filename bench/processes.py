@@ -14,7 +14,7 @@ import psutil
 
 from bench.pinning import CLIENT_CORE, pin
 from bench.servers import Servers
-from tests.settings import ENVIRONMENT
+from tests.settings import lambda_environment
 
 _CHILD = Path(__file__).with_name("child.py")
 
@@ -34,20 +34,8 @@ class Sample:
 def environment(servers: Servers, packages: Path, api_url: str, threads: int) -> dict[str, str]:
     """Lambda's own variables, and the stack's with `threads` parallel calls."""
     return {
-        **ENVIRONMENT,
-        "PATH": os.defpath,
-        "PYTHONPATH": str(packages),
-        "LAMBDA_TASK_ROOT": str(packages),
-        "AWS_LAMBDA_FUNCTION_NAME": "deliver-leads",
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
+        **lambda_environment(packages),
         "AWS_ENDPOINT_URL": servers.aws_url,
-        "POWERTOOLS_SERVICE_NAME": "deliver-leads",
-        "POWERTOOLS_METRICS_NAMESPACE": "SevenTargets/LeadDelivery",
         "POWERTOOLS_LOG_LEVEL": "INFO",
         "LEADS_API_URL": api_url,
         "TOKEN_URL": f"{servers.aws_url}/oauth2/token",

@@ -6,9 +6,10 @@ from statistics import median
 from typing import Any
 
 from bench.bars import JUDGED_LATENCY_MS, Bar, batch_case, judge, ratio, start_variant
+from bench.documents import table, with_computed
 from bench.plots import Row, bars, lines
 
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+_COMPUTED = "the benchmarks"
 PLOTS = "plots"  # beside the document
 
 Results = Mapping[str, Any]
@@ -30,16 +31,13 @@ def table_of_bars(judged: Sequence[Bar]) -> str:
         (bar.what, f"{bar.most:.2f}", "-" if bar.value is None else f"{bar.value:.2f}", words[bar.is_kept])
         for bar in judged
     ]
-    return _table(("bar", "at most", "measured", ""), rows)
+    return table(("bar", "at most", "measured", ""), rows)
 
 
 def write(results: Results, document: Path) -> None:
     """Puts the tables between the document's markers, and the plots beside it."""
-    text = document.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    content = "\n\n".join(sections(results))
-    document.write_text(f"{before}{BEGIN}\n{content}\n{END}{after}", "utf-8")
+    computed = {_COMPUTED: "\n\n".join(sections(results))}
+    document.write_text(with_computed(document.read_text("utf-8"), computed), "utf-8")
     folder = document.parent / PLOTS
     folder.mkdir(exist_ok=True)
     for name, plot in plots(results).items():
@@ -147,7 +145,7 @@ def _batch(results: Results) -> Iterator[str]:
             )
         )
     yield f"**Ten leads, at an API that takes {JUDGED_LATENCY_MS} ms**, over warm connections:"
-    yield _table(
+    yield table(
         ("how", "ms", "÷ one call", "CPU ms a lead", "÷ POST and two single writes"),
         rows,
     )
@@ -163,7 +161,7 @@ def _batch(results: Results) -> Iterator[str]:
         times = [f"{median(case['wall_ms']):,.0f}" for case in cases]
         cpu = f"{median(cases[-1]['cpu_ms']) / leads:.1f}"
         by_batch.append((f"{leads} on {threads} threads", *times, cpu))
-    yield _table(("leads", *(f"API at {ms} ms" for ms in latencies), "CPU ms a lead"), by_batch)
+    yield table(("leads", *(f"API at {ms} ms" for ms in latencies), "CPU ms a lead"), by_batch)
 
 
 def _variant(variant: Results) -> str:
@@ -192,7 +190,7 @@ def _cold_start(results: Results) -> Iterator[str]:
         f"**A new process**: until it can deliver, and its first batch of {start['leads']} (the floor's "
         f"first call), at an API that takes {start['latency_ms']} ms. {_share_words(start)}"
     )
-    yield _table(("process", "start: CPU ms", "÷ floor", "ms", "first batch: ms", "÷ one warm call"), rows)
+    yield table(("process", "start: CPU ms", "÷ floor", "ms", "first batch: ms", "÷ one warm call"), rows)
     yield _image("cold-start", "Time until a new process can deliver; the numbers are in the table.")
     slowest = ", ".join(f"{each['package']} {each['ms']:g} ms" for each in start["imports"][:4])
     yield _image("import-time", f"Import time by package: {slowest}, and so on.")
@@ -229,7 +227,7 @@ def _end_to_end(measured: Results) -> Iterator[str]:
         (words, str(run["leads"]), f"{run['leads_per_s']:g}", *(f"{run[f'p{p}_s']:g}" for p in (50, 95, 99)))
         for words, run in (("all at once", measured["burst"]), ("ten a second", measured["trickle"]))
     ]
-    yield _table(("", "leads", "leads a second", "p50, s", "p95, s", "p99, s"), rows)
+    yield table(("", "leads", "leads a second", "p50, s", "p95, s", "p99, s"), rows)
 
 
 def _lead_import(measured: Sequence[Results]) -> Iterator[str]:
@@ -238,24 +236,16 @@ def _lead_import(measured: Sequence[Results]) -> Iterator[str]:
         (f"{row['rows']:,}", f"{row['wall_s']:g}", f"{row['rows_per_s']:,}", f"{row['peak_mib']:g}")
         for row in measured
     ]
-    yield _table(("rows", "s", "rows a second", "peak memory, MiB"), rows)
+    yield table(("rows", "s", "rows a second", "peak memory, MiB"), rows)
 
 
 def _row_table(head: str, name: str, rows: Sequence[Results], column: str, value: str) -> str:
     """A table of what grows, to the right; with a second row for the memory where that was measured."""
     shown = [(name, value)] + [("memory, MiB", "memory_mib")] * ("memory_mib" in rows[0])
-    return _table(
+    return table(
         (head, *(f"{row[column]:,}" for row in rows)),
         [(words, *(f"{row[key]:.1f}" for row in rows)) for words, key in shown],
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join([_line(head), _line(["---"] * len(head)), *map(_line, rows)])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _image(name: str, words: str) -> str:

@@ -1,5 +1,8 @@
 """The function's environment, as the tests set it."""
 
+import os
+from pathlib import Path
+
 from deliver_leads.contract import pack_mappings
 
 ENVIRONMENT = {
@@ -27,3 +30,22 @@ ENVIRONMENT = {
     "OUTCOME_EVENTS": "off",
     "EVENT_BUS": "arn:aws:events:us-east-1:123456789012:event-bus/leads",
 }
+
+
+def lambda_environment(packages: Path) -> dict[str, str]:
+    """Lambda's own variables and the stack's, for a process whose code and packages are in this folder."""
+    return {
+        "PATH": os.defpath,
+        "PYTHONPATH": str(packages),
+        "LAMBDA_TASK_ROOT": str(packages),
+        "AWS_LAMBDA_FUNCTION_NAME": "deliver-leads",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "POWERTOOLS_SERVICE_NAME": "deliver-leads",
+        "POWERTOOLS_METRICS_NAMESPACE": "SevenTargets/LeadDelivery",
+        **ENVIRONMENT,
+    }

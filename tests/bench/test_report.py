@@ -9,11 +9,13 @@ import pytest
 
 from bench import batch, growth
 from bench.bars import judge, ratio
+from bench.documents import END, begin
 from bench.plots import Row, bars, lines
-from bench.report import BEGIN, END, plots, sections, table_of_bars, write
+from bench.report import plots, sections, table_of_bars, write
 from bench.servers import API_LATENCIES_MS
 
 PROJECT = Path(__file__).resolve().parents[2]
+BEGIN = begin("the benchmarks")
 
 
 def a_case(case: batch.Case, latency_ms: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def ledger(deployment: Deployment) -> Ledger:
 
 
 def new_event() -> tuple[LeadEvent, Message]:
-    """A create of a lead that nobody has heard of, and its message."""
+    """A create of a lead that is not in the ledger, and its message."""
     name = uuid.uuid4().hex
     lead: dict[str, Any] = {"name": "Jane", "email": f"{name}@example.com"}
     event = LeadEvent(Operation.CREATE, lead, name * 2, IdempotencyKey(name, False), name, "crm")
