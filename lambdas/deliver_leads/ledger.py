@@ -141,17 +141,15 @@ class Ledger:
         now = time.time()
         entries = [(event, self._entry(event, message, _new_owner(), now)) for event, message in events]
         try:
-            claims = [
-                Claim(event, entry.owner, older, older.claimed(entry), 1)
-                for event, entry in entries
-                for older in [self._find_older(event.lead_hash)]
-            ]
+            states = [self._find_older(event.lead_hash) for event, _ in entries]
         except LedgerError:
             return [EarlyClaim(entry.owner, None) for _, entry in entries]
         taken = self._run_together([self._insert(event, entry, now, lease_s) for event, entry in entries])
         return [
-            EarlyClaim(claim.owner, claim if is_taken else None)
-            for claim, is_taken in zip(claims, taken, strict=True)
+            EarlyClaim(
+                entry.owner, Claim(event, entry.owner, state, state.claimed(entry), 1) if is_taken else None
+            )
+            for (event, entry), state, is_taken in zip(entries, states, taken, strict=True)
         ]
 
     def complete(self, claim: Claim, record: EventRecord, lead_id: str = "", quiet_s: int = 0) -> bool:

@@ -145,15 +145,15 @@ def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exis
         if name in later or (name in SEQUENCE_FIELDS and not SEQUENCE_FIELDS.isdisjoint(later))
     }
     fields = {name: value for name, value in lead.items() if name in MANDATORY or name not in superseded}
+    if own.operation is Operation.STOP_FOLLOWUP:
+        return Send(fields, may_exist)
+    if set(lead) - {"email", "id"} <= superseded:
+        return Skip(Outcome.DUPLICATE, "a later event has set all of its fields")
     would_undo = [
         name
         for name in MANDATORY
         if name in later and later[name] != fingerprint(lead["email"], name, lead[name])
     ]
-    if own.operation is Operation.STOP_FOLLOWUP:
-        return Send(fields, may_exist)
-    if set(lead) - {"email", "id"} <= superseded:
-        return Skip(Outcome.DUPLICATE, "a later event has set all of its fields")
     if would_undo:
         return Refuse(
             f"a later event of the lead, with another {' and '.join(would_undo)}, was delivered first; "
