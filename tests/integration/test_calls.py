@@ -8,6 +8,7 @@ import pytest
 from botocore.client import BaseClient
 
 from tests.integration.conftest import Pipeline
+from tests.integration.test_concurrency import record
 
 BATCH = 10
 # docs/cost.md reckons with them. With ids as long as AWS's and a stack's name, a line has some 50 more.
@@ -87,3 +88,14 @@ def test_a_duplicate_takes_no_call_of_the_api(pipeline: Pipeline, called: list[s
     deliver(pipeline, called, create(1))
     assert called == ["BatchExecuteStatement", "UpdateItem", "UpdateItem"]
     assert pipeline.calls() == [("create", 201)]
+
+
+def test_a_batch_larger_than_a_call_of_the_ledger_takes_as_many_as_are_needed(
+    pipeline: Pipeline, called: list[str]
+) -> None:
+    """The bound is AWS's, 25 statements; each lead is created once all the same."""
+    records = [record(create(number), number) for number in range(60)]
+    assert pipeline.invoke(records) == set()
+    assert called.count("BatchExecuteStatement") == 2 * 3
+    assert "UpdateItem" not in called[called.index("BatchExecuteStatement") :]
+    assert [lead["creates"] for lead in pipeline.leads().values()] == [1] * 60

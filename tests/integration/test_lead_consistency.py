@@ -388,6 +388,36 @@ class TestAcknowledgement:
         assert pipeline.calls() == [("create", 201), ("create", 201), ("update", 200)]
         assert pipeline.states() == [("create", "delivered")] * 2
 
+    def test_a_joint_claim_without_an_answer_after_which_time_is_over_only_delays_its_leads(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing was sent; the leads are held until the lease is over, and then created once."""
+        original = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+        def answer_is_lost(self: BaseClient, operation: str, request: dict[str, object]) -> object:
+            answer = original(self, operation, request)
+            if operation == "BatchExecuteStatement":
+                pipeline.context.remaining_s = 40
+                raise EndpointConnectionError(endpoint_url="https://dynamodb")
+            return answer
+
+        pipeline.send(create())
+        pipeline.send(create("kim"))
+        records = pipeline.receive()
+        with monkeypatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", answer_is_lost)
+            assert len(pipeline.deliver(records)) == 2
+        pipeline.context.remaining_s = 120
+        for _ in range(3):
+            records = pipeline.bring_back(records)
+            assert len(pipeline.deliver(records)) == 2
+        assert pipeline.calls() == []
+        pipeline.pass_time(900)
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        assert {lead["creates"] for lead in pipeline.leads().values()} == {1}
+        assert pipeline.states() == [("create", "delivered")] * 2
+        assert pipeline.dead_letters() == []
+
     def test_an_event_rejected_for_its_fields_is_in_the_ledger(self, pipeline: Pipeline) -> None:
         """As soon as its address could be read, so that "where is my lead?" has an answer."""
         pipeline.send(create(phone=5))
