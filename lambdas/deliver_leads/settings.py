@@ -34,7 +34,6 @@ class Settings:
     settling_s: int
     visibility_timeout_s: int
     duplicate_window_s: int
-    key_window_s: int
     ledger_s: int
     update_grace_s: int
     retry_base_delay_s: int
@@ -42,11 +41,6 @@ class Settings:
     park_after_s: int
     outcome_events: OutcomeEventsMode
     event_bus: str
-
-    @property
-    def is_fifo(self) -> bool:
-        """Whether the lead queue is a FIFO queue; AWS ends the name of each of those with ".fifo"."""
-        return self.lead_queue_url.endswith(".fifo")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -307,8 +307,12 @@ def _lead_of(statement: Mapping[str, Any]) -> str:
 
 def _message_of(statement: Mapping[str, Any]) -> str:
     """The message that it is about: the last entry of its list is the event's."""
-    entries = next(value["L"] for value in statement["Parameters"] if "L" in value)
-    return str(entries[-1]["M"]["messageId"]["S"])
+    lists = [value["L"] for value in statement["Parameters"] if "L" in value]
+    return max(
+        (float(entry["M"]["updatedS"]["N"]), str(entry["M"]["messageId"]["S"]))
+        for entries in lists
+        for entry in entries
+    )[1]
 
 
 class _Sqs:
