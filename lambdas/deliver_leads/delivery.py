@@ -26,7 +26,7 @@ from .attempt import Attempt
 from .aws_error import error_code
 from .breaker import CircuitBreaker, Evidence
 from .dead_letters import DeadLetterQueue
-from .event.envelope import LeadEvent, Reading, UnreadableError
+from .event.envelope import LeadEvent, Reading
 from .event.lead import Json, Operation
 from .event.message import Message
 from .lead_state import EventRecord
@@ -98,10 +98,9 @@ class Delivery:
         """Writes the completions that attempts have left, in one call."""
         completions = [attempt.completion for attempt in attempts if attempt.completion]
 
-        def has_time() -> bool:
-            return deadline() > 2 * LONGEST_AWS_CALL_S + 1  # the visibility timeouts follow
-
-        written = iter(self._ledger.complete_together(completions, has_time) if completions else [])
+        written = iter(
+            self._ledger.complete_together(completions, lambda: _has_time(deadline)) if completions else []
+        )
         return [
             self._noted(attempt, next(written)) if attempt.completion else attempt for attempt in attempts
         ]
@@ -123,11 +122,11 @@ class Delivery:
         """
         started = time.monotonic()
         try:
-            if isinstance(reading, UnreadableError):
-                self._http.require_time(deadline)
-                attempt = self._settle(message, reading, reading)
-            else:
+            if isinstance(reading, LeadEvent):
                 attempt = self._deliver(message, reading, deadline, early, together, alone)
+            else:
+                late = DeferredError("not parked, because the invocation's time is nearly over", delay_s=1)
+                attempt = self._settle(message, reading, reading if _has_time(deadline) else late)
         except DeliveryError as error:
             attempt = self._settle(message, reading, error)
         except Exception as error:
@@ -343,6 +342,11 @@ class Delivery:
             subject = assistant if taken != assistant and now - at < ASSISTANT_TAKEN_S else subject
         cause = result.summary if isinstance(result, DeliveryError) else ""
         self._breaker.settle(is_probe, _evidence(result), subject, cause)
+
+
+def _has_time(deadline: Deadline) -> bool:
+    """Whether there is time for one more AWS call, after which the visibility timeouts follow."""
+    return deadline() > 2 * LONGEST_AWS_CALL_S + 1
 
 
 def _is_in_sequence(lead: DeliveredLead, asked: Mapping[str, Json]) -> bool:

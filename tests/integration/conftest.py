@@ -183,13 +183,15 @@ class Pipeline:
 
     def states(self) -> list[tuple[str, str]]:
         """Operation and state of every event that the ledger knows, after its claims."""
-        return [
-            (event["operation"], event["state"]) for item in self.ledger() for event in item.get("events", [])
-        ]
+        return [(event["operation"], event["state"]) for event in self.events()]
 
     def events(self) -> list[dict[str, Any]]:
         """Every event that the ledger knows, after its claims."""
-        return [event for item in self.ledger() for event in item.get("events", [])]
+        return [
+            event
+            for item in self.ledger()
+            for event in (*item.get("openEvents", ()), *item.get("shownEvents", ()))
+        ]
 
 
 @functools.cache
