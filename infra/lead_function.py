@@ -79,10 +79,6 @@ class LeadFunction(Construct):
                 # BatchExecuteStatement: the claims and the completions of a batch.
                 "dynamodb:PartiQLInsert",
                 "dynamodb:PartiQLUpdate",
-                # To find what an earlier version stored: old_items.py.
-                "dynamodb:GetItem",
-                "dynamodb:Query",
-                "dynamodb:Scan",
             ),
             self.log_group.log_group_arn: ("logs:CreateLogStream", "logs:PutLogEvents"),
         }

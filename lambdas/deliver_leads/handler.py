@@ -20,7 +20,6 @@ from .contract import CHECK_EVENT, Metric, OutcomeEventsMode
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
-from .old_items import OldItems
 from .outcome_events import OutcomeEvents
 from .settings import Settings
 
@@ -57,7 +56,7 @@ runner = BatchRunner(
         settings,
         http,
         LeadsApi(http, tokens, settings.leads_api_url, _calls),
-        Ledger(_dynamodb, settings, OldItems(_dynamodb, settings.ledger_table).find),
+        Ledger(_dynamodb, settings),
         DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
         _breaker,
     ),

@@ -82,15 +82,12 @@ class Ledger:
         self,
         dynamodb: Any,  # noqa: ANN401 - a boto3 DynamoDB client, whose type exists in the stubs only
         settings: Settings,
-        find_older: Callable[[str], LeadState] = lambda _: LeadState(),
     ) -> None:
-        """`find_older` tells what an earlier version stored of a lead."""
         self._dynamodb = dynamodb
         self._table = settings.ledger_table
         self._settling_s = settings.settling_s
         self._ledger_s = settings.ledger_s
         self._visibility_timeout_s = settings.visibility_timeout_s
-        self._find_older = find_older
 
     def claim(self, event: LeadEvent, message: Message, lease_s: float, owner: str = "") -> Claim:
         """Takes the event's lead for `lease_s` seconds. `owner` is given when it may have it already.
@@ -98,7 +95,6 @@ class Ledger:
         Raises `DeferredError` while another attempt holds the lead or a request without an answer may still
         take effect, `LedgerError` when the ledger can't be written.
         """
-        older = self._find_older(event.lead_hash)
         now = time.time()
         entry = self._entry(event, message, owner or _new_owner(), now)
         try:
@@ -128,9 +124,7 @@ class Ledger:
             raise LedgerError(error_code(error), may_be_written=True) from None
         item = _plain(answer.get("Attributes", {}))
         journal = tuple(map(_read_record, item.get("journal", ())))
-        state = (_read_state(item) if "events" in item else older).with_journal(
-            tuple(each for each in journal if each.owner != entry.owner)
-        )
+        state = _read_state(item).with_journal(tuple(each for each in journal if each.owner != entry.owner))
         return Claim(event, entry.owner, state, state.claimed(entry), len(journal) + 1)
 
     def claim_new(self, events: Iterable[tuple[LeadEvent, Message]], lease_s: float) -> list[EarlyClaim]:
@@ -140,16 +134,13 @@ class Ledger:
         """
         now = time.time()
         entries = [(event, self._entry(event, message, _new_owner(), now)) for event, message in events]
-        try:
-            states = [self._find_older(event.lead_hash) for event, _ in entries]
-        except LedgerError:
-            return [EarlyClaim(entry.owner, None) for _, entry in entries]
+        new = LeadState()
         taken = self._run_together([self._insert(event, entry, now, lease_s) for event, entry in entries])
         return [
             EarlyClaim(
-                entry.owner, Claim(event, entry.owner, state, state.claimed(entry), 1) if is_taken else None
+                entry.owner, Claim(event, entry.owner, new, new.claimed(entry), 1) if is_taken else None
             )
-            for (event, entry), state, is_taken in zip(entries, states, taken, strict=True)
+            for (event, entry), is_taken in zip(entries, taken, strict=True)
         ]
 
     def complete(self, claim: Claim, record: EventRecord, lead_id: str = "", quiet_s: int = 0) -> bool:
