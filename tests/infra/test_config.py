@@ -60,7 +60,6 @@ def test_the_command_line_wins_over_the_stage() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "field", "value"),
     [
-        ("fifo", "true", "fifo", True),
         ("outcomeEvents", "ids", "outcome_events", "ids"),
         ("readTimeoutSeconds", "5", "read_timeout_seconds", 5),
         ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
@@ -144,8 +143,8 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("batchSize", 1.5, "a whole number of messages from 1 to 100"),
         ("batchSize", True, "a whole number of messages from 1 to 100"),
         ("batchSize", None, "a whole number of messages from 1 to 100"),
-        ("fifo", "true", "true or false"),
-        ("fifo", 1, "true or false"),
+        ("tracing", "true", "true or false"),
+        ("tracing", 1, "true or false"),
         ("outcomeEvents", "all", "one of off, ids, lead"),
         ("outcomeEvents", True, "one of off, ids, lead"),
         ("logRetentionDays", 2, "one of these numbers of days: 1, 3, 5, 7, 14, 30"),
@@ -166,8 +165,9 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("eventBusName", None, "the name or the ARN of an event bus"),
         ("mappings", {}, "a list of objects, one for each mapping"),
         ("mappings", ["crm"], "a list of objects, one for each mapping"),
-        ("snsTopicArns", ["leads"], "a list of SNS topic ARNs, each once"),
-        ("snsTopicArns", [TOPIC, TOPIC], "a list of SNS topic ARNs, each once"),
+        ("snsTopicArns", ["leads"], "a list of ARNs of standard SNS topics, each once"),
+        ("snsTopicArns", [TOPIC, TOPIC], "a list of ARNs of standard SNS topics, each once"),
+        ("snsTopicArns", [f"{TOPIC}.fifo"], "a list of ARNs of standard SNS topics, each once"),
         ("producerAccounts", [111122223333], "a list of AWS account ids, texts of 12 digits"),
         ("producerAccounts", ["1111"], "a list of AWS account ids, texts of 12 digits"),
         ("producerOrganization", "ou-a1b2-c3d4", "the id of an organization"),
@@ -282,8 +282,15 @@ def test_the_cdk_s_own_context_keys_are_let_through(key: str) -> None:
 
 def test_all_problems_are_told_at_once() -> None:
     """Nobody wants to run synth once for each."""
-    found = problems({"batchSize": 0, "memory": 1}, fifo="yes", parkafterhours="1")
-    assert [problem.split(" ")[0] for problem in found] == ["parkafterhours", "memory", "fifo", "batchSize"]
+    found = problems({"batchSize": 0, "memory": 1}, tracing="yes", parkafterhours="1")
+    names = [problem.split(" ")[0] for problem in found]
+    assert names == ["parkafterhours", "memory", "batchSize", "tracing"]
+
+
+def test_who_asks_for_fifo_learns_why_there_is_none() -> None:
+    """A setting that is no longer known must not be taken for one that is misspelt."""
+    why = "; docs/decisions/0005 says why, and how FIFO queues and topics connect"
+    assert problems({"fifo": True}) == (f"fifo (in stages.dev) is no setting{why}",)
 
 
 @pytest.mark.parametrize(
@@ -306,17 +313,7 @@ def test_all_problems_are_told_at_once() -> None:
             {"eventBusName": "default", "producerOrganization": "o-a1b2c3d4e5"},
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is",
         ),
-        (
-            {"snsTopicArns": [f"{TOPIC}.fifo"]},
-            f"snsTopicArns has {TOPIC}.fifo, but fifo is false, so it must be a standard topic",
-        ),
-        (
-            {"snsTopicArns": [TOPIC], "fifo": True},
-            f"snsTopicArns has {TOPIC}, but fifo is true, so it must be a FIFO topic",
-        ),
         ({"batchSize": 11}, "batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of 11"),
-        ({"fifo": True, "batchSize": 11}, "fifo is true, but then AWS wants batchSize to be at most 10"),
-        ({"fifo": True, "batchingWindowSeconds": 1}, "fifo is true, but then AWS wants batchSize to be at"),
         (
             {"retryBaseDelaySeconds": 61, "retryMaxDelaySeconds": 60},
             "retryMaxDelaySeconds is 60, but must not be less than retryBaseDelaySeconds, 61",
@@ -348,7 +345,6 @@ def test_settings_that_contradict_each_other_are_told(settings: dict[str, object
         {"functionTimeoutSeconds": 136},
         {"settlingTimeSeconds": 30},
         {"batchSize": 11, "batchingWindowSeconds": 1},
-        {"fifo": True, "batchSize": 10, "snsTopicArns": [f"{TOPIC}.fifo"]},
         {"snsTopicArns": [TOPIC]},
         {"updateGraceMinutes": 41, "retryMaxDelaySeconds": 1200},
         {"updateGraceMinutes": 61, "functionTimeoutSeconds": 450},
