@@ -58,11 +58,14 @@ class Pipeline:
     log: io.StringIO
     context: Context = field(default_factory=Context)
     passed_s: float = 0.0
+    passed_when_sent: dict[str, float] = field(default_factory=dict)
 
     def send(self, body: object, **more: Any) -> str:
         """Publishes a message (an object as JSON); returns its id."""
         text = body if isinstance(body, str) else json.dumps(body)
-        return self.sqs.send_message(QueueUrl=self.lead_queue_url, MessageBody=text, **more)["MessageId"]
+        sent = self.sqs.send_message(QueueUrl=self.lead_queue_url, MessageBody=text, **more)["MessageId"]
+        self.passed_when_sent[sent] = self.passed_s
+        return sent
 
     def receive(self) -> list[dict[str, Any]]:
         """The next batch, as the event source mapping hands it to the function."""
@@ -77,7 +80,13 @@ class Pipeline:
                 "messageId": message["MessageId"],
                 "receiptHandle": message["ReceiptHandle"],
                 "body": message["Body"],
-                "attributes": dict(message["Attributes"]),
+                "attributes": {
+                    **message["Attributes"],
+                    "SentTimestamp": str(
+                        int(message["Attributes"]["SentTimestamp"])
+                        + int(self.passed_when_sent.get(message["MessageId"], 0) * 1000)
+                    ),
+                },
                 "messageAttributes": {
                     name: {"stringValue": value["StringValue"], "dataType": "String"}
                     for name, value in message.get("MessageAttributes", {}).items()
@@ -168,7 +177,7 @@ class Pipeline:
             self.sqs.delete_message(
                 QueueUrl=self.dead_letter_queue_url, ReceiptHandle=letter["ReceiptHandle"]
             )
-        return self.bring_back(self.receive(), aged_s=-self.passed_s)
+        return self.bring_back(self.receive())
 
     def bodies(self, operation: str) -> list[dict[str, Any]]:
         """The lead in every call of this operation that arrived."""

@@ -561,7 +561,7 @@ class TestLedger:
         assert '"ledger_written":false' in pipeline.log.getvalue()
 
     @pytest.mark.parametrize(
-        ("status", "outcome"), [(201, Metric.RETRY), (429, Metric.RETRY), (503, Metric.UNCONFIRMED)]
+        ("status", "outcome"), [(201, Metric.UNCONFIRMED), (429, Metric.RETRY), (503, Metric.UNCONFIRMED)]
     )
     def test_a_result_that_is_not_written_counts_under_what_was_sent(
         self,
