@@ -103,7 +103,7 @@ class Check:
             lambda: self._tokens.fetch(_needed(credentials, "the secret"), self._deadline),
             _http_fault("tokenUrl", settings.token_url),
         )
-        # Before the AWS calls: each HTTP call leaves time for four of them (http_client.RESERVE_S).
+        # Before the AWS calls: each HTTP call leaves time for four of them (RESERVE_S).
         self._check_api(report, token)
         report.part("ledger", self._reach_ledger, _aws_fault("DynamoDB"))
         for name, url in {

@@ -39,7 +39,7 @@ _CLAIM = (
 # The own owner: a claim whose answer was lost is repeated by the AWS client.
 _MAY_CLAIM = "attribute_not_exists(heldUntil) OR heldUntil <= :now OR #owner = :owner"
 # AWS's bound for BatchExecuteStatement.
-LARGEST_BATCH = 25
+LARGEST_JOINT_WRITE = 25
 _NOTE = "SET expiresAt = :expires, journal = list_append(if_not_exists(journal, :empty), :entries)"
 
 
@@ -130,7 +130,7 @@ class Ledger:
     def claim_new(self, events: Iterable[tuple[LeadEvent, Message]], lease_s: float) -> list[EarlyClaim]:
         """Takes those of the leads, all different, of which the ledger has no item yet; never raises.
 
-        At most `LARGEST_BATCH`.
+        At most `LARGEST_JOINT_WRITE`.
         """
         now = time.time()
         entries = [(event, self._entry(event, message, _new_owner(), now)) for event, message in events]
@@ -172,7 +172,7 @@ class Ledger:
     def complete_together(
         self, completions: Sequence[Completion], has_time: Callable[[], bool]
     ) -> list[bool]:
-        """As `complete`, for up to `LARGEST_BATCH` events.
+        """As `complete`, for up to `LARGEST_JOINT_WRITE` events.
 
         What is not known to be written is written alone, so that one lead's failure is not another's.
         `has_time`: whether there is time for one more call.
