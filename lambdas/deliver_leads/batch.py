@@ -13,9 +13,9 @@ from .batch_metrics import BatchMetrics
 from .delivery import Delivery
 from .event.envelope import LeadEvent, Mapper, Reading, UnreadableError, read_event
 from .event.lead import Operation
+from .event.mappings import EventMapper
 from .event.message import Message
 from .ledger import LARGEST_JOINT_WRITE, EarlyClaim
-from .mappings import EventMapper
 from .outcome import Outcome
 from .outcome_events import OutcomeEvents
 from .settings import Settings

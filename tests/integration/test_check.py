@@ -15,7 +15,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from deliver_leads.api import assistants
+from deliver_leads.check import assistants
 from deliver_leads.contract import CHECK_EVENT
 from local.sandbox.server import LeadsApiSandbox
 from local.sandbox.tokens import OwnTokenEndpoint

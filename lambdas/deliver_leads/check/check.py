@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .api.access_token import AccessToken, AccessTokens
-from .api.assistants import Assistants, UnprovenError, page_of_user
-from .api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
-from .contract import LedgerAttribute
-from .outcome import BlockedError, DeferredError, RetryError, describe_unforeseen
-from .settings import Settings
+from ..api.access_token import AccessToken, AccessTokens
+from ..api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
+from ..contract import LedgerAttribute
+from ..outcome import BlockedError, DeferredError, RetryError, describe_unforeseen
+from ..settings import Settings
+from .assistants import Assistants, UnprovenError, page_of_user
 
 Result = TypeVar("Result")
 
