@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from deliver_leads.contract import OutcomeEventsMode
+from deliver_leads.contract import LATE_FACTOR, LONGEST_RETRY_AFTER_S, RESERVE_S, OutcomeEventsMode
 from infra.mapping_rules import mapping_problems
 from infra.setting_rules import (
     ACCOUNTS,
@@ -37,13 +37,6 @@ from infra.setting_rules import (
 
 # The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.
 CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
-
-# What the function keeps free for the ledger, a dead letter and the visibility time-outs after its last call.
-AFTER_THE_CALLS_S = 37
-# The function's own: by how much the longest delay grows for a lead that is older than a day, and the longest
-# that it waits because the API asks for it.
-LATE_FACTOR = 4
-LONGEST_RETRY_AFTER_S = 3600
 
 
 class ConfigError(Exception):
@@ -207,11 +200,11 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
     """Settings that are each in range, but not together."""
     yield from mapping_problems(config.mappings, config.lead_defaults)
     yield from _contradictions_of_others(config)
-    needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + AFTER_THE_CALLS_S
+    needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + RESERVE_S
     if config.function_timeout_seconds < needed_s:
         yield (
             f"functionTimeoutSeconds is {config.function_timeout_seconds}, but must be at least {needed_s}: "
-            f"3 x (connectTimeoutSeconds + readTimeoutSeconds) + {AFTER_THE_CALLS_S}, so that a token, "
+            f"3 x (connectTimeoutSeconds + readTimeoutSeconds) + {RESERVE_S}, so that a token, "
             "two calls and what is noted of them fit"
         )
     if config.settling_time_seconds < config.read_timeout_seconds:

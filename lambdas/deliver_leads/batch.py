@@ -14,10 +14,10 @@ from .batch_metrics import BatchMetrics
 from .delivery import Delivery
 from .event.envelope import LeadEvent, Mapper, Reading, UnreadableError, read_event
 from .event.lead import Operation
+from .event.mappings import EventMapper
 from .event.message import Message
-from .joint_writes import MOST_STATEMENTS
+from .joint_writes import LARGEST_JOINT_WRITE
 from .ledger import EarlyClaim
-from .mappings import EventMapper
 from .outcome import Outcome
 from .outcome_events import OutcomeEvents
 from .settings import Settings
@@ -138,7 +138,10 @@ class BatchRunner:
         self, values: Sequence[_Value], work: Callable[[Sequence[_Value]], list[_Result]]
     ) -> list[Future[list[_Result]]]:
         """As many values in each part as the ledger takes in one call; the parts run side by side."""
-        parts = [values[start : start + MOST_STATEMENTS] for start in range(0, len(values), MOST_STATEMENTS)]
+        parts = [
+            values[start : start + LARGEST_JOINT_WRITE]
+            for start in range(0, len(values), LARGEST_JOINT_WRITE)
+        ]
         return [self._pool.submit(work, part) for part in parts]
 
     def _run_lane(self, lane: Lane, early: EarlyClaim | None, deadline: Deadline) -> list[Attempt]:

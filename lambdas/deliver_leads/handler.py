@@ -95,7 +95,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
 
 def check(deadline: Deadline) -> dict[str, Any]:
     """Checks what a delivery needs, counts and logs what was found, and returns it."""
-    from .check import Check  # here, because it would add 3 ms to the cold start of every batch
+    from .check.check import Check  # here, because it would add 3 ms to the cold start of every batch
 
     report = Check(settings, http, tokens, _dynamodb, _sqs, deadline).run()
     metrics.add_metric(Metric.CHECK_FAILED, MetricUnit.Count, 0 if report["ok"] else 1)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # AWS's bound for the statements of a BatchExecuteStatement.
-MOST_STATEMENTS = 25
+LARGEST_JOINT_WRITE = 25
 
 Item = Mapping[str, Any]
 """Attributes in DynamoDB's notation."""

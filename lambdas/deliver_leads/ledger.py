@@ -102,7 +102,7 @@ class Ledger:
     def claim_new(self, events: Sequence[tuple[LeadEvent, Message]], lease_s: float) -> list[EarlyClaim]:
         """Takes those of the leads, all different, of which the ledger has no item yet; never raises.
 
-        At most `MOST_STATEMENTS`.
+        At most `LARGEST_JOINT_WRITE`.
         """
         now = time.time()
         entries = [self._entry(event, message, _new_owner(), now) for event, message in events]
@@ -143,7 +143,7 @@ class Ledger:
     def complete_together(
         self, completions: Sequence[Completion], has_time: Callable[[], bool]
     ) -> list[bool]:
-        """As `complete`, for up to `MOST_STATEMENTS` events.
+        """As `complete`, for up to `LARGEST_JOINT_WRITE` events.
 
         What is not known to be written is written alone. `has_time`: whether there is time for one more call.
         """

@@ -10,12 +10,9 @@ from typing import Any
 
 import pytest
 
-from deliver_leads import retry_policy
-from deliver_leads.api import http_client
+from deliver_leads.api.http_client import LONGEST_AWS_CALL_S
+from deliver_leads.contract import RESERVE_S
 from infra.config import (
-    AFTER_THE_CALLS_S,
-    LATE_FACTOR,
-    LONGEST_RETRY_AFTER_S,
     ConfigError,
     DeploymentConfig,
 )
@@ -378,15 +375,13 @@ def test_the_ledger_can_t_forget_a_delivery_before_its_repetitions_stop_to_count
     assert config.ledger_days > max(config.key_window_days, config.duplicate_window_hours / 24)
 
 
-def test_the_stack_leaves_the_function_at_least_the_time_that_it_keeps_free_itself() -> None:
-    """Else the function would never start a call that the settings promise to have room for."""
-    assert http_client.RESERVE_S <= AFTER_THE_CALLS_S
+def test_the_reserve_has_room_for_four_calls_of_aws_and_a_second() -> None:
+    """What follows the last call of the API must end before the time-out."""
+    assert 4 * LONGEST_AWS_CALL_S + 1 <= RESERVE_S
 
 
 def test_the_alarms_know_the_longest_delay_that_the_function_gives() -> None:
     """They look back further than that."""
-    assert retry_policy.LATE_FACTOR == LATE_FACTOR
-    assert retry_policy.LONGEST_RETRY_AFTER_S == LONGEST_RETRY_AFTER_S
     assert read().longest_delay_seconds == 3600
     assert read({"retryMaxDelaySeconds": 1000}).longest_delay_seconds == 4000
 

@@ -19,9 +19,9 @@ from deliver_leads.breaker import CircuitBreaker
 from deliver_leads.dead_letters import DeadLetterQueue
 from deliver_leads.delivery import Delivery
 from deliver_leads.event.lead import Json, Operation
+from deliver_leads.event.mappings import EventMapper
 from deliver_leads.event.message import Message
 from deliver_leads.ledger import Ledger
-from deliver_leads.mappings import EventMapper
 from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
