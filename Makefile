@@ -41,7 +41,6 @@ test: lint types .emulator/ready node_modules/ready ## Lint, check types, run al
 
 chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under faults (SEED=, LEADS=; about 15 minutes)
 	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
-	@$(VENV)/python -m local.chaos --fifo --leads 200 --kills 3 --outage-hours 2 $(if $(SEED),--seed $(SEED))
 
 explore: .venv/ready ## Search for a history that breaks a promise (SEED=, WALKS=; about 12 minutes)
 	@$(VENV)/python -m tests.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))

@@ -29,13 +29,6 @@ AWS_LATENCY_MS = 5
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _TARGET = re.compile(rb"\r\nx-amz-target: *(\S+)", re.IGNORECASE)
-# Says that no item of an earlier version is there; without it the function would scan the table.
-_MARKER = {
-    "TableName": "ledger",
-    "Key": {"lead": {"S": "#ledger"}, "event": {"S": "#old-items"}},
-    "UpdateExpression": "SET oldItemsUntil = :until",
-    "ExpressionAttributeValues": {":until": {"N": "0"}},
-}
 _SECRET = json.dumps({"client_id": "id", "client_secret": "secret", "user_identifier": "user"})
 
 Respond = Callable[[bytes, bytes], tuple[int, object]]
@@ -102,7 +95,6 @@ class Aws:
 
     def __init__(self) -> None:
         self._tables = Tables()
-        self._tables.answer("UpdateItem", _MARKER)
 
     def respond(self, head: bytes, body: bytes) -> tuple[int, object]:
         """By the header that names the operation."""

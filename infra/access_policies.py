@@ -101,7 +101,7 @@ def operator_policy(
             ),
             _allow(
                 "ReadLedger",
-                ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"],
+                ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
                 ledger.table_arn,
             ),
             _allow("ReadRule", ["events:DescribeRule"], rule.rule_arn),

@@ -26,7 +26,7 @@ from infra.delivery_stack import DeliveryStack
 from infra.stage_metrics import StageMetrics
 
 _SHORT_S, _QUARTER_S, _HOUR_S, _DAY_S = 300, 900, 3600, 86_400
-# Of SQS's limit of 120,000, both of a standard and of a FIFO queue.
+# Of SQS's limit of 120,000.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 _MANY_IN_FLIGHT = 90_000
 _NEAR_PARKING = 0.75

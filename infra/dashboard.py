@@ -13,7 +13,7 @@ from infra.running_cost import RunningCost
 from infra.stage_metrics import PERIOD, StageMetrics
 from infra.widgets import COLUMNS, counts, divided, figure, filled, graph, heading, now
 
-# Of a queue, standard or FIFO; a lead that comes back later holds one of these places all the time.
+# Of a queue; a lead that comes back later holds one of these places all the time.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MOST_IN_FLIGHT = 120_000
 _HOUR = Duration.hours(1)

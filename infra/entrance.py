@@ -93,8 +93,6 @@ def add_rule(
     """One rule, so that no event comes twice; whole events, because their id and time are of use later on."""
     target = targets.SqsQueue(
         lead_queue,
-        # A rule has constant groups only, so all its leads are in one strict order.
-        message_group_id="leads" if config.fifo else None,
         dead_letter_queue=dead_letter_queue,
         # EventBridge's most, both.
         max_event_age=Duration.hours(24),

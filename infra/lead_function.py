@@ -79,10 +79,6 @@ class LeadFunction(Construct):
                 # BatchExecuteStatement: the claims and the completions of a batch.
                 "dynamodb:PartiQLInsert",
                 "dynamodb:PartiQLUpdate",
-                # To find what an earlier version stored: old_items.py.
-                "dynamodb:GetItem",
-                "dynamodb:Query",
-                "dynamodb:Scan",
             ),
             self.log_group.log_group_arn: ("logs:CreateLogStream", "logs:PutLogEvents"),
         }
@@ -180,8 +176,7 @@ class LeadFunction(Construct):
             target=self.function,
             event_source_arn=self._lead_queue.queue_arn,
             batch_size=config.batch_size,
-            # A FIFO queue's mapping knows no window, not even one of 0.
-            max_batching_window=None if config.fifo else Duration.seconds(config.batching_window_seconds),
+            max_batching_window=Duration.seconds(config.batching_window_seconds),
             # Not reserved concurrency, which throttles and so raises the messages' receive counts.
             max_concurrency=config.maximum_concurrency,
             report_batch_item_failures=True,

@@ -4,7 +4,6 @@ SQS can't list a queue. So messages are received, which hides them from everybod
 isn't touched is given back at once. If leadctl is killed, they come back by themselves.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ LARGEST_BATCH = 10
 LARGEST_BATCH_BYTES = 262_144
 # More would take minutes, and their bodies a lot of memory.
 MOST_READ = 10_000
-# The message group in which the stack's rule puts all its events on a FIFO queue.
-GROUP_OF_THE_RULE = "leads"
 _COUNTS = {
     "waiting": "ApproximateNumberOfMessages",
     "hidden": "ApproximateNumberOfMessagesNotVisible",
@@ -125,23 +122,12 @@ class ParkedQueues:
                     "Id": str(index),
                     "MessageBody": text,
                     "MessageAttributes": each.sent_attributes(),
-                    **self._group(each, text),
+                    **({"MessageGroupId": each.group_id} if each.group_id else {}),
                 }
                 for index, (each, text) in enumerate(zip(messages, texts, strict=True))
             ],
         )
         return [messages[int(each["Id"])] for each in answer.get("Successful", [])]
-
-    def _group(self, parked: Parked, body: str) -> dict[str, str]:
-        if not self._target.is_fifo:
-            return {"MessageGroupId": parked.group_id} if parked.group_id else {}
-        # The same text of the same parked message is one message to SQS for five minutes: a second try after
-        # leadctl was killed before it could delete. The next parking of this lead has another message id.
-        digest = hashlib.sha256(f"{parked.message_id} {body}".encode()).hexdigest()
-        return {
-            "MessageGroupId": parked.group_id or GROUP_OF_THE_RULE,
-            "MessageDeduplicationId": digest,
-        }
 
     def delete(self, messages: Sequence[Parked]) -> list[Parked]:
         """Returns those that SQS deleted."""

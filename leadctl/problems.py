@@ -63,7 +63,6 @@ _SERVICES = {
     "GetMetricData": "cloudwatch",
     "BatchGetItem": "dynamodb",
     "GetItem": "dynamodb",
-    "Query": "dynamodb",
     "DeleteItem": "dynamodb",
     "DescribeRule": "events",
     "GetEventSourceMapping": "lambda",

@@ -143,7 +143,6 @@ def _unseen(looked: Looked) -> str:
         parts.append(f"{count(looked.hidden, 'message')} more, which others look at: try in 5 minutes.")
     if looked.unread:
         parts.append(
-            f"About {count(looked.unread, 'message')} couldn't be looked at: {MOST_READ:,} are read at most, "
-            "and a FIFO queue hides the rest of a message's group."
+            f"About {count(looked.unread, 'message')} couldn't be looked at: {MOST_READ:,} are read at most."
         )
     return " ".join(parts)

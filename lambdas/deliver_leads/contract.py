@@ -35,6 +35,15 @@ class OutcomeEventsMode(StrEnum):
     LEAD = "lead"  # with the lead's fields
 
 
+# What the function keeps of its time-out for what follows its last call of the API: four calls of AWS (a dead
+# letter, its place in the ledger, the ledger for the batch's others, the visibility timeouts), and a second
+# for the answer to Lambda.
+RESERVE_S = 37
+# By how much the longest delay grows for a lead that is older than a day, and the longest delay that the API
+# may ask for.
+LATE_FACTOR = 4
+LONGEST_RETRY_AFTER_S = 3600
+
 # The secret's fields. The stack fills each with the placeholder, and the function refuses it.
 CREDENTIAL_NAMES = ("client_id", "client_secret", "user_identifier")
 PLACEHOLDER = "REPLACE_ME"

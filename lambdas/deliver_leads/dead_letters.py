@@ -22,7 +22,6 @@ class DeadLetterQueue:
     def __init__(self, sqs: Any, queue_url: str) -> None:  # noqa: ANN401 - a boto3 SQS client
         self._sqs = sqs
         self._queue_url = queue_url
-        self._is_fifo = queue_url.endswith(".fifo")
 
     def park(self, message: Message, event_id: str, reason: Outcome, error: DeliveryError) -> None:
         """Raises botocore's `ClientError` or `BotoCoreError`: then the lead must stay in the lead queue."""
@@ -34,16 +33,13 @@ class DeadLetterQueue:
             DeadLetterAttribute.STATUS: str(error.status) if error.status is not None else "-",
             DeadLetterAttribute.DETAIL: error.detail,
         }
-        # A message of a standard queue may have a group, too (SQS's fair queues).
+        # Of SQS's fair queues.
         groups = {"MessageGroupId": message.group_id} if message.group_id else {}
-        # SQS refuses a deduplication id on a standard queue, and the lead would never be parked.
-        once = {"MessageDeduplicationId": message.message_id} if self._is_fifo else {}
         self._sqs.send_message(
             QueueUrl=self._queue_url,
             MessageBody=message.body,
             MessageAttributes=_fitting(attributes, LARGEST_MESSAGE_BYTES - len(message.body.encode())),
             **groups,
-            **once,
         )
 
 

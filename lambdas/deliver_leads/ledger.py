@@ -39,7 +39,7 @@ _CLAIM = (
 # The own owner: a claim whose answer was lost is repeated by the AWS client.
 _MAY_CLAIM = "attribute_not_exists(heldUntil) OR heldUntil <= :now OR #owner = :owner"
 # AWS's bound for BatchExecuteStatement.
-LARGEST_BATCH = 25
+LARGEST_JOINT_WRITE = 25
 _NOTE = "SET expiresAt = :expires, journal = list_append(if_not_exists(journal, :empty), :entries)"
 
 
@@ -82,15 +82,12 @@ class Ledger:
         self,
         dynamodb: Any,  # noqa: ANN401 - a boto3 DynamoDB client, whose type exists in the stubs only
         settings: Settings,
-        find_older: Callable[[str], LeadState] = lambda _: LeadState(),
     ) -> None:
-        """`find_older` tells what an earlier version stored of a lead."""
         self._dynamodb = dynamodb
         self._table = settings.ledger_table
         self._settling_s = settings.settling_s
         self._ledger_s = settings.ledger_s
         self._visibility_timeout_s = settings.visibility_timeout_s
-        self._find_older = find_older
 
     def claim(self, event: LeadEvent, message: Message, lease_s: float, owner: str = "") -> Claim:
         """Takes the event's lead for `lease_s` seconds. `owner` is given when it may have it already.
@@ -98,7 +95,6 @@ class Ledger:
         Raises `DeferredError` while another attempt holds the lead or a request without an answer may still
         take effect, `LedgerError` when the ledger can't be written.
         """
-        older = self._find_older(event.lead_hash)
         now = time.time()
         entry = self._entry(event, message, owner or _new_owner(), now)
         try:
@@ -128,28 +124,23 @@ class Ledger:
             raise LedgerError(error_code(error), may_be_written=True) from None
         item = _plain(answer.get("Attributes", {}))
         journal = tuple(map(_read_record, item.get("journal", ())))
-        state = (_read_state(item) if "events" in item else older).with_journal(
-            tuple(each for each in journal if each.owner != entry.owner)
-        )
+        state = _read_state(item).with_journal(tuple(each for each in journal if each.owner != entry.owner))
         return Claim(event, entry.owner, state, state.claimed(entry), len(journal) + 1)
 
     def claim_new(self, events: Iterable[tuple[LeadEvent, Message]], lease_s: float) -> list[EarlyClaim]:
         """Takes those of the leads, all different, of which the ledger has no item yet; never raises.
 
-        At most `LARGEST_BATCH`.
+        At most `LARGEST_JOINT_WRITE`.
         """
         now = time.time()
         entries = [(event, self._entry(event, message, _new_owner(), now)) for event, message in events]
-        try:
-            states = [self._find_older(event.lead_hash) for event, _ in entries]
-        except LedgerError:
-            return [EarlyClaim(entry.owner, None) for _, entry in entries]
+        new = LeadState()
         taken = self._run_together([self._insert(event, entry, now, lease_s) for event, entry in entries])
         return [
             EarlyClaim(
-                entry.owner, Claim(event, entry.owner, state, state.claimed(entry), 1) if is_taken else None
+                entry.owner, Claim(event, entry.owner, new, new.claimed(entry), 1) if is_taken else None
             )
-            for (event, entry), state, is_taken in zip(entries, states, taken, strict=True)
+            for (event, entry), is_taken in zip(entries, taken, strict=True)
         ]
 
     def complete(self, claim: Claim, record: EventRecord, lead_id: str = "", quiet_s: int = 0) -> bool:
@@ -181,7 +172,7 @@ class Ledger:
     def complete_together(
         self, completions: Sequence[Completion], has_time: Callable[[], bool]
     ) -> list[bool]:
-        """As `complete`, for up to `LARGEST_BATCH` events.
+        """As `complete`, for up to `LARGEST_JOINT_WRITE` events.
 
         What is not known to be written is written alone, so that one lead's failure is not another's.
         `has_time`: whether there is time for one more call.

@@ -24,7 +24,7 @@ from .settlement import Attempt
 SCHEMA_VERSION = 1
 # Of one PutEvents request: at most 10 entries, in all less than 1 MB.
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
-LARGEST_BATCH = 10
+LARGEST_PUT_EVENTS = 10
 LARGEST_REQUEST_BYTES = 1_000_000 - 1
 LARGEST_DETAIL_BYTES = LARGEST_REQUEST_BYTES - 1000
 # Before each try; a throttled bus takes more after a moment.
@@ -160,7 +160,7 @@ def _batches(entries: list[_Entry]) -> Iterator[list[_Entry]]:
     size = 0
     for entry in entries:
         entry_size = len("".join(entry.values()))
-        if batch and (len(batch) == LARGEST_BATCH or size + entry_size > LARGEST_REQUEST_BYTES):
+        if batch and (len(batch) == LARGEST_PUT_EVENTS or size + entry_size > LARGEST_REQUEST_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(entry)

@@ -141,8 +141,6 @@ def _tell(
         steps += [_attempt_step(each) for each in sought.attempts if each.get("lead") == lead.lead_hash]
         for step in sorted(steps, key=lambda each: each.at_s):
             out.text(f"  {iso(step.at_s) or '-':20}  {step.text}")
-        if lead.older:
-            out.text(f"  An earlier version noted {count(lead.older, 'event')} of it, without their story.")
     for each in parked:
         out.text(f"Parked since {iso(each.sent_s)} ({ago(each.sent_s)}), as {each.reason}: {each.detail}")
         out.text(f"  leadctl parked show {each.message_id}")
@@ -189,6 +187,5 @@ def _as_json(lead: Lead) -> dict[str, Any]:
         "leadId": lead.lead_id or None,
         "url": lead.url,
         "events": [each.as_json() for each in lead.events],
-        "fromEarlierVersion": lead.older,
         "remembered": iso(lead.expires_s),
     }

@@ -85,12 +85,7 @@ def send(
     question = f"Send this {event.operation} to {target.stack_name}?"
     if not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
         return
-    answer = target.client("sqs").send_message(
-        QueueUrl=target.output("LeadQueueUrl"),
-        MessageBody=body,
-        # One group for each lead: its events in their order, and no lead behind another.
-        **({"MessageGroupId": event.lead_hash} if target.is_fifo else {}),
-    )
+    answer = target.client("sqs").send_message(QueueUrl=target.output("LeadQueueUrl"), MessageBody=body)
     invocation.out.text(f"Sent as message {answer['MessageId']}. What becomes of it: leadctl find EMAIL")
     invocation.out.record({"messageId": answer["MessageId"], "lead": event.lead_hash, "key": event.key.text})
 

@@ -115,19 +115,15 @@ def _take(deployment: Deployment, queue_url: str, wanted: set[str]) -> Iterator[
 
 
 def _send_again(deployment: Deployment, parked_in: str, message: Mapping[str, Any]) -> int:
-    lead_queue = deployment.outputs["LeadQueueUrl"]
     group = message.get("Attributes", {}).get("MessageGroupId")
-    more = {"MessageGroupId": group} if group else {}
-    if lead_queue.endswith(".fifo"):
-        more |= {"MessageGroupId": group or "leads", "MessageDeduplicationId": message["MessageId"]}
     deployment.sqs.send_message(
-        QueueUrl=lead_queue,
+        QueueUrl=deployment.outputs["LeadQueueUrl"],
         MessageBody=message["Body"],
         MessageAttributes={
             name: {"DataType": value["DataType"], "StringValue": value["StringValue"]}
             for name, value in message.get("MessageAttributes", {}).items()
         },
-        **more,
+        **({"MessageGroupId": group} if group else {}),
     )
     deployment.sqs.delete_message(QueueUrl=parked_in, ReceiptHandle=message["ReceiptHandle"])
     return 1

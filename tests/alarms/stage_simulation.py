@@ -281,10 +281,6 @@ class _AwsClient:
     def batch_execute_statement(self, Statements: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         return run_together(Statements, self.update_item)
 
-    def get_item(self, **_: Any) -> dict[str, Any]:
-        """The marker of a table in which an earlier version left nothing."""
-        return {"Item": {"oldItemsUntil": {"N": "0"}}}
-
 
 def _refuse(code: str, **_: Any) -> Any:
     raise ClientError({"Error": {"Code": code, "Message": ""}}, "Operation")

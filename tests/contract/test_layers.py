@@ -29,6 +29,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "deliver_leads.event",
         "deliver_leads.outcome",
     ),
+    "deliver_leads.event.mappings": ("deliver_leads.event",),
     "infra": ("infra", "deliver_leads.contract"),
     "leadctl": ("leadctl", "deliver_leads.contract", "deliver_leads.event"),
     "leadctl.importing": ("leadctl.importing", "deliver_leads.contract", "deliver_leads.event"),

@@ -109,13 +109,12 @@ def test_the_receive_count_never_parks_a_lead() -> None:
     }
 
 
-@pytest.mark.parametrize("fifo", ["false", "true"])
-def test_the_dead_letter_queue_is_the_lead_queue_s_alone(fifo: str) -> None:
+def test_the_dead_letter_queue_is_the_lead_queue_s_alone() -> None:
     """No other queue of the account may have its messages moved among the parked leads.
 
     The policy gives the lead queue's ARN by its name, which must be the name that the lead queue gets.
     """
-    template = synthesise(fifo=fifo).delivery
+    template = synthesise().delivery
     policy = resource_behind(template, "DeadLetterQueueUrl")["Properties"]["RedriveAllowPolicy"]
     assert policy["redrivePermission"] == "byQueue"
     name = resource_behind(template, "LeadQueueUrl")["Properties"]["QueueName"]
@@ -124,18 +123,17 @@ def test_the_dead_letter_queue_is_the_lead_queue_s_alone(fifo: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(("fifo", "ending"), [("false", ""), ("true", ".fifo")])
-def test_a_new_stack_never_meets_a_kept_lead_queue_of_an_old_one(fifo: str, ending: str) -> None:
+def test_a_new_stack_never_meets_a_kept_lead_queue_of_an_old_one() -> None:
     """The queue's name has the stack's own id in it, and no more than SQS's 80 characters."""
-    app = new_app("x" * 100, fifo=fifo)
+    app = new_app("x" * 100)
     app.node.set_context("stages", {"x" * 100: {}})
     stack, _ = build_stacks(app, LocalBundling())
     template = app.synth().get_stack_artifact(stack.artifact_id).template
     name = as_text(resource_behind(template, "LeadQueueUrl")["Properties"]["QueueName"])
     start, stack_s_id, end = name.partition("-{AWS::StackId/2}")
     assert stack_s_id
-    assert end == ending
-    assert len(start) + len("-12345678-1234-1234-1234-123456789012") + len(end) <= 80
+    assert end == ""
+    assert len(start) + len("-12345678-1234-1234-1234-123456789012") <= 80
 
 
 @pytest.mark.parametrize("settings", [{}, {"eventSources": "my.crm,my.forms"}], ids=["any", "listed"])
@@ -306,37 +304,11 @@ def test_stages_in_one_account_never_collide() -> None:
     assert properties(synthesise("prod").delivery, "AWS::Events::EventBus")["Name"] == "LeadDelivery-prod"
 
 
-@pytest.mark.parametrize("output", ["LeadQueueUrl", "DeadLetterQueueUrl"])
-def test_fifo_makes_the_lead_queue_and_its_dead_letter_queue_fifo(output: str) -> None:
-    """SQS takes a FIFO queue as a FIFO queue's dead-letter queue only; producers need give no id."""
-    queue = resource_behind(synthesise(fifo="true").delivery, output)["Properties"]
-    assert queue["FifoQueue"] is True
-    assert queue["ContentBasedDeduplication"] is True
-
-
-def test_fifo_leaves_the_rule_s_dead_letter_queue_standard() -> None:
-    """EventBridge takes no FIFO queue there."""
-    queue = resource_behind(synthesise(fifo="true").delivery, "RuleDeadLetterQueueUrl")["Properties"]
-    assert "FifoQueue" not in queue
-
-
-def test_fifo_gives_the_rule_s_events_a_message_group() -> None:
-    """A FIFO queue refuses a message without one."""
-    assert rule_target(synthesise(fifo="true").delivery)["SqsParameters"] == {"MessageGroupId": "leads"}
-
-
-def test_fifo_sets_no_batching_window() -> None:
-    """AWS refuses one on a FIFO queue."""
-    mapping = properties(synthesise(fifo="true").delivery, "AWS::Lambda::EventSourceMapping")
-    assert "MaximumBatchingWindowInSeconds" not in mapping
-
-
 EVERY_KIND: list[dict[str, str]] = [
     {"stage": "dev"},
     {"stage": "prod"},
     {
         "stage": "prod",
-        "fifo": "true",
         "alarmEmails": "ops@example.com,sales@example.com",
         "checkEveryMinutes": "60",
         "outcomeEvents": "lead",
@@ -353,8 +325,7 @@ EVERY_KIND: list[dict[str, str]] = [
     {"stage": "prod", "eventBusName": "arn:aws:events:eu-west-1:999988887777:event-bus/central"},
     {
         "stage": "prod",
-        "fifo": "true",
-        "snsTopicArns": "arn:aws:sns:eu-west-1:111122223333:leads.fifo",
+        "snsTopicArns": "arn:aws:sns:eu-west-1:111122223333:leads",
         "producerAccounts": "111122223333,444455556666",
         "producerOrganization": "o-a1b2c3d4e5",
     },

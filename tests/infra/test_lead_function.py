@@ -11,10 +11,7 @@ from tests.foreign_events import mappings
 from tests.infra.synthesis import Template, output_target, properties, resource_behind, synthesise
 from tests.settings import ENVIRONMENT
 
-LEDGER_ACTIONS = frozenset(
-    f"dynamodb:{name}"
-    for name in ("UpdateItem", "PartiQLInsert", "PartiQLUpdate", "GetItem", "Query", "Scan")
-)
+LEDGER_ACTIONS = frozenset(f"dynamodb:{name}" for name in ("UpdateItem", "PartiQLInsert", "PartiQLUpdate"))
 
 
 def environment(template: Template) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 That the alarms see what they are for is shown in tests/alarms.
 """
 
-import json
 import re
 
 import pytest
@@ -175,13 +174,6 @@ def test_a_pager_is_called_for_what_needs_somebody_now() -> None:
         "EventsLost",
     }
     assert {p for p in parts if isinstance(p, str)} == {'(ALARM("', '") OR ALARM("', '"))'}
-
-
-def test_alarms_follow_the_queues_to_fifo() -> None:
-    """A changed reference is what makes CloudFormation update the alarms with the queues."""
-    standard, fifo = synthesise().monitoring, synthesise(fifo="true").monitoring
-    watched = [json.dumps(metrics_of(all_alarms(each)["LeadsNotTaken"])[0]) for each in (standard, fifo)]
-    assert watched[0] != watched[1]
 
 
 def test_the_topic_is_encrypted_with_a_key_that_alarms_may_use() -> None:

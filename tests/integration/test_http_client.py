@@ -9,12 +9,12 @@ import pytest
 
 from deliver_leads.api.http_client import (
     LONGEST_IDLE_S,
-    RESERVE_S,
     HttpAnswer,
     HttpClient,
     NoAnswerError,
     NotSentError,
 )
+from deliver_leads.contract import RESERVE_S
 from deliver_leads.outcome import DeferredError
 from tests.integration.raw_server import certificate, closed_port, serving
 

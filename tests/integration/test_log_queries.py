@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from infra import log_queries
-from local.dashboard.log_insights import Record, fields_of, flatten, run
 from tests.integration.conftest import Pipeline
+from tests.log_insights import Record, fields_of, flatten, run
 
 # What CloudWatch adds to every line.
 _OF_CLOUDWATCH = {"@timestamp"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deliver_leads.contract import pack_mappings
-from deliver_leads.mappings import EventMapper
+from deliver_leads.event.mappings import EventMapper
 from tests.foreign_events import EXAMPLES, load, mappings
 from tests.integration.conftest import Pipeline
 

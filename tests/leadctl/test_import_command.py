@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +19,9 @@ from deliver_leads.breaker import CircuitBreaker
 from deliver_leads.dead_letters import DeadLetterQueue
 from deliver_leads.delivery import Delivery
 from deliver_leads.event.lead import Json, Operation
+from deliver_leads.event.mappings import EventMapper
 from deliver_leads.event.message import Message
 from deliver_leads.ledger import Ledger
-from deliver_leads.mappings import EventMapper
 from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
@@ -293,19 +293,6 @@ def test_leads_go_as_one_fair_queue_group(stage: Stage, function: Function) -> N
     assert all("MessageDeduplicationId" not in each for each in groups)
 
 
-def test_on_a_fifo_queue_each_lead_is_its_own_group(make_stage: Callable[..., Stage]) -> None:
-    """And a row that is sent twice within five minutes is one message."""
-    stage = make_stage(fifo=True)
-    write(rows("a@b.co", "c@d.co"))
-    for _ in range(2):
-        result = stage.run("import", "leads.csv", "--yes", "--no-wait")
-        assert result.exit_code == 0, result.stderr
-        Path("leads.csv.leadctl").unlink()
-    messages = stage.take()
-    assert len(messages) == 2
-    assert len({message["Attributes"]["MessageGroupId"] for message in messages}) == 2
-
-
 def test_without_waiting_the_outcome_is_one_more_call(stage: Stage, function: Function) -> None:
     """Which sends nothing."""
     function.is_running = False
@@ -391,9 +378,8 @@ def test_what_is_wrong_with_the_file_as_a_whole_is_one_sentence(
     assert stage.take() == []
 
 
-def test_the_assistant_may_come_from_the_stages_defaults(make_stage: Callable[..., Stage]) -> None:
+def test_the_assistant_may_come_from_the_stages_defaults(stage: Stage) -> None:
     """The preview counts it, and the message holds it."""
-    stage = make_stage()
     stage.function_settings["LEAD_DEFAULTS"] = json.dumps({"assistantEmail": "sam@example.com"})
     write("name,email\nJane,a@b.co\n")
     result = stage.run("import", "leads.csv", "--yes", "--no-wait")

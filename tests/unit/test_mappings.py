@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from deliver_leads.contract import pack_mappings, unpack_mappings
 from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.lead import Operation
+from deliver_leads.event.mappings import EventMapper, matches
 from deliver_leads.event.message import Message
-from deliver_leads.mappings import EventMapper, matches
 from tests.foreign_events import EXAMPLES, load, mappings
 
 MAPPING: dict[str, Any] = {
@@ -304,7 +304,7 @@ def test_what_isn_t_packed_is_refused(packed: str) -> None:
 def test_without_mappings_nothing_is_imported_for_them() -> None:
     """Who has none pays nothing at a cold start."""
     program = (
-        "import sys; from deliver_leads.mappings import EventMapper; EventMapper([]); "
+        "import sys; from deliver_leads.event.mappings import EventMapper; EventMapper([]); "
         "print('jmespath' in sys.modules)"
     )
     done = subprocess.run(  # noqa: S603 - the program above

@@ -17,6 +17,7 @@ from typing import Any
 
 import requests
 
+from ..contract import RESERVE_S
 from ..outcome import DeferredError
 from .bounded_connection import AnswerTooLargeError, BoundedAdapter, Call, begin_call, end_call
 from .roots import tls_context
@@ -29,9 +30,6 @@ AWS_CONNECT_TIMEOUT_S = 1
 AWS_READ_TIMEOUT_S = 3
 AWS_TRIES = 2
 LONGEST_AWS_CALL_S = AWS_TRIES * (AWS_CONNECT_TIMEOUT_S + AWS_READ_TIMEOUT_S) + (AWS_TRIES - 1)
-# Left over for what follows the last call: a dead letter, its place in the ledger, the ledger for the batch's
-# others, the visibility timeouts, and a second for the answer to Lambda.
-RESERVE_S = 4.0 * LONGEST_AWS_CALL_S + 1
 # Of an answer's head and body together, and again of the body after it is decompressed. A lead takes a few
 # kilobytes; each thread may hold one answer.
 LARGEST_ANSWER_BYTES = 1024 * 1024

@@ -17,10 +17,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..api.access_token import PASSING_STATUSES, AccessToken
+from ..api.answers import REFUSED_CLIENT
+from ..api.http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError
 from ..outcome import BlockedError, RetryError
-from .access_token import PASSING_STATUSES, AccessToken
-from .answers import REFUSED_CLIENT
-from .http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError
 
 PAGE_SIZE = 100
 MOST_PAGES = 20

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .event.envelope import Envelope
-from .event.lead import TEXT_FIELDS, Json, Operation
+from .envelope import Envelope
+from .lead import TEXT_FIELDS, Json, Operation
 
 KEY_FIELD = "idempotencyKey"
 

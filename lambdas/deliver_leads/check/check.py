@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .api.access_token import AccessToken, AccessTokens
-from .api.assistants import Assistants, UnprovenError, page_of_user
-from .api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
-from .contract import LedgerAttribute
-from .outcome import BlockedError, DeferredError, RetryError, describe_unforeseen
-from .settings import Settings
+from ..api.access_token import AccessToken, AccessTokens
+from ..api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
+from ..contract import LedgerAttribute
+from ..outcome import BlockedError, DeferredError, RetryError, describe_unforeseen
+from ..settings import Settings
+from .assistants import Assistants, UnprovenError, page_of_user
 
 Result = TypeVar("Result")
 
@@ -103,7 +103,7 @@ class Check:
             lambda: self._tokens.fetch(_needed(credentials, "the secret"), self._deadline),
             _http_fault("tokenUrl", settings.token_url),
         )
-        # Before the AWS calls: each HTTP call leaves time for four of them (http_client.RESERVE_S).
+        # Before the AWS calls: each HTTP call leaves time for four of them (RESERVE_S).
         self._check_api(report, token)
         report.part("ledger", self._reach_ledger, _aws_fault("DynamoDB"))
         for name, url in {
