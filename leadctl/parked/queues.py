@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from leadctl.parked_message import Parked, Place
+from leadctl.parked.message import Parked, Place
 from leadctl.target import Target
 
 # How long a message is hidden from everybody else, unless it is given back.
