@@ -11,6 +11,7 @@ from deliver_leads.lead_state import State
 from deliver_leads.outcome import RejectedError
 from leadctl.problems import ExitCode
 from tests.leadctl.conftest import Stage
+from tests.leadctl.test_doctor import CHECKED, report
 from tests.leadctl.test_find import BODY, JANE, claim, complete
 from tests.leadctl.test_status import raise_alarm
 
@@ -54,9 +55,11 @@ def waiting(stage: Stage) -> None:
     complete(stage, claim(stage), state=State.WAITING, unanswered=True)
 
 
-def alarm(_: Stage) -> None:
-    """One that is on."""
+def alarm(stage: Stage) -> None:
+    """One that is on; the function's own check finds nothing."""
     raise_alarm("ManyRejected")
+    stage.answers["DescribeRule"] = lambda _: {"Name": "leads", "State": "ENABLED"}
+    report(stage, CHECKED)
 
 
 def paused(stage: Stage) -> None:

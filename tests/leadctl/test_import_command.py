@@ -183,6 +183,13 @@ def test_the_preview_says_what_will_be_sent_and_asks(stage: Stage, function: Fun
     assert [path.name for path in Path.cwd().iterdir()] == ["leads.csv"]
 
 
+def test_rows_with_several_reasons_are_counted_once(stage: Stage, function: Function) -> None:
+    """And it is said, because the reasons' counts are more than the rows then."""
+    write("name,email,assistantEmail\nJane,wrong,wrong\nJoe,wrong,sam@example.com\n")
+    result = stage.run("import", "leads.csv", "--dry-run")
+    assert "Wrong: 2 rows, some for several reasons" in result.stderr.splitlines()
+
+
 def test_a_file_without_a_row_has_nothing_to_ask_for(stage: Stage, function: Function) -> None:
     """Neither really nor in a dry run."""
     write(HEADER)

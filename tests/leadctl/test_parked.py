@@ -101,6 +101,16 @@ def test_nothing_parked_is_said(stage: Stage) -> None:
     assert stage.run("parked", "list", "-o", "json").stdout == "[]\n"
 
 
+@pytest.mark.parametrize("words", [[], ["--each"]])
+def test_a_limited_list_says_of_how_many(stage: Stage, words: list[str]) -> None:
+    """Counts of some would be read as counts of all."""
+    for number in range(3):
+        stage.park(BODY, message_id=f"message-{number}")
+    result = stage.run("parked", "list", "--limit", "2", *words)
+    assert result.stderr.splitlines()[-1] == "Only 2 of 3 are shown, the oldest, because of --limit."
+    assert "--limit" not in stage.run("parked", "list", "--limit", "3", *words).stderr
+
+
 def test_one_message_is_shown_whole(stage: Stage) -> None:
     """By the beginning of its id, or by that of the message that it was."""
     stage.park(BODY, message_id="message-1")

@@ -111,7 +111,7 @@ def test_a_closed_pipe_ends_it_without_a_word(local_run: Shell) -> None:
     code, _, err = local_run.run("--local", "parked", "export", "-", stdout=writer)
     os.close(writer)
     assert code == 128 + signal.SIGPIPE
-    assert err.splitlines()[1:] == ["Exported: 40 messages, with personal data."]
+    assert len(err.splitlines()) == 1, err  # which stack it is
 
 
 @pytest.mark.parametrize("words", [("parked", "export", "-"), ("parked", "list", "-o", "csv")])
