@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .aws_error import error_code
 from .contract import LEAD_ITEM, LedgerAttribute
+from .dynamodb_notation import plain, typed
 from .event.envelope import LeadEvent, Reading
 from .event.lead import Operation
 from .event.message import Message
@@ -106,8 +107,8 @@ class Ledger:
                 ExpressionAttributeNames={"#owner": "owner"},
                 ExpressionAttributeValues={
                     **self._journal_values(entry, now),
-                    ":until": _typed(self._held_until_s(now, lease_s)),
-                    ":owner": _typed(entry.owner),
+                    ":until": typed(self._held_until_s(now, lease_s)),
+                    ":owner": typed(entry.owner),
                     ":now": {"N": str(int(now))},
                 },
                 ReturnValues="ALL_OLD",
@@ -122,7 +123,7 @@ class Ledger:
             raise LedgerError(error_code(error)) from None
         except BotoCoreError as error:
             raise LedgerError(error_code(error), may_be_written=True) from None
-        item = _plain(answer.get("Attributes", {}))
+        item = plain(answer.get("Attributes", {}))
         journal = tuple(map(_read_record, item.get("journal", ())))
         state = _read_state(item).with_journal(tuple(each for each in journal if each.owner != entry.owner))
         return Claim(event, entry.owner, state, state.claimed(entry), len(journal) + 1)
@@ -156,7 +157,7 @@ class Ledger:
             self._update(
                 claim.event.lead_hash,
                 f"SET {assignments} REMOVE {removals}",
-                {f":{name}": value for name, value in completed.items()} | {":owner": _typed(claim.owner)},
+                {f":{name}": value for name, value in completed.items()} | {":owner": typed(claim.owner)},
                 ConditionExpression="#owner = :owner",
                 ExpressionAttributeNames={"#owner": "owner"},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -221,7 +222,7 @@ class Ledger:
             "heldUntil": math.ceil(now + quiet_s) if quiet_s else 0,
             "expiresAt": int(now) + self._ledger_s,
         }
-        return {name: _typed(value) for name, value in item.items()}
+        return {name: typed(value) for name, value in item.items()}
 
     def _insert(self, event: LeadEvent, entry: EventRecord, now: float, lease_s: float) -> dict[str, Any]:
         """A statement that fails when the lead has an item."""
@@ -231,7 +232,7 @@ class Ledger:
             "expiresAt": int(now) + self._ledger_s,
             "journal": [_record_map(entry)],
         }
-        whole = _key(event.lead_hash) | {name: _typed(value) for name, value in item.items()}
+        whole = _key(event.lead_hash) | {name: typed(value) for name, value in item.items()}
         names = ", ".join(f"'{name}': ?" for name in whole)
         return {
             "Statement": f'INSERT INTO "{self._table}" VALUE {{{names}}}',
@@ -241,7 +242,7 @@ class Ledger:
     def _complete_statement(self, completion: Completion) -> dict[str, Any]:
         claim = completion.claim
         completed = self._completed(claim, completion.record, completion.lead_id)
-        condition = _key(claim.event.lead_hash) | {"owner": _typed(claim.owner)}
+        condition = _key(claim.event.lead_hash) | {"owner": typed(claim.owner)}
         changes = [f'SET "{name}" = ?' for name in completed]
         changes += ['REMOVE "owner"', *(f"REMOVE {each}" for each in _folded(claim))]
         where = " AND ".join(f'"{name}" = ?' for name in condition)
@@ -260,9 +261,9 @@ class Ledger:
 
     def _journal_values(self, entry: EventRecord, now: float) -> dict[str, Any]:
         return {
-            ":empty": _typed([]),
-            ":entries": _typed([_record_map(entry)]),
-            ":expires": _typed(int(now) + self._ledger_s),
+            ":empty": typed([]),
+            ":entries": typed([_record_map(entry)]),
+            ":expires": typed(int(now) + self._ledger_s),
         }
 
     def _update(self, lead_hash: str, expression: str, values: Mapping[str, Any], **more: Any) -> None:  # noqa: ANN401
@@ -338,34 +339,6 @@ def _read_record(stored: Mapping[str, Any]) -> EventRecord:
             "state": State(stored["state"]),
         }
     )
-
-
-def _typed(value: Any) -> dict[str, Any]:  # noqa: ANN401 - what a record holds
-    """A value in DynamoDB's notation."""
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, list):
-        return {"L": [_typed(each) for each in value]}
-    return {"M": {name: _typed(each) for name, each in value.items()}}
-
-
-def _untyped(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as above
-    kind, content = next(iter(value.items()))
-    if kind == "N":
-        return int(content)
-    if kind == "L":
-        return [_untyped(each) for each in content]
-    if kind == "M":
-        return _plain(content)
-    return content
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _untyped(value) for name, value in item.items()}
 
 
 def _key(lead_hash: str) -> dict[str, Any]:

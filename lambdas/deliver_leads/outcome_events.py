@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, Deadline
+from .aws_error import error_code
 from .contract import OWN_EVENT_SOURCE, OutcomeDetailType, OutcomeEventsMode
 from .event.envelope import LeadEvent
 from .event.loggable import loggable_id, sha256
@@ -82,7 +83,7 @@ class OutcomeEvents:
             try:
                 results = self._events.put_events(Entries=batch)["Entries"]
             except (ClientError, BotoCoreError) as error:
-                return refused + entries[done:], _code(error)
+                return refused + entries[done:], error_code(error)
             done += len(batch)
             for entry, result in zip(batch, results, strict=True):
                 if not result.get("EventId"):
@@ -167,9 +168,3 @@ def _batches(entries: list[_Entry]) -> Iterator[list[_Entry]]:
         size += entry_size
     if batch:
         yield batch
-
-
-def _code(error: ClientError | BotoCoreError) -> str:
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
-    return type(error).__name__

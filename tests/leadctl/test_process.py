@@ -43,7 +43,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def local_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A local run on moto's server, with 400 parked messages."""
+    """A local run on moto's server, with 40 parked messages."""
     folder = tmp_path_factory.mktemp("project")
     with aws_server() as url:
         sqs = boto3.client(
@@ -57,7 +57,7 @@ def local_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
             name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("leads", "parked", "events")
         }
         body = json.dumps({"text": "x" * 1000})
-        for _ in range(40):
+        for _ in range(4):
             sqs.send_message_batch(
                 QueueUrl=queues["parked"],
                 Entries=[{"Id": str(number), "MessageBody": body} for number in range(10)],
@@ -98,20 +98,20 @@ def test_off_a_terminal_rows_are_whole_and_without_colour(local_run: Shell) -> N
     code, out, err = local_run.run("--local", "parked", "list", "--each")
     assert code == 3
     lines = out.splitlines()
-    assert len(lines) == 401
+    assert len(lines) == 41
     assert all(line.count("\t") == 4 for line in lines)
     assert "\x1b" not in out
     assert err.startswith("LeadDelivery-dev · local run · http://127.0.0.1:")
 
 
-def test_a_closed_pipe_is_said(local_run: Shell) -> None:
+def test_a_closed_pipe_ends_it_without_a_word(local_run: Shell) -> None:
     """As by head, when it has seen enough."""
     reader, writer = os.pipe()
     os.close(reader)
     code, _, err = local_run.run("--local", "parked", "export", "-", stdout=writer)
     os.close(writer)
-    assert code == 1
-    assert err.splitlines()[-1] == "The output's reader closed it before its end."
+    assert code == 128 + signal.SIGPIPE
+    assert len(err.splitlines()) == 1, err  # which stack it is
 
 
 @pytest.mark.parametrize("words", [("parked", "export", "-"), ("parked", "list", "-o", "csv")])
