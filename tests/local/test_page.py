@@ -397,15 +397,17 @@ def test_down_ends_the_sandbox_and_any_other_mode_starts_it(run: FakeRun, reader
     assert not run.sandbox.is_down
 
 
-def test_a_wrong_secret_counts_at_once_and_only_until_the_switch_is_turned(
-    run: FakeRun, reader: Reader, api: Caller
+def test_a_wrong_secret_is_refused_at_once_and_only_until_the_switch_is_turned(
+    reader: Reader, api: Caller
 ) -> None:
-    """With the tokens it has, the function would go on for an hour."""
+    """With a token that it has the function would go on for an hour, and a good secret would buy another."""
     reader.post("/api", {"mode": "wrong secret"})
-    assert run.secret.client_secret != run.credentials.client_secret
     assert api.create().status_code == 401
+    refused = api.token()
+    assert (refused.status_code, refused.json()) == (400, {"error": "invalid_client"})
     reader.post("/api", {"mode": "up"})
-    assert run.secret == run.credentials
+    assert api.create().status_code == 201
+    assert api.token().status_code == 200
 
 
 def test_an_unknown_mode_changes_nothing(reader: Reader) -> None:
