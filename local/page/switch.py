@@ -24,7 +24,7 @@ _MODES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     ),
     "down": ("can't be reached", []),
     "wrong secret": (
-        "refuses the credentials: 400 invalid_client instead of a token, 401 for an earlier one",
+        "refuses the credentials: 400 invalid_client instead of a token",
         [
             {
                 "operation": "token",

@@ -23,7 +23,7 @@ from local.dev.__main__ import main
 from local.dev.code_watch import CodeWatch, shipped, zip_code
 from local.run_file import AnotherRunError
 from local.stack.deployment import Deployment
-from local.stack.ports import PortTakenError, free_port, require_free
+from local.stack.ports import PortTakenError, free_port, require_free, usual_port
 from local.steps import Steps
 
 
@@ -83,8 +83,15 @@ def test_a_taken_port_is_told_with_the_remedy(taken_port: int) -> None:
     require_free(free_port(), "PAGE_PORT")
 
 
+def test_a_usual_port_that_is_taken_gives_way_to_a_free_one(taken_port: int) -> None:
+    """A bookmark works wherever it can; two products with the same usual port can both run."""
+    free = free_port()
+    assert usual_port(free) == free
+    assert usual_port(taken_port) != taken_port
+
+
 @pytest.mark.usefixtures("place", "restored_signals")
-def test_make_dev_on_a_taken_port_fails_in_a_sentence(
+def test_make_dev_on_a_taken_port_that_was_asked_for_fails_in_a_sentence(
     taken_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status 1, no traceback, and nothing was started."""
