@@ -86,6 +86,9 @@ class MakeDev:
         """Those at the sandbox, by address."""
         return {lead["email"]: lead for lead in self.get(f"{self.sandbox}/_sandbox/leads")}
 
+    def set_faults(self, *rules: Mapping[str, object]) -> None:
+        self._call("PUT", f"{self.sandbox}/_sandbox/faults", json=rules)
+
     def send(self, *bodies: object) -> None:
         """Puts messages into the lead queue."""
         sqs = boto3.client(
