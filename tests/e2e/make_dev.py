@@ -13,6 +13,7 @@ import psutil
 import requests
 from botocore.config import Config
 
+from local import run_file
 from local.stack.child_process import PROJECT
 from local.stack.emulator import is_alive
 from local.stack.ports import free_port
@@ -99,9 +100,10 @@ class MakeDev:
             aws_secret_access_key="test",
             config=Config(proxies={}),
         )
-        [queue] = [url for url in sqs.list_queues()["QueueUrls"] if "LeadQueue" in url]
+        run = run_file.read()
+        assert run is not None
         for body in bodies:
-            sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(body))
+            sqs.send_message(QueueUrl=run["outputs"]["LeadQueueUrl"], MessageBody=json.dumps(body))
 
     def attempts(self) -> list[dict[str, Any]]:
         """The function's log lines about attempts, in the file that the terminal names."""

@@ -122,7 +122,7 @@ def opened(
     with browser.new_context(viewport=viewport, color_scheme=scheme) as context:
         page = context.new_page()
         errors: list[Any] = []
-        page.on("pageerror", errors.append)
+        page.on("pageerror", lambda error: errors.append(error))
         page.goto(f"{dev.page}/#lead={lead}")
         yield page
         assert errors == []
@@ -323,8 +323,8 @@ def test_a_picture_shows_lost_answers_outages_and_what_is_parked(
     """The README's, in light and dark; after the tests above its chart shows every mode."""
     jane = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.com"}
     wrong = [
-        *({**jane, "email": email} for email in ("pat.example.com", "kim.example.com", "lou@example")),
-        {**jane, "name": ""},
+        *({**jane, "email": email} for email in ("pat.example.com", "kim.example.com", "lou.example.com")),
+        {**jane, "email": "alex@example.com", "name": ""},
     ]
     hand = HttpHand(dev)
     hand.turn("loses answers")
