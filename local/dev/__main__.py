@@ -28,7 +28,9 @@ _SANDBOX_PORT = 8701
 def run(console: Console, folder: Path, options: argparse.Namespace) -> bool:
     """Returns True once it was ended."""
     require_no_other()
-    port = _port(options.port, _EMULATOR_PORT, "PORT")
+    # State belongs to its port.
+    wanted = options.port or (_EMULATOR_PORT if options.state else None)
+    port = _port(wanted, _EMULATOR_PORT, "PORT")
     page_port = _port(options.page_port, PAGE_PORT, "PAGE_PORT")
     sandbox_port = _port(options.sandbox_port, _SANDBOX_PORT, "SANDBOX_PORT")
     if options.state:
