@@ -50,7 +50,10 @@ def run(console: Console, folder: Path, options: argparse.Namespace) -> bool:
 
 
 def _port(wanted: int | None, usual: int, variable: str) -> int:
-    """One that was asked for is taken or refused; nobody relies on another."""
+    """The wanted one, or else the usual one, or a free one where that is taken.
+
+    Raises `PortTakenError` for a wanted one that is taken; `variable` is the one of make that chooses it.
+    """
     if wanted is None:
         return usual_port(usual)
     require_free(wanted, variable)

@@ -14,6 +14,7 @@ import requests
 from botocore.config import Config
 
 from local import run_file
+from local.page.history import Attempt
 from local.stack.child_process import PROJECT
 from local.stack.emulator import is_alive
 from local.stack.ports import free_port
@@ -31,6 +32,14 @@ class MakeDev:
         self._output = folder / "output"
         ports = {name: free_port() for name in ("PORT", "PAGE_PORT", "SANDBOX_PORT")}
         self.aws, self.page, self.sandbox = (f"http://127.0.0.1:{port}" for port in ports.values())
+        self._sqs = boto3.client(
+            "sqs",
+            endpoint_url=self.aws,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(proxies={}),
+        )
         # Those of a make that runs the tests are not a user's.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
         with self._output.open("wb") as output:
@@ -45,6 +54,9 @@ class MakeDev:
             )
         try:
             wait_until("the page", self._is_up, timeout_s=_START_TIMEOUT_S)
+            run = run_file.read()
+            assert run is not None
+            self._queue = run["outputs"]["LeadQueueUrl"]
         except BaseException:
             self.close()
             raise
@@ -92,24 +104,22 @@ class MakeDev:
 
     def send(self, *bodies: object) -> None:
         """Puts messages into the lead queue."""
-        sqs = boto3.client(
-            "sqs",
-            endpoint_url=self.aws,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(proxies={}),
-        )
-        run = run_file.read()
-        assert run is not None
         for body in bodies:
-            sqs.send_message(QueueUrl=run["outputs"]["LeadQueueUrl"], MessageBody=json.dumps(body))
+            self._sqs.send_message(QueueUrl=self._queue, MessageBody=json.dumps(body))
 
-    def attempts(self) -> list[dict[str, Any]]:
-        """The function's log lines about attempts, in the file that the terminal names."""
+    def waiting(self) -> int:
+        """Messages in the lead queue, those in flight or coming back later too."""
+        answer = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["All"])
+        return sum(
+            int(count)
+            for name, count in answer["Attributes"].items()
+            if name.startswith("ApproximateNumberOfMessages")
+        )
+
+    def attempts(self) -> list[Attempt]:
+        """By the function's log, in the file that the terminal names."""
         [log] = self._folder.glob("lead-delivery-*/emulator.log")
-        lines = log.read_text("utf-8", "replace").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and '"attempt"' in line]
+        return list(filter(None, map(Attempt.from_line, log.read_text("utf-8", "replace").splitlines())))
 
     def _is_up(self) -> bool:
         assert self._process.poll() is None, self.output()

@@ -106,7 +106,7 @@ def test_a_killed_sandbox_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_only_a_sandbox_that_ended_by_itself_ends_the_run(tmp_path: Path) -> None:
-    """One that was taken away on purpose is an outage to watch, before and after which it is looked after."""
+    """One that was killed on purpose is an outage to watch; once it is started again, its end counts."""
     nowhere = "http://127.0.0.1:1"
 
     def look() -> bool:
