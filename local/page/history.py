@@ -92,11 +92,15 @@ def hash_address(email: str) -> str:
 
 @dataclass
 class History:
-    """Grows with each `read`; nothing is read twice. For one thread at a time."""
+    """Grows with each `read`; nothing is read twice. For one thread at a time.
+
+    `ends` has the kind of attempt with which each event left the lead queue, `ends_by_message` each message.
+    """
 
     attempts: list[Attempt] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    left_the_queue: set[str] = field(default_factory=set)
+    ends: dict[str, str] = field(default_factory=dict)
+    ends_by_message: dict[str, str] = field(default_factory=dict)
     created_again: int = 0
     lost_answers: list[Request] = field(default_factory=list)
     _attempts_by_lead: defaultdict[str, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
@@ -140,8 +144,11 @@ class History:
         if attempt.lead:
             self._attempts_by_lead[attempt.lead].append(attempt)
         if attempt.delay_s is None:
-            # A message that was parked and sent again has another id, but its event's.
-            self.left_the_queue.add(attempt.event_id)
+            self.ends_by_message[attempt.message_id] = attempt.kind
+            # A message that was parked and sent again has another id, but its event's. One that SQS brings
+            # again after its delivery repeats nothing that a producer has sent.
+            if self.ends.get(attempt.event_id) != "delivered":
+                self.ends[attempt.event_id] = attempt.kind
 
     def _add_request(self, row: Mapping[str, Any]) -> None:
         email = str(row["email"] or "").strip().lower()

@@ -73,18 +73,18 @@ def group_by_reason(messages: Iterable[QueuedMessage]) -> dict[str, list[QueuedM
     return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
 
-def retry(deployment: Deployment, message_ids: Iterable[str]) -> int:
-    """Sends these parked messages to the lead queue, attributes and all; returns how many.
+def retry(deployment: Deployment, message_ids: Iterable[str]) -> list[str]:
+    """Sends these parked messages to the lead queue, attributes and all; returns the new messages' ids.
 
     Each is deleted only after it was sent. If this process dies in between, the event is in two places, and
     the ledger lets the second one through as a duplicate.
     """
     wanted = set(message_ids)
-    return sum(
+    return [
         _send_again(deployment, deployment.outputs[output], message)
         for output in _DEAD_LETTER_QUEUES
         for message in _take(deployment, deployment.outputs[output], wanted)
-    )
+    ]
 
 
 def _take(deployment: Deployment, queue_url: str, wanted: set[str]) -> Iterator[dict[str, Any]]:
@@ -114,9 +114,9 @@ def _take(deployment: Deployment, queue_url: str, wanted: set[str]) -> Iterator[
             )
 
 
-def _send_again(deployment: Deployment, parked_in: str, message: Mapping[str, Any]) -> int:
+def _send_again(deployment: Deployment, parked_in: str, message: Mapping[str, Any]) -> str:
     group = message.get("Attributes", {}).get("MessageGroupId")
-    deployment.sqs.send_message(
+    sent = deployment.sqs.send_message(
         QueueUrl=deployment.outputs["LeadQueueUrl"],
         MessageBody=message["Body"],
         MessageAttributes={
@@ -126,7 +126,7 @@ def _send_again(deployment: Deployment, parked_in: str, message: Mapping[str, An
         **({"MessageGroupId": group} if group else {}),
     )
     deployment.sqs.delete_message(QueueUrl=parked_in, ReceiptHandle=message["ReceiptHandle"])
-    return 1
+    return str(sent["MessageId"])
 
 
 def _look_into(deployment: Deployment, output: str) -> list[QueuedMessage]:

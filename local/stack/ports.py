@@ -1,4 +1,4 @@
-"""Ports on the loopback interface: a free one, or a certain one that must not be taken."""
+"""Ports on the loopback interface: a free one, a usual one, or a certain one that must not be taken."""
 
 import random
 import socket
@@ -9,6 +9,8 @@ from local.stack.child_process import ChildFailedError
 
 # Below the ranges from which Linux and macOS take the ports of outgoing connections.
 _PORTS = range(20_000, 32_000)
+# Where the page of a local run is, so that a bookmark works, unless something else is there.
+PAGE_PORT = 8700
 
 
 class PortTakenError(ChildFailedError):
@@ -21,6 +23,11 @@ def free_port() -> int:
         if _is_free(port):
             return port
     raise PortTakenError("no free port on 127.0.0.1")
+
+
+def usual_port(port: int) -> int:
+    """This one, or a free one where it is taken."""
+    return port if _is_free(port) else free_port()
 
 
 def require_free(port: int, variable: str) -> None:

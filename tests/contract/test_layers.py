@@ -60,7 +60,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "local.steps",
         "local.supervised_run",
     ),
-    "local.page": ("local.page", "local.stack", "local.publishing", "local.supervised_run"),
+    "local.page": ("local.page", "local.stack", "local.publishing"),
     "local.chaos": ("local.chaos", "local.stack", "local.publishing", "local.judge", "local.supervised_run"),
     "bench": (
         "bench",

@@ -19,11 +19,11 @@ from rich.console import Console
 
 from infra.bundling import _not_shipped
 from local import environment, run_file
-from local.dev.__main__ import main
+from local.dev import __main__ as dev
 from local.dev.code_watch import CodeWatch, shipped, zip_code
 from local.run_file import AnotherRunError
 from local.stack.deployment import Deployment
-from local.stack.ports import PortTakenError, free_port, require_free
+from local.stack.ports import PortTakenError, free_port, require_free, usual_port
 from local.steps import Steps
 
 
@@ -83,22 +83,39 @@ def test_a_taken_port_is_told_with_the_remedy(taken_port: int) -> None:
     require_free(free_port(), "PAGE_PORT")
 
 
+def test_a_usual_port_that_is_taken_gives_way_to_a_free_one(taken_port: int) -> None:
+    """A bookmark works wherever it can; two products with the same usual port can both run."""
+    free = free_port()
+    assert usual_port(free) == free
+    assert usual_port(taken_port) != taken_port
+
+
 @pytest.mark.usefixtures("place", "restored_signals")
-def test_make_dev_on_a_taken_port_fails_in_a_sentence(
+def test_make_dev_on_a_taken_port_that_was_asked_for_fails_in_a_sentence(
     taken_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status 1, no traceback, and nothing was started."""
-    assert main(["--port", str(taken_port)]) == 1
+    assert dev.main(["--port", str(taken_port)]) == 1
     output = capsys.readouterr().out
     assert f"port {taken_port} is taken" in output
     assert "PORT=<port>" in output.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("place", "restored_signals")
+def test_state_takes_no_other_port_than_its_own(
+    taken_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queues' addresses in it name the port, so that the next run could not use it."""
+    monkeypatch.setattr(dev, "_EMULATOR_PORT", taken_port)
+    assert dev.main(["--state", str(tmp_path / "state")]) == 1
+    assert f"port {taken_port} is taken" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("restored_signals")
 def test_a_second_run_that_stays_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`make env` and leadctl couldn't tell them apart; it is told which one is up."""
     place.write_text(describe_run(os.getpid()), "utf-8")
-    assert main([]) == 1
+    assert dev.main([]) == 1
     assert f"a local run is up already (process {os.getpid()})" in capsys.readouterr().out
 
 
