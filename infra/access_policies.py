@@ -106,7 +106,7 @@ def operator_policy(
             ),
             _allow("ReadRule", ["events:DescribeRule"], rule.rule_arn),
             _allow(
-                "ReadWhoIsTold",
+                "ReadAlarmSubscriptions",
                 ["sns:ListSubscriptionsByTopic"],
                 config.alarm_topic_arn or own_topics_arn,
             ),
@@ -129,7 +129,7 @@ def operator_policy(
                 [
                     "lambda:GetEventSourceMapping",
                     "lambda:UpdateEventSourceMapping",
-                    # The reason of a pause is a tag.
+                    # leadctl writes the reason of a pause into a tag.
                     "lambda:ListTags",
                     "lambda:TagResource",
                     "lambda:UntagResource",
@@ -142,7 +142,7 @@ def operator_policy(
                     "secretsmanager:DescribeSecret",
                     "secretsmanager:ListSecretVersionIds",
                     "secretsmanager:PutSecretValue",
-                    # The way back to the credentials before.
+                    # Restores the previous credentials.
                     "secretsmanager:UpdateSecretVersionStage",
                 ],
                 secret.secret_arn,

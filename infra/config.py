@@ -241,7 +241,7 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
 
 
 def _contradictions_of_others(config: DeploymentConfig) -> Iterator[str]:
-    """Settings of what exists beside the stack: buses, topics, who is told."""
+    """Contradictions in the settings of what exists beside the stack: buses, topics, who gets the alarms."""
     if config.event_bus_name and (config.producer_accounts or config.producer_organization):
         yield (
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "

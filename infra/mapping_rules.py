@@ -34,14 +34,14 @@ def mapping_problems(mappings: Sequence[Any], lead_defaults: Collection[str]) ->
     for index, mapping in enumerate(mappings):
         name = mapping.get("name") if isinstance(mapping, Mapping) else None
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-            # A reason repeats it, so it is something that may be logged.
+            # A reason repeats the name, so it must be safe to log.
             yield (
                 f"mappings[{index}].name must be of up to 64 letters, digits and . _ -, "
                 "because the reasons of parked leads name the mapping"
             )
             continue
         if name in names:
-            yield f'mappings has two mappings named "{name}"; a name must tell which one it is'
+            yield f'mappings has two mappings named "{name}"; each needs a name of its own'
         names.append(name)
         for sentence in _problems_of(mapping, lead_defaults):
             yield f'mapping "{name}": {sentence}'

@@ -65,17 +65,17 @@ def counts(
     return graph(title, *map(filled, metrics), right=right, unit=minutes, stacked=stacked, width=width)
 
 
-def now(*gauges: cloudwatch.Metric, alive: cloudwatch.Metric) -> cloudwatch.MathExpression:
+def now(*gauges: cloudwatch.Metric, base: cloudwatch.Metric) -> cloudwatch.MathExpression:
     """The sum of what queues hold: 0 rather than nothing for an idle queue, which has no metrics.
 
-    The newest minute has no data for a while, so the last value is repeated. `alive` always has data.
+    The newest minute has no data for a while, so the last value is repeated. `base` always has data.
     """
     names = {f"gauge{place}": metric for place, metric in enumerate(gauges)}
     parts = ", ".join(f"FILL({name}, REPEAT)" for name in names)
     return cloudwatch.MathExpression(
-        expression=f"SUM([{parts}, 0 * FILL(alive, REPEAT)])",
+        expression=f"SUM([{parts}, 0 * FILL(base, REPEAT)])",
         label="leads",
-        using_metrics={**names, "alive": alive},
+        using_metrics={**names, "base": base},
         period=Duration.minutes(1),
     )
 

@@ -4,12 +4,12 @@
     ├── RejectedError        caused by the lead: park it now
     │   └── UndecidedError   7Targets holds the lead, but nothing shows whether the event took effect
     └── RetryError           not caused by the lead: return it to the queue, for later
-        ├── UnconfirmedError a request left and no answer came: let it settle before anything is sent again
+        ├── UnconfirmedError a request left and no answer came: wait for the settling time, then send again
         ├── UnknownLeadError an update or stop came before its create: wait a grace period
         ├── LedgerError      the ledger can't be used, so nothing was sent
         ├── BlockedError     a setting is wrong: a person fixes it, then leads flow by themselves
         └── DeferredError    nothing was sent: no time left, or another attempt holds the event
-            ├── SuspectError      the function has died over the event: try it alone
+            ├── SuspectError      the function crashed over the event before: try it alone
             └── BreakerOpenError  nothing was sent because the API is down
 
 Every error has a `summary` that is free of personal data (it is logged) and a `detail` that may hold the
@@ -25,7 +25,7 @@ from typing import ClassVar
 
 
 class Outcome(StrEnum):
-    """Names used alike in log lines, metrics, dead letters and the README."""
+    """The same names in log lines, metrics, dead letters and the README."""
 
     DELIVERED = "delivered"
     DUPLICATE = "duplicate"
@@ -142,10 +142,10 @@ class BreakerOpenError(DeferredError):
 
 
 class SuspectError(DeferredError):
-    """Nothing was sent because the function has died over this event: it goes when no other is under way."""
+    """Nothing was sent, because the function crashed over this event before: it is tried alone, later."""
 
 
 def describe_unforeseen(error: Exception) -> str:
-    """Where an unforeseen error arose, without its message: that may quote personal data."""
+    """Where an unexpected error arose, without its message, because that may quote personal data."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"internal error: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -20,7 +20,7 @@ _ANSWER_NEVER_CAME = frozenset({"cut_after", "late", "wrong_content_type", "huge
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt, as the function's log line tells it; `at` is the epoch second of the line.
+    """One attempt, as the function's log line reports it; `at` is the epoch second of the line.
 
     `delay_s` is None when the message left the lead queue.
     """

@@ -76,8 +76,8 @@ def group_by_reason(messages: Iterable[QueuedMessage]) -> dict[str, list[QueuedM
 def retry(deployment: Deployment, message_ids: Iterable[str]) -> int:
     """Sends these parked messages to the lead queue, attributes and all; returns how many.
 
-    Each is deleted only after it was sent. If this process dies in between, the event is in two places, and
-    the ledger lets the second one through as a duplicate.
+    Each is deleted only after it was sent. If this process ends in between, the event is in both queues, and
+    the second delivery is a duplicate for the ledger.
     """
     wanted = set(message_ids)
     return sum(

@@ -1,4 +1,4 @@
-"""The story of one lead, in sentences, from what its attempts, its requests and the queues tell."""
+"""The story of one lead, in sentences, made of its attempts, its requests and the queues."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass

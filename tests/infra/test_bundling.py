@@ -107,7 +107,7 @@ def test_every_module_is_compiled_for_the_function_s_python(bundle: Path) -> Non
 
 
 def test_the_handler_imports_from_the_bundle_alone(bundle: Path) -> None:
-    """No package of the development environment helps it, and nothing dear comes in by the back door."""
+    """It needs no package of the development environment, and imports no expensive package by accident."""
     program = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import deliver_leads.handler as h;"
         "json.dump([h.__file__, callable(h.handler), sorted(sys.modules)], sys.stdout)"
@@ -164,7 +164,7 @@ def test_a_package_that_needs_its_compiled_part_is_refused(
 
     monkeypatch.setattr(bundling, "_install", install)
     with pytest.raises(
-        BundlingError, match=r"fast/core\.cpython-313-aarch64-linux-gnu\.so has no Python twin"
+        BundlingError, match=r"fast/core\.cpython-313-aarch64-linux-gnu\.so has no Python version"
     ):
         build_bundle(tmp_path / "bundle")
 

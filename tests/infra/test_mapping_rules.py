@@ -159,7 +159,7 @@ def test_an_id_may_be_mapped_for_an_update() -> None:
 def test_two_mappings_of_one_name_or_one_pattern_are_told() -> None:
     """A reason's name must lead to one mapping; the second of two equal patterns would never be used."""
     assert list(mapping_problems([GOOD, GOOD | {"pattern": {"source": ["x"]}}], [])) == [
-        'mappings has two mappings named "crm"; a name must tell which one it is'
+        'mappings has two mappings named "crm"; each needs a name of its own'
     ]
     assert list(mapping_problems([GOOD, GOOD | {"name": "other"}], [])) == [
         'mapping "other": has the pattern of "crm", which comes first and so takes all'

@@ -2,7 +2,7 @@
 
 The time-outs of requests and urllib3 are for each receive and for each address of a name. So a server that
 sends one byte now and then, in the head or in the body of its answer, would hold a call beyond the
-invocation's end; and an answer may be as large as it likes. Here every send and every receive counts towards
+invocation's end; and nothing limits the size of an answer. Here every send and every receive counts towards
 one `Call`: its end, and the bytes that it may still receive.
 """
 
@@ -72,7 +72,7 @@ def begin_call(connect_timeout_s: float, answer_timeout_s: float, largest_answer
 
 
 def end_call() -> None:
-    """What this thread does now isn't bound any more."""
+    """Lifts the bounds of `begin_call` from this thread."""
     _current_call.set(None)
 
 
@@ -97,7 +97,7 @@ class BoundedSocket(socket.socket):
 
 
 class BoundedTlsSocket(BoundedSocket, ssl.SSLSocket):
-    """The same over TLS. Its handshake is one operation with one time-out, however it comes in."""
+    """`BoundedSocket` over TLS. The handshake is one operation with one time-out, however slow it is."""
 
 
 class _NameResolution:
@@ -145,8 +145,8 @@ def _connect(
 ) -> BoundedSocket:
     """Resolves the name and tries its addresses, all within `timeout_s`; raises `OSError`.
 
-    An address gets an even share of the time left, so that a dead one leaves time for those behind it. What
-    is left in the end is the socket's time-out, which the TLS handshake keeps.
+    Each address gets an even share of the time left, so that one that doesn't answer leaves time for those
+    behind it. The time that is left in the end becomes the socket's time-out, which bounds the TLS handshake.
     """
     ends_at = time.monotonic() + timeout_s
     addresses = _names.resolve(host, port, timeout_s)
