@@ -36,7 +36,7 @@ _HANDLE_PARKED = (
 def producer_policy(
     stack: Stack, config: DeploymentConfig, *, lead_queue: sqs.Queue, bus: events.IEventBus
 ) -> iam.ManagedPolicy:
-    """May publish lead events, by both ways, and read nothing."""
+    """A policy that allows publishing lead events, to queue and bus, and reading nothing."""
     return iam.ManagedPolicy(
         stack,
         "ProducerPolicy",
@@ -62,7 +62,7 @@ def operator_policy(
     lead_function: LeadFunction,
     rule: events.Rule,
 ) -> iam.ManagedPolicy:
-    """May do what docs/operate.md, the runbook and leadctl ask for.
+    """A policy that allows what docs/operate.md, the runbook and leadctl do.
 
     Never: read the secret's value (only put a new one), purge a queue (parked leads have no other copy),
     write to the ledger (a wrong entry sends a lead twice).

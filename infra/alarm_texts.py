@@ -16,7 +16,7 @@ class AlarmText:
     command: str
 
     def fill(self, values: Mapping[str, str], runbook: str) -> str:
-        """At most 1,024 characters, which is CloudWatch's most."""
+        """The text with its values, at most 1,024 characters, which is CloudWatch's limit."""
         filled = f"{self.meaning} Type: {self.command}".format_map(values)
         return f"{filled} Runbook: {runbook}"
 

@@ -64,12 +64,12 @@ def alarms(config: DeploymentConfig, delivery: DeliveryStack) -> tuple[Alarm, ..
 
 
 def near_parking_seconds(config: DeploymentConfig) -> int:
-    """From which age on a waiting lead is near to being parked."""
+    """The age from which on a waiting lead is near to being parked."""
     return round(_NEAR_PARKING * config.park_after_hours * 3600)
 
 
 def _of_the_function(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
-    """A batch that Lambda couldn't run or that ended in an error comes back after the visibility timeout."""
+    """They look back beyond the visibility timeout, after which a batch that Lambda couldn't run returns."""
     back_s = _window_s(config.visibility_timeout_seconds)
     twice_back_s = _window_s(2 * config.visibility_timeout_seconds)
     # Red from the second error on, because a single one is over when the batch comes back.

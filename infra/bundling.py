@@ -65,7 +65,7 @@ def function_code(bundling: LocalBundling) -> lambda_.Code:
     return lambda_.Code.from_asset(
         str(PROJECT / "lambdas"),
         asset_hash_type=AssetHashType.OUTPUT,
-        # The CDK asks for an image even where none is ever started.
+        # The CDK wants an image even though none is ever started.
         bundling=BundlingOptions(image=DockerImage.from_registry("scratch"), local=bundling),
     )
 
@@ -100,7 +100,7 @@ def _install(output_dir: Path, project: Path) -> None:
         "--python-version": RUNTIME_VERSION,
         "--python-platform": "aarch64-manylinux2014",
         "--only-binary": ":all:",
-        # Not a link: what is changed in the bundle must not change in uv's cache.
+        # Copied, not linked, because a change in the bundle must not change uv's cache.
         "--link-mode": "copy",
     }
     command = [_find_uv(), "pip", "install", "--quiet", "--require-hashes", "--no-compile-bytecode"]

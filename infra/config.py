@@ -38,7 +38,8 @@ from infra.setting_rules import (
 # The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.
 CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
 
-# What the function keeps free for the ledger, a dead letter and the visibility time-outs after its last call.
+# The seconds that the function keeps free after its last call for ledger, dead letter and visibility
+# timeouts.
 AFTER_THE_CALLS_S = 37
 # The function's own: by how much the longest delay grows for a lead that is older than a day, and the longest
 # that it waits because the API asks for it.
@@ -90,7 +91,7 @@ class DeploymentConfig:
     settling_time_seconds: int = _setting(60, whole_number(5, 600, "seconds"))
     duplicate_window_hours: int = _setting(24, whole_number(1, 336, "hours"))
     key_window_days: int = _setting(14, whole_number(1, 30, "days"))
-    # More than the longest window above: an event that counts as a repetition is one that can be looked up.
+    # More than the longest window above, so that an event that counts as a repetition can be looked up.
     ledger_days: int = _setting(90, whole_number(31, 400, "days"))
     update_grace_minutes: int = _setting(60, whole_number(31, 1440, "minutes"))
     retry_base_delay_seconds: int = _setting(30, whole_number(1, 300, "seconds"))
@@ -114,7 +115,7 @@ class DeploymentConfig:
 
     @property
     def visibility_timeout_seconds(self) -> int:
-        """The lead queue's: six function timeouts and the batching window, as AWS advises.
+        """The lead queue's visibility timeout: six function timeouts and the batching window, as AWS advises.
 
         At most 5,700 s by the ranges above; SQS allows 43,200 s.
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -203,7 +204,7 @@ def _chosen_stage(context: Mapping[str, object], problems: list[str]) -> tuple[s
 
 
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:
-    """Settings that are each in range, but not together."""
+    """A sentence for each contradiction between settings that are each in range."""
     yield from mapping_problems(config.mappings, config.lead_defaults)
     yield from _contradictions_of_others(config)
     needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + AFTER_THE_CALLS_S

@@ -42,7 +42,7 @@ class Dashboard:
         self._metrics = StageMetrics(delivery)
         log_queries.save_queries(scope, folder=self._stage, log_group_name=self._log_group)
         alarms = [each for each in scope.node.find_all() if isinstance(each, cloudwatch.AlarmBase)]
-        # The one that pages first.
+        # The alarm that pages comes first.
         alarms.sort(key=lambda each: not isinstance(each, cloudwatch.CompositeAlarm))
         # An account's dashboards share one list in all Regions, and one replaces another of the same name.
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
@@ -313,7 +313,7 @@ class Dashboard:
         ]
 
     def _never_tried(self) -> cloudwatch.Metric:
-        """SQS leaves out messages that were received three times: so of leads that nothing takes."""
+        """The age of the oldest lead that nothing takes: SQS leaves out what was received three times."""
         return self._metrics.lead_queue(_AGE, statistic="Maximum")
 
     def _sent_back(self) -> cloudwatch.Metric:

@@ -14,7 +14,7 @@ from jmespath.functions import Functions  # type: ignore[import-untyped]
 from deliver_leads.contract import DETAIL_TYPES, LEAD_FIELDS, MANDATORY_FIELDS, OWN_EVENT_SOURCE
 
 KEYS = ("name", "pattern", "operation", "fields", "constants")
-# What of an event may be matched; the values of all but `detail` are texts.
+# The parts of an event that a pattern may match; the values of all but `detail` are texts.
 PATTERN_KEYS = ("source", "detail-type", "account", "detail")
 MAPPED_FIELDS = (*LEAD_FIELDS, "idempotencyKey")
 # One address for all leads would make them one lead; the API takes no such text for the other two.
@@ -76,7 +76,7 @@ def _problems_of(mapping: Mapping[str, Any], lead_defaults: Collection[str]) -> 
 
 def _pattern_problems(pattern: object) -> Iterator[str]:
     if not isinstance(pattern, Mapping) or "source" not in pattern:
-        # Without it, a mapping could take the lead events of other producers, or our own events.
+        # Without a source, a mapping could take the lead events of other producers, or our own events.
         yield 'pattern must be an object with a "source", so that it takes the events of one producer only'
         return
     for key, value in pattern.items():
@@ -102,7 +102,7 @@ def _detail_problems(pattern: object, path: str) -> Iterator[str]:
 
 
 def _is_exact(value: object) -> bool:
-    """No fractions: EventBridge compares numbers as they are written, the function as they are read."""
+    """Refuses fractions: EventBridge compares numbers as they are written, the function as they are read."""
     return value is None or isinstance(value, str | int)
 
 

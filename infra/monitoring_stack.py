@@ -37,7 +37,7 @@ class MonitoringStack(Stack):
         specs = alarms(config, delivery)
         made = {spec.name: self._alarm(spec) for spec in specs}
         self._composite([made[spec.name] for spec in specs if spec.pages])
-        # Last, because it shows the alarms above.
+        # The dashboard comes last, because it shows the alarms above.
         Dashboard(self, config=config, delivery=delivery, runbook=config.runbook_url)
         CfnOutput(self, "AlarmTopicArn", value=topic.topic_arn)
 

@@ -81,7 +81,7 @@ def now(*gauges: cloudwatch.Metric, base: cloudwatch.Metric) -> cloudwatch.MathE
 
 
 def filled(metric: cloudwatch.Metric) -> cloudwatch.MathExpression:
-    """For a count that isn't written when it is zero: else its line pauses where it has to fall to zero."""
+    """Fills a count that isn't written when it is zero, because its line would have a gap instead."""
     return _computed("FILL({}, 0)", metric, metric.label, metric.color)
 
 
@@ -92,7 +92,7 @@ def divided(metric: cloudwatch.Metric, by: int, label: str, color: str) -> cloud
 def _computed(
     expression: str, metric: cloudwatch.Metric, label: str | None, color: str | None
 ) -> cloudwatch.MathExpression:
-    # An id is a metric's for the whole graph, and begins with a small letter.
+    # A metric has one id in the whole graph, and an id begins with a small letter.
     name = f"m{metric.metric_name}{metric.statistic}"
     return cloudwatch.MathExpression(
         expression=expression.format(name),

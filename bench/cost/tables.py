@@ -31,7 +31,7 @@ _DEFAULTS = DeploymentConfig(stage="model")
 
 
 def computed(inputs: Inputs, prices: Prices) -> Mapping[str, Mapping[str, str]]:
-    """For each document, its tables by the names of their markers."""
+    """Each document's tables, by the names of their markers."""
     return {
         "docs/cost.md": {
             "a million leads": _a_million(inputs, prices),

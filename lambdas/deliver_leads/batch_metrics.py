@@ -81,6 +81,6 @@ def _delivery_times_s(attempts: Iterable[Attempt]) -> list[float]:
 
 
 def _is_not_mailed(attempt: Attempt) -> bool:
-    """A stopped lead isn't e-mailed either, but that was asked for."""
+    """Whether 7Targets sends the lead no e-mails, although nobody asked for that, as a stop does."""
     was_stopped = attempt.reading.operation is Operation.STOP_FOLLOWUP
     return not was_stopped and (attempt.lead_state or "").lower() in UNMAILED_STATES

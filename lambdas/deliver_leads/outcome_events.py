@@ -22,14 +22,14 @@ from .outcome import Outcome
 from .settlement import Attempt
 
 SCHEMA_VERSION = 1
-# Of one PutEvents request: at most 10 entries, in all less than 1 MB.
+# One PutEvents request takes at most 10 entries, in all less than 1 MB.
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 LARGEST_BATCH = 10
 LARGEST_REQUEST_BYTES = 1_000_000 - 1
 LARGEST_DETAIL_BYTES = LARGEST_REQUEST_BYTES - 1000
-# Before each try; a throttled bus takes more after a moment.
+# The pauses before each try, because a throttled bus takes more after a moment.
 PAUSES_S = (0.0, 0.2, 0.6)
-# A call with one try of the AWS client's, and a second for the answer to Lambda.
+# The time for a call with one try of the AWS client's, and a second for the answer to Lambda.
 NEEDED_S = AWS_CONNECT_TIMEOUT_S + AWS_READ_TIMEOUT_S + 1.0
 
 # EventBridge's input transformer doesn't escape what it inserts into a template.
@@ -73,7 +73,7 @@ class OutcomeEvents:
         return Lost(len(entries), reason if entries else "")
 
     def _put(self, entries: list[_Entry], deadline: Deadline) -> tuple[list[_Entry], str]:
-        """The entries that were not taken, and why. A call that failed as a whole is this round's last."""
+        """Returns the entries that were not taken, and why. A call that fails as a whole ends the round."""
         refused: list[_Entry] = []
         reason, done = "", 0
         for batch in _batches(entries):

@@ -18,7 +18,7 @@ from .call_tally import CallTally
 from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError, read_retry_after
 
 SCOPE = "leads/post"  # the API document
-# Amazon Cognito's guidance for cached client-credentials tokens: use them for about 75 % of their life.
+# Amazon Cognito's guidance for cached client-credentials tokens: use them for about 75 % of their validity.
 USED_SHARE_OF_LIFE = 0.75
 # OAuth only recommends `expires_in` (RFC 6749, 5.1). Cognito's tokens are valid for 5 minutes to a day.
 UNTOLD_LIFE_S = 300.0

@@ -80,7 +80,7 @@ def _believable_or_now(sent_ms: int) -> int:
 
 
 def _epoch_ms(iso_time: str | None) -> int | None:
-    """None for what is no time or has no offset from UTC."""
+    """The time in epoch milliseconds; None for a text that is no time or has no offset from UTC."""
     try:
         moment = datetime.fromisoformat(iso_time or "")
     except ValueError:
