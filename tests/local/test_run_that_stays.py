@@ -76,7 +76,7 @@ def ended_process() -> int:
     return process.pid
 
 
-def test_a_taken_port_is_told_with_the_remedy(taken_port: int) -> None:
+def test_a_taken_port_is_reported_with_the_remedy(taken_port: int) -> None:
     """A second `make dev`, or another product's emulator, is there already."""
     with pytest.raises(PortTakenError, match=rf"port {taken_port} is taken.*PAGE_PORT=<port>"):
         require_free(taken_port, "PAGE_PORT")
@@ -96,7 +96,7 @@ def test_make_dev_on_a_taken_port_fails_in_a_sentence(
 
 @pytest.mark.usefixtures("restored_signals")
 def test_a_second_run_that_stays_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`make env` and leadctl couldn't tell them apart; it is told which one is up."""
+    """`make env` and leadctl couldn't distinguish them; the error says which one is up."""
     place.write_text(describe_run(os.getpid()), "utf-8")
     assert main([]) == 1
     assert f"a local run is up already (process {os.getpid()})" in capsys.readouterr().out
@@ -209,7 +209,7 @@ def test_the_new_code_is_the_bundle_with_the_package_as_it_now_is(tmp_path: Path
         }
 
 
-def test_what_is_no_python_is_told_and_not_taken(tmp_path: Path) -> None:
+def test_a_file_that_is_no_python_is_reported_and_not_run(tmp_path: Path) -> None:
     """Every lead would wait for the correction; corrected, it is taken."""
     watched = Watched(tmp_path)
     watched.change("def (\n")
