@@ -55,7 +55,7 @@ def tab_to(browser: Browser, script: str) -> None:
 
 
 @needs_chromium
-def test_the_page_alone_shows_what_happened_to_a_lead_whose_answer_was_lost(
+def test_the_page_alone_tells_what_happened_to_a_lead_whose_answer_was_lost(
     deployment: Deployment, page: Page, browser: Browser
 ) -> None:
     """The switch loses an answer, the address finds the story; no hand leaves the keyboard."""

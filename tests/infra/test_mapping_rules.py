@@ -166,8 +166,8 @@ def test_two_mappings_of_one_name_or_one_pattern_are_reported() -> None:
     ]
 
 
-def test_all_problems_are_shown_at_once_and_with_the_other_settings_problems() -> None:
-    """The configuration raises them, as synth reads it."""
+def test_all_problems_are_told_at_once_and_with_the_other_settings_problems() -> None:
+    """By the configuration, as synth reads it."""
     stages = {"dev": {"mappings": [GOOD | {"operation": "x", "fields": {}}], "fifo": True, "batchSize": 11}}
     with pytest.raises(ConfigError) as caught:
         DeploymentConfig.from_context({"stages": stages, "stage": "dev"})

@@ -1,4 +1,4 @@
-"""The key by which events are distinguished: the one place that knows how it is made."""
+"""By which events are told apart: the one place that knows how a key is made."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class IdempotencyKey:
     """What makes two events of one lead the same event.
 
     `text` is stored and logged: it holds hashes only. `from_content` is true for a create without a key of
-    its producer's: its key is made of the lead itself, and so remembered for a shorter time.
+    its producer's: it is told apart by the lead itself, and so remembered for a shorter time.
     """
 
     text: str
