@@ -93,10 +93,10 @@ def _reds(states: tuple[str, ...]) -> tuple[Red, ...]:
 def row_of(alarms: Alarms, failure: Failure) -> str:
     """As the runbook shows it."""
     reds = reds_of(alarms, failure)
-    told = [
+    raised = [
         f"`{name}` {_times(name, reds[name])}" for name in sorted(reds, key=lambda name: reds[name][0].begin)
     ]
-    return f"| {failure.name} | {', '.join(told) or 'none'} | {_end(failure, reds)} |"
+    return f"| {failure.name} | {', '.join(raised) or 'none'} | {_end(failure, reds)} |"
 
 
 def _times(name: str, found: tuple[Red, ...]) -> str:

@@ -186,8 +186,8 @@ class TestConnecting:
 
     def test_a_dead_address_leaves_time_for_the_next_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Half of the service's hosts may be down."""
-        with silent_port() as dead, serving(lambda s: s.sendall(OK)) as server:
-            monkeypatch.setattr(socket, "getaddrinfo", addresses_of(dead, server.port))
+        with silent_port() as silent, serving(lambda s: s.sendall(OK)) as server:
+            monkeypatch.setattr(socket, "getaddrinfo", addresses_of(silent, server.port))
             assert post(client(), server.port) == b"ok"
 
     def test_names_that_are_not_resolved_end_in_time_and_hold_one_thread(

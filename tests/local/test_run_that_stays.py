@@ -168,7 +168,7 @@ class Watched:
         for name in ("requests/api.py", "deliver_leads/handler.py", "deliver_leads/__pycache__/handler.pyc"):
             (self.bundle / name).parent.mkdir(parents=True, exist_ok=True)
             (self.bundle / name).write_text("deployed", "utf-8")
-        self.told: list[str] = []
+        self.reports: list[str] = []
         self.put: list[dict[str, Any]] = []
         functions = SimpleNamespace(update_function_code=lambda **arguments: self.put.append(arguments))
         deployment = SimpleNamespace(
@@ -176,7 +176,7 @@ class Watched:
             outputs={"FunctionName": "leads"},
             emulator=SimpleNamespace(client=lambda _: functions),
         )
-        self.watch = CodeWatch(cast(Deployment, deployment), self.told.append, folder)
+        self.watch = CodeWatch(cast(Deployment, deployment), self.reports.append, folder)
 
     def change(self, text: str) -> None:
         self.module.write_text(text, "utf-8")
@@ -193,7 +193,7 @@ def test_a_change_takes_effect_once_it_is_over(tmp_path: Path) -> None:
     watched.watch.look()
     [put] = watched.put
     assert put["FunctionName"] == "leads"
-    assert "its workers start anew" in watched.told[0]
+    assert "its workers start anew" in watched.reports[0]
 
 
 def test_the_new_code_is_the_bundle_with_the_package_as_it_now_is(tmp_path: Path) -> None:
@@ -216,8 +216,8 @@ def test_a_file_that_is_no_python_is_reported_and_not_run(tmp_path: Path) -> Non
     watched.watch.look()
     watched.watch.look()
     assert watched.put == []
-    assert len(watched.told) == 1
-    assert "handler.py is no Python" in watched.told[0]
+    assert len(watched.reports) == 1
+    assert "handler.py is no Python" in watched.reports[0]
     watched.change("VERSION = 333\n")
     watched.watch.look()
     assert len(watched.put) == 1

@@ -164,8 +164,8 @@ class TestFields:
 
     def test_a_value_of_a_wrong_type_is_reported_without_the_value(self) -> None:
         """A list where a text should be: the path forgot `| [0]`."""
-        told = problems(foreign(who=["Jane"], mail=True))
-        assert told == [
+        found = problems(foreign(who=["Jane"], mail=True))
+        assert found == [
             'mapping "crm": lead.email (detail.mail): must be a string, not a boolean',
             'mapping "crm": lead.name (detail.who): must be a string, not an array',
         ]
