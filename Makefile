@@ -11,7 +11,7 @@ CHECK_NODE = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1
 
 FIND_PYTHON = 'import sys; from infra.runtime_python import find_runtime_python as find; print(find() or sys.executable)'
 
-# A company's proxy may be known to the system's certificate store only, which uv ignores unless told.
+# The certificate of a company's proxy may be in the system's store only, which uv ignores without this.
 export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help

@@ -20,7 +20,7 @@ _ANSWER_NEVER_CAME = frozenset({"cut_after", "late", "wrong_content_type", "huge
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt, as the function's log line tells it; `at` is the epoch second of the line.
+    """One attempt, as the function's log line reports it; `at` is the epoch second of the line.
 
     `delay_s` is None when the message left the lead queue.
     """
@@ -41,7 +41,7 @@ class Attempt:
 
     @classmethod
     def from_line(cls, line: str) -> "Attempt | None":
-        """None for any other line."""
+        """The attempt of a log line; None for any other line."""
         if not line.startswith("{") or '"message":"attempt"' not in line:
             return None
         try:
@@ -76,7 +76,7 @@ class Request:
 
     @property
     def answer_was_lost(self) -> bool:
-        """Whether it took effect and the function couldn't read so."""
+        """Whether the request took effect and the function couldn't read the answer."""
         if not self.effect:
             return False
         took_s = (self.effect_at or self.at) - self.at
@@ -86,7 +86,7 @@ class Request:
 
 
 def hash_address(email: str) -> str:
-    """The ledger's key of a lead, and its name in the log."""
+    """The hash by which ledger and log name a lead."""
     return hashlib.sha256(email.strip().lower().encode()).hexdigest()
 
 
@@ -109,7 +109,7 @@ class History:
     _last_seq: int = 0
 
     def read(self, deployment: Deployment) -> bool:
-        """Reads on; returns whether the sandbox answered, which it doesn't while it is down."""
+        """Reads what is new; returns whether the sandbox answered, which it doesn't while it is down."""
         text, self._log_position = deployment.emulator.output_since(self._log_position)
         for attempt in filter(None, map(Attempt.from_line, text.splitlines())):
             self._add_attempt(attempt)

@@ -51,7 +51,7 @@ class Overview:
         self._thread.join()
 
     def look_soon(self) -> None:
-        """Without waiting for the second to be over."""
+        """Looks at once, without waiting for the second to be over."""
         self._woken.set()
 
     def follow_retry(self, message_ids: list[str]) -> None:
@@ -61,11 +61,11 @@ class Overview:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """As of the last look."""
+        """The figures as of the last look."""
         return self._figures
 
     def stream(self) -> Iterator[dict[str, Any]]:
-        """The figures now, then each time anew; ends with `stop`."""
+        """The figures now, and again after each look; ends with `stop`."""
         seen = 0
         while not self._stopping:
             with self._changed:
@@ -74,7 +74,7 @@ class Overview:
             yield figures
 
     def look(self) -> None:
-        """Figures anew; those of what doesn't answer stay as they were, with the problem said."""
+        """Reads all figures; if the run doesn't answer, they stay as they were, with the problem."""
         try:
             with self.lock:
                 figures = self._look()
@@ -167,7 +167,7 @@ class Overview:
 
 
 def _since(attempts: list[Attempt], start: float) -> Iterator[Attempt]:
-    """From the newest back; lines of two batches may be a second out of order."""
+    """Goes from the newest attempt back; lines of two batches may be a second out of order."""
     for attempt in reversed(attempts):
         if attempt.at < start - BAR_S:
             return

@@ -45,7 +45,7 @@ class QueuedMessage:
 
 
 def count_parked(deployment: Deployment) -> int:
-    """In both dead-letter queues, those that somebody is looking at too."""
+    """The number of messages in both dead-letter queues, with those that somebody is looking at."""
     return sum(
         int(value)
         for output in _DEAD_LETTER_QUEUES
@@ -56,17 +56,17 @@ def count_parked(deployment: Deployment) -> int:
 
 
 def waiting_messages(deployment: Deployment) -> list[QueuedMessage]:
-    """All of the lead queue, those in flight too."""
+    """All messages of the lead queue, with those in flight."""
     return _look_into(deployment, "LeadQueueUrl")
 
 
 def parked_messages(deployment: Deployment) -> list[QueuedMessage]:
-    """All of both dead-letter queues, the longest parked first."""
+    """All messages of both dead-letter queues, the longest parked first."""
     return [message for output in _DEAD_LETTER_QUEUES for message in _look_into(deployment, output)]
 
 
 def group_by_reason(messages: Iterable[QueuedMessage]) -> dict[str, list[QueuedMessage]]:
-    """The commonest reason first."""
+    """The parked messages by their reason, the commonest reason first."""
     groups: dict[str, list[QueuedMessage]] = {}
     for message in messages:
         groups.setdefault(message.reason, []).append(message)
@@ -76,8 +76,8 @@ def group_by_reason(messages: Iterable[QueuedMessage]) -> dict[str, list[QueuedM
 def retry(deployment: Deployment, message_ids: Iterable[str]) -> list[str]:
     """Sends these parked messages to the lead queue, attributes and all; returns the new messages' ids.
 
-    Each is deleted only after it was sent. If this process dies in between, the event is in two places, and
-    the ledger lets the second one through as a duplicate.
+    Each is deleted only after it was sent. If this process ends in between, the event is in both queues, and
+    the second delivery is a duplicate for the ledger.
     """
     wanted = set(message_ids)
     return [

@@ -54,7 +54,7 @@ class Period:
 class Switch:
     """Safe to share between threads. `periods` are all since the start, the last one lasts.
 
-    Starts at `up`, whatever faults are set: it changes nothing until it is told to.
+    Starts at `up`, whatever faults are set: nothing changes until somebody turns the switch.
     """
 
     def __init__(self, deployment: Deployment) -> None:

@@ -69,7 +69,7 @@ class Run:
 
     def observe(self) -> Observed:
         sandbox, emulator = self._deployment.sandbox, self._deployment.emulator
-        # Not received, so that they stay in the queue for who looks at the run afterwards.
+        # Not received, so that they stay in the queue for a person who looks at the run afterwards.
         parked = emulator.messages(self._deployment.outputs["DeadLetterQueueUrl"])
         return Observed(sandbox.requests(), sandbox.leads(), parked)
 

@@ -50,7 +50,7 @@ def _is_free(port: int) -> bool:
 
 
 def _owner(port: int) -> str:
-    """By which process, where the operating system tells it (macOS tells it to root only)."""
+    """The process that has the port, where the operating system shows it (macOS shows it to root only)."""
     try:
         for connection in psutil.net_connections("tcp"):
             is_it = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)

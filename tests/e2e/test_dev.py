@@ -61,7 +61,7 @@ class Developer:
         return dict(json.loads((self.clone / ".local" / "run.json").read_text("utf-8")))
 
     def publish(self, email: str) -> None:
-        """From a shell that has only what `make env` prints."""
+        """Publishes from a shell that has only what `make env` prints."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         script = f'eval "$({sys.executable} -m local.environment)"; exec {sys.executable} -c "$PROGRAM"'
         subprocess.run(  # noqa: S603 - this project's own program
@@ -88,7 +88,7 @@ class Developer:
 
 @pytest.fixture
 def developer(tmp_path: Path) -> Developer:
-    """With a fresh clone."""
+    """A developer with a fresh clone."""
     return Developer(tmp_path / "clone")
 
 

@@ -58,7 +58,7 @@ def wait_for(deployment: Deployment, *emails: str) -> None:
 def test_the_shell_s_examples_deliver(
     deployment: Deployment, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """By message, by event, and with the address for version 1 of the command line."""
+    """They send by message, by event, and with the address for version 1 of the command line."""
     output = run(["sh", "-ec", example("Shell", "sh")], tmp_path, environment)
     wait_for(deployment, "jane.shell@example.com", "jane.bus@example.com")
     assert "\n0\n" in output
@@ -70,7 +70,7 @@ def test_the_shell_s_examples_deliver(
 def test_the_python_example_delivers(
     deployment: Deployment, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """With nothing but boto3."""
+    """The example needs nothing but boto3."""
     (tmp_path / "example.py").write_text(example("Python", "python"), "utf-8")
     run([sys.executable, "example.py"], tmp_path, environment)
     wait_for(deployment, "jane.python@example.com")
@@ -79,7 +79,7 @@ def test_the_python_example_delivers(
 def test_the_javascript_example_delivers(
     deployment: Deployment, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """With a stand-in for the SDK, which takes the commands' input for the body of AWS's own call."""
+    """A stand-in for the SDK takes the commands' input for the body of AWS's own call."""
     for package in ("client-sqs", "client-eventbridge"):
         folder = tmp_path / "node_modules" / "@aws-sdk" / package
         folder.mkdir(parents=True)

@@ -44,7 +44,7 @@ class Reader:
         return self.session.post(self.page.url + path, json=body, timeout=10)
 
     def figures(self) -> dict[str, Any]:
-        """As of now, not of the last second."""
+        """The figures as of now, not of the last second."""
         self.page.overview.look()
         return dict(self.get("/overview"))
 
@@ -195,10 +195,10 @@ def test_a_run_that_has_ended_is_said_so(
 # The story of one lead
 
 
-def test_the_story_tells_the_lost_answer_the_pause_and_the_confirmation(
+def test_the_story_shows_the_lost_answer_the_pause_and_the_confirmation(
     run: FakeRun, reader: Reader, api: Caller
 ) -> None:
-    """In the order in which it happened, with the id at the end and no second create."""
+    """The steps are in the order in which they happened, with the id at the end and no second create."""
     lose_the_answer(run, api)
     api.update()
     run.attempt(
@@ -219,7 +219,7 @@ def test_the_story_tells_the_lost_answer_the_pause_and_the_confirmation(
 
 
 def test_the_story_begins_when_the_ledger_says_that_the_event_came(run: FakeRun, reader: Reader) -> None:
-    """With its source; times are as exact as SQS's."""
+    """The story has the event's source; times are as exact as SQS's."""
     event = {
         "key": {"S": "create#1"},
         "state": {"S": "waiting"},
@@ -235,7 +235,9 @@ def test_the_story_begins_when_the_ledger_says_that_the_event_came(run: FakeRun,
     assert first["text"] == "An event on the bus, from com.example.crm, to create the lead."
 
 
-def test_a_create_that_was_not_stored_is_not_told_as_there(run: FakeRun, reader: Reader, api: Caller) -> None:
+def test_a_create_that_was_not_stored_is_not_shown_as_there(
+    run: FakeRun, reader: Reader, api: Caller
+) -> None:
     """404 to the question: then, and only then, a second POST is right."""
     api.script("create", {"kind": "cut_before"}, times=1)
     with pytest.raises(requests.ConnectionError):
@@ -285,7 +287,7 @@ def test_a_create_in_doubt_that_was_turned_away_needs_no_pause(run: FakeRun, rea
     assert step["text"] == "Sent back: leads API answered 429. Comes back after 1 s."
 
 
-def test_an_update_before_its_create_is_told_as_such(run: FakeRun, reader: Reader, api: Caller) -> None:
+def test_an_update_before_its_create_is_shown_as_such(run: FakeRun, reader: Reader, api: Caller) -> None:
     """No fault, though it was answered 404."""
     api.update()
     run.attempt(outcome="retry", lead=JOHNS_HASH, operation="update", delay_s=1)
@@ -314,7 +316,7 @@ def test_a_lead_that_waits_untried_is_found(run: FakeRun, reader: Reader) -> Non
     assert (story["found"], story["summary"]) == (True, "Waits in the lead queue.")
 
 
-def test_a_parked_lead_and_its_retry_are_told(run: FakeRun, reader: Reader) -> None:
+def test_a_parked_lead_and_its_retry_are_shown(run: FakeRun, reader: Reader) -> None:
     """Its story offers the retry, and goes on after it."""
     run.attempt(outcome="rejected", lead=JOHNS_HASH, parked=True, reason="suppressed")
     parked = run.queues.park(WISH, "suppressed", messageId="m-1", eventId="e-1")
@@ -419,7 +421,7 @@ def test_an_api_that_loses_answers_stores_the_lead(run: FakeRun, reader: Reader,
 
 
 def test_down_ends_the_sandbox_and_any_other_mode_starts_it(run: FakeRun, reader: Reader) -> None:
-    """Down means that nobody listens, which the function tells from a 503."""
+    """Down means that no process listens, which the function distinguishes from a 503."""
     reader.post("/api", {"mode": "down"})
     assert run.sandbox.is_down
     reader.post("/api", {"mode": "slow"})
@@ -466,7 +468,7 @@ def test_made_up_leads_are_published_by_both_ways_in(run: FakeRun, reader: Reade
 
 
 def test_examples_name_this_run(reader: Reader) -> None:
-    """With the endpoint, because version 1 of the command line ignores its variable for SQS."""
+    """The endpoint is in them, because version 1 of the command line ignores its variable for SQS."""
     examples = dict(reader.get("/examples")["examples"])
     assert all("http://127.0.0.1:4566" in text for text in examples.values())
     assert (
