@@ -83,15 +83,15 @@ INSTALL = $(VENV)/uv pip install --require-hashes -c requirements.lock --exact
 		echo "Python 3.11 or newer is needed, but '$(PYTHON)' is not: name another, e.g. make run PYTHON=python3.12"; \
 		exit 1; }
 	@$(CHECK_NODE)
-	$(STEP) "1/4 uv, which installs the rest: 24 MB" sh -ec '$(PYTHON) -m venv .venv; \
+	$(STEP) "1/4 uv, which installs the rest: 18 MB" sh -ec '$(PYTHON) -m venv .venv; \
 		awk "/^[^ ]/ { wanted = /^uv==/ } wanted" requirements.lock > .venv/uv.lock; \
 		$(VENV)/pip install --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock'
-	$(STEP) "2/4 Python packages: 60 MB" $(INSTALL) --python $(VENV)/python \
+	$(STEP) "2/4 Python packages: 112 MB" $(INSTALL) --python $(VENV)/python \
 		-r pyproject.toml --group deploy --group leadctl --group local
 	@touch $@
 
 .venv/tests-ready: .venv/ready
-	$(STEP) "Linters, types and test packages: 60 MB" \
+	$(STEP) "Linters, types and test packages: 55 MB" \
 		$(VENV)/uv pip sync --python $(VENV)/python --require-hashes requirements.lock
 	@touch $@
 
@@ -99,11 +99,11 @@ INSTALL = $(VENV)/uv pip install --require-hashes -c requirements.lock --exact
 # hand, the function runs on its own version.
 .emulator/ready: requirements.lock .venv/ready
 	@$(VENV)/python -c $(FIND_PYTHON) > .venv/function-python
-	$(STEP) "3/4 The emulated AWS: 10 MB" sh -ec '$(VENV)/uv venv --clear --python "$$(cat .venv/function-python)" .emulator; \
+	$(STEP) "3/4 The emulated AWS: 4 MB" sh -ec '$(VENV)/uv venv --clear --python "$$(cat .venv/function-python)" .emulator; \
 		$(INSTALL) --python .emulator/bin/python --group emulator'
 	@touch $@
 
 node_modules/ready: package.json package-lock.json
 	@$(CHECK_NODE)
-	$(STEP) "4/4 The AWS CDK command line: 6 MB" npm ci
+	$(STEP) "4/4 The AWS CDK command line: 8 MB" npm ci
 	@touch $@
