@@ -73,7 +73,7 @@ def run(blocks: str, checkout: Path, environment: dict[str, str]) -> str:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def test_the_blocks_up_to_the_deployment_publish_to_the_local_run(
@@ -85,7 +85,7 @@ def test_the_blocks_up_to_the_deployment_publish_to_the_local_run(
     output = run(script(text), checkout, {})
     emails = {"jane@example.com", "jim@example.com"}
     wait_until("the leads", lambda: emails <= deployment.sandbox.leads().keys(), timeout_s=60)
-    assert "ann@example.com" in output
+    assert "Send 1 lead to LeadDelivery-dev?" in output
 
 
 def test_the_blocks_of_the_deployment_fill_the_secret_and_check_it(
