@@ -17,7 +17,7 @@ from local.stack.child_process import PROJECT
 from local.stack.emulator import is_alive
 from local.stack.waiting import wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("runs")]
 
 RUN = (sys.executable, "-m", "local.sample")
 
