@@ -35,7 +35,7 @@ check: .venv/ready ## Lint, check types, run all tests that need no emulator (un
 	@$(CHECK_NODE)
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types quick-tests
 
-test: .emulator/ready node_modules/ready ## Lint, check types, run all tests, whatever fails (about 10 minutes)
+test: .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (10 minutes)
 	@begun=$$(date +%s); status=0; \
 	$(MAKE) --no-print-directory --keep-going lint types all-tests || status=1; \
 	echo "make test took $$(($$(date +%s) - begun)) s"; exit $$status
