@@ -9,7 +9,7 @@ import pytest
 
 from local.stack.child_process import PROJECT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("fault suite")]
 
 
 def run_chaos(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":

@@ -30,8 +30,6 @@ def environment(deployment: Deployment, tmp_path: Path) -> dict[str, str]:
         **variables(describe(deployment, page_url="")),
         "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(PROJECT),
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
     }
 
 

@@ -18,7 +18,7 @@ from local.stack.emulator import is_alive
 from local.stack.ports import PAGE_PORT, usual_port
 from local.stack.waiting import wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("runs")]
 
 RUN = (sys.executable, "-m", "local.sample")
 

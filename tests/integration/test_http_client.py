@@ -159,6 +159,8 @@ class TestSharing:
         netrc = tmp_path / "netrc"
         netrc.write_text("machine 127.0.0.1 login me password mine")
         monkeypatch.setenv("NETRC", str(netrc))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name)
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
         with serving(lambda s: s.sendall(OK)) as server:
             post(client(), server.port)

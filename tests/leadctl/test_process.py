@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,17 @@ import pytest
 from tests.infra.aws_server import aws_server
 
 PROJECT = Path(__file__).parents[2]
+TIMEOUT_S = 120
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """The process, which has ended afterwards, also when the test failed."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @dataclass
@@ -35,8 +47,8 @@ class Shell:
 
     def run(self, *words: str, **more: Any) -> tuple[int, str, str]:
         """Its exit code, stdout and stderr, in which there is no traceback."""
-        process = self.start(*words, **more)
-        out, err = process.communicate(timeout=600)
+        with ended(self.start(*words, **more)) as process:
+            out, err = process.communicate(timeout=TIMEOUT_S)
         assert "Traceback" not in err
         return process.returncode, out, err
 
@@ -126,11 +138,13 @@ def test_a_full_disk_is_said(local_run: Shell, words: tuple[str, ...]) -> None:
 def test_ctrl_c_ends_with_130_and_a_sentence(tmp_path: Path) -> None:
     """A script sees that it isn't done."""
     os.mkfifo(tmp_path / "event")
-    process = shell(tmp_path).start("send", "event")
-    # This waits until leadctl has opened the pipe, too; then it waits for an event in it.
-    with (tmp_path / "event").open("w", encoding="utf-8"):
+    # Opening it waits until leadctl has opened it, too; then leadctl waits for an event in it.
+    with (
+        ended(shell(tmp_path).start("send", "event")) as process,
+        (tmp_path / "event").open("w", encoding="utf-8"),
+    ):
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=600)
+        _, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "Interrupted. Nothing was changed."
 
