@@ -3,7 +3,8 @@
     python -m bench.servers FOLDER
 
 TLS with keep-alive, and each answer after a fixed time. It prints its ports and serves until its stdin ends,
-so that it never outlives what started it. The leads API has a port for each latency, so no call changes it.
+so that it always ends with the process that started it. The leads API has a port for each latency, so no call
+changes it.
 """
 
 import asyncio
@@ -72,7 +73,7 @@ class Connection(asyncio.Protocol):
 
 
 class LeadsApi:
-    """Takes every lead, with the fields of the documented answer; a GET tells how many it took."""
+    """Takes every lead, with the fields of the documented answer; a GET returns how many it took."""
 
     def __init__(self) -> None:
         self._taken = 0
@@ -137,9 +138,9 @@ class NotTakenError(Exception):
 
 
 class Servers:
-    """The process of the servers, from the side of who measures; runs until the end of the block.
+    """The process of the servers, as the measuring process sees it; runs until the end of the block.
 
-    `leads_sent` counts the leads that clients were told to send.
+    `leads_sent` counts the leads that clients were asked to send.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -82,7 +82,7 @@ class DeploymentConfig:
     settling_time_seconds: int = _setting(60, whole_number(5, 600, "seconds"))
     duplicate_window_hours: int = _setting(24, whole_number(1, 336, "hours"))
     key_window_days: int = _setting(14, whole_number(1, 30, "days"))
-    # More than the longest window above: an event that counts as a repetition is one that can be looked up.
+    # More than the longest window above, so that an event that counts as a repetition can be looked up.
     ledger_days: int = _setting(90, whole_number(31, 400, "days"))
     update_grace_minutes: int = _setting(60, whole_number(31, 1440, "minutes"))
     retry_base_delay_seconds: int = _setting(30, whole_number(1, 300, "seconds"))
@@ -106,7 +106,7 @@ class DeploymentConfig:
 
     @property
     def visibility_timeout_seconds(self) -> int:
-        """The lead queue's: six function timeouts and the batching window, as AWS advises.
+        """The lead queue's visibility timeout: six function timeouts and the batching window, as AWS advises.
 
         At most 5,700 s by the ranges above; SQS allows 43,200 s.
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -197,7 +197,7 @@ def _chosen_stage(context: Mapping[str, object], problems: list[str]) -> tuple[s
 
 
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:
-    """Settings that are each in range, but not together."""
+    """A sentence for each contradiction between settings that are each in range."""
     yield from mapping_problems(config.mappings, config.lead_defaults)
     yield from _contradictions_of_others(config)
     needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + RESERVE_S
@@ -233,7 +233,7 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
 
 
 def _contradictions_of_others(config: DeploymentConfig) -> Iterator[str]:
-    """Settings of what exists beside the stack: buses, topics, who is told."""
+    """Contradictions in the settings of what exists beside the stack: buses, topics, who gets the alarms."""
     if config.event_bus_name and (config.producer_accounts or config.producer_organization):
         yield (
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "

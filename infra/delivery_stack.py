@@ -55,7 +55,8 @@ class DeliveryStack(Stack):
             "LeadQueue",
             queue_name=lead_queue_name,
             visibility_timeout=Duration.seconds(config.visibility_timeout_seconds),
-            # SQS's most: the function parks a lead by its age, a lower count would park leads in an outage.
+            # SQS's maximum, because the function parks leads by age; a lower count would park leads in an
+            # outage.
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letter_queue, max_receive_count=1000),
         )
         self.rule_dead_letter_queue = self._queue("RuleDeadLetterQueue")
@@ -116,7 +117,7 @@ class DeliveryStack(Stack):
             "EventRuleName": rule_name(self, config),
             "FunctionName": self.lead_function.function.function_name,
             "LogGroupName": self.lead_function.log_group.log_group_name,
-            # The ARN on AWS; every call that takes a secret's name takes that too.
+            # On AWS this is the ARN; every call that takes a secret's name takes the ARN too.
             "SecretName": secret.secret_arn,
             "LedgerTableName": self.ledger.table_name,
             "EventSourceMappingId": self.lead_function.event_source_mapping.event_source_mapping_id,
@@ -162,8 +163,8 @@ class DeliveryStack(Stack):
         return sqs.Queue.from_queue_arn(self, "NamedLeadQueue", arn)
 
     def _secret(self) -> secretsmanager.Secret:
-        """The place of the credentials. Once an operator has filled it, a deployment leaves its value alone:
-        CloudFormation writes a value only when the template's own has changed.
+        """The secret for the credentials. Once an operator has filled it, a deployment leaves its value
+        alone: CloudFormation writes a value only when the template's own has changed.
         """
         secret = secretsmanager.Secret(
             self,

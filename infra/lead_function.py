@@ -71,7 +71,7 @@ class LeadFunction(Construct):
                 "sqs:GetQueueAttributes",
                 "sqs:ChangeMessageVisibility",
             ),
-            # The attributes for the check, which doesn't send.
+            # The check reads the queue's attributes, because it doesn't send.
             self._dead_letter_queue.queue_arn: ("sqs:SendMessage", "sqs:GetQueueAttributes"),
             self._secret.secret_arn: ("secretsmanager:GetSecretValue",),
             self._ledger.table_arn: (
@@ -162,7 +162,7 @@ class LeadFunction(Construct):
             "PARK_AFTER_S": str(config.park_after_hours * 3600),
             "OUTCOME_EVENTS": config.outcome_events,
             "EVENT_BUS": self._event_bus.event_bus_arn,
-            # A dimension of every metric: stages of one account stay apart.
+            # The service is a dimension of every metric, so that the stages of one account stay apart.
             "POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name,
             "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
             "POWERTOOLS_LOG_LEVEL": "INFO",

@@ -6,8 +6,8 @@ from typing import Any
 
 from leadctl.importing.door import KnownEvent, KnownLead, NotTaken, Outgoing, Progress
 from leadctl.lead_story import Lead, LedgerReader
-from leadctl.parked_message import Place
-from leadctl.parked_queues import ParkedQueues
+from leadctl.parked.message import Place
+from leadctl.parked.queues import ParkedQueues
 from leadctl.target import Target
 
 # One for all imports: SQS prefers the messages of others as soon as these have a tenth of the function's

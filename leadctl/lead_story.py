@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deliver_leads.contract import LEAD_ITEM, LedgerAttribute
+from deliver_leads.dynamodb_notation import plain
 from leadctl.moments import iso
 from leadctl.target import Target
 
@@ -161,7 +162,7 @@ def key_of_lead(lead_hash: str) -> dict[str, Any]:
 
 
 def _lead(lead_hash: str, stored: dict[str, Any]) -> Lead:
-    item = {name: untyped(value) for name, value in stored.items()}
+    item = plain(stored)
     return Lead(
         lead_hash=lead_hash,
         lead_id=str(item.get("leadId") or ""),
@@ -190,15 +191,3 @@ def _events(item: dict[str, Any]) -> list[LedgerEvent]:
 
 def _first_seen(earlier: dict[str, Any], entry: dict[str, Any]) -> int:
     return int(earlier.get("firstSeenS") or entry.get("firstSeenS") or 0)
-
-
-def untyped(value: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the item holds
-    """A value in DynamoDB's notation as Python's own."""
-    kind, content = next(iter(value.items()))
-    if kind == "N":
-        return int(content)
-    if kind == "L":
-        return [untyped(each) for each in content]
-    if kind == "M":
-        return {name: untyped(each) for name, each in content.items()}
-    return content

@@ -11,8 +11,8 @@ from .outcome import DeliveryError, Outcome
 
 # An SQS message with its attributes holds at most 1 MiB (AWS quota since 2025).
 LARGEST_MESSAGE_BYTES = 1_048_576
-# What SQS doesn't take as text: it refuses it with InvalidMessageContents. Not compiled here, because that
-# takes 5 ms of each cold start.
+# Characters that SQS refuses in a text, with InvalidMessageContents. Not compiled here, because that takes 5
+# ms of each cold start.
 _NOT_SQS_TEXT = "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
@@ -44,7 +44,7 @@ class DeadLetterQueue:
 
 
 def _fitting(attributes: Mapping[DeadLetterAttribute, str], room_bytes: int) -> dict[str, dict[str, str]]:
-    """As many of the attributes, in their order, as fit beside the body; the last of them is cut short."""
+    """Returns as many of the attributes, in order, as fit beside the body; the last of them is cut short."""
     fitting: dict[str, dict[str, str]] = {}
     for name, value in attributes.items():
         room_bytes -= len(name) + len("String")

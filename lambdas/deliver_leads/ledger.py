@@ -17,11 +17,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .aws_error import error_code
+from .dynamodb_notation import typed
 from .event.envelope import LeadEvent
 from .event.message import Message
 from .joint_writes import JointWrites
 from .lead_state import CLOCK_SKEW_S, EventRecord, LeadState
-from .ledger_item import Item, key_of, read_journal, read_state, typed, typed_value, write_record, write_state
+from .ledger_item import Item, attributes, key_of, read_journal, read_state, write_record, write_state
 from .outcome import DeferredError, LedgerError, UndecidedError
 from .settings import Settings
 
@@ -129,7 +130,7 @@ class Ledger:
             self._update(
                 claim.event.lead_hash,
                 f"SET {_assignments(completed)} REMOVE #owner, journal",
-                _named(completed) | {":owner": typed_value(claim.owner)},
+                _named(completed) | {":owner": typed(claim.owner)},
                 "#owner = :owner",
             )
         except ClientError as error:
@@ -150,7 +151,7 @@ class Ledger:
         written = self._joint.update(
             [
                 (
-                    key_of(claim.event.lead_hash) | typed({"owner": claim.owner}),
+                    key_of(claim.event.lead_hash) | attributes({"owner": claim.owner}),
                     self._completed(state, quiet_s=0),
                     _COMPLETED,
                 )
@@ -169,7 +170,7 @@ class Ledger:
             answer = self._update(
                 lead_hash,
                 _CLAIM,
-                claimed | {":empty": typed_value([]), ":now": typed_value(int(now))},
+                claimed | {":empty": typed([]), ":now": typed(int(now))},
                 _MAY_CLAIM,
                 ReturnValues="ALL_OLD",
             )
@@ -198,7 +199,7 @@ class Ledger:
                 lead_hash,
                 f"SET {_assignments(state)} REMOVE #owner, journal",
                 _named(state)
-                | {":held": item.get("heldUntil", {"N": "0"}), ":length": typed_value(MOST_JOURNAL_ENTRIES)},
+                | {":held": item.get("heldUntil", {"N": "0"}), ":length": typed(MOST_JOURNAL_ENTRIES)},
                 "heldUntil = :held AND size(journal) >= :length",
             )
         except (ClientError, BotoCoreError) as error:
@@ -228,7 +229,7 @@ class Ledger:
     def _claimed(self, entry: EventRecord, now: float, lease_s: float) -> dict[str, Any]:
         """An environment that crashes leaves a request without an answer."""
         held_until = math.ceil(now + lease_s + CLOCK_SKEW_S + self._settling_s)
-        return typed(
+        return attributes(
             {
                 "heldUntil": held_until,
                 "owner": entry.owner,
@@ -239,7 +240,7 @@ class Ledger:
 
     def _completed(self, state: LeadState, quiet_s: int) -> dict[str, Any]:
         now = time.time()
-        return write_state(state) | typed(
+        return write_state(state) | attributes(
             {
                 "heldUntil": math.ceil(now + quiet_s) if quiet_s else 0,
                 "expiresAt": int(now) + self._ledger_s,

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from .contract import LEAD_ITEM, LedgerAttribute
+from .dynamodb_notation import plain, typed
 from .event.lead import Operation
 from .lead_state import EventRecord, Final, LeadState, Setter, State
 
@@ -14,12 +15,12 @@ _STATES = {"d": State.DELIVERED, "s": State.SUPERSEDED}
 
 def key_of(lead_hash: str) -> dict[str, Any]:
     """What identifies a lead's item."""
-    return typed({LedgerAttribute.PARTITION_KEY: lead_hash, LedgerAttribute.SORT_KEY: LEAD_ITEM})
+    return attributes({LedgerAttribute.PARTITION_KEY: lead_hash, LedgerAttribute.SORT_KEY: LEAD_ITEM})
 
 
 def write_state(state: LeadState) -> dict[str, Any]:
     """All attributes of a state, so that none of an earlier one is left."""
-    return typed(
+    return attributes(
         {
             "leadId": state.lead_id,
             "knownAt": state.known_s,
@@ -35,23 +36,23 @@ def write_state(state: LeadState) -> dict[str, Any]:
 
 def read_state(item: Item) -> LeadState:
     """The state of an item in DynamoDB's notation, without its journal; of nothing for a lead without one."""
-    plain = untyped(item)
-    setters = {name: text.split() for name, text in plain.get("setters", {}).items()}
+    values = plain(item)
+    setters = {name: text.split() for name, text in values.get("setters", {}).items()}
     return LeadState(
-        lead_id=plain.get("leadId", ""),
-        known_s=plain.get("knownAt", 0),
-        has_forgotten=plain.get("hasForgotten", False),
+        lead_id=values.get("leadId", ""),
+        known_s=values.get("knownAt", 0),
+        has_forgotten=values.get("hasForgotten", False),
         setters={name: Setter(int(order_ms), value) for name, (order_ms, value) in setters.items()},
-        setters_floor_ms=plain.get("settersFloor", 0),
-        finals={key: _read_final(text) for key, text in plain.get("finalEvents", {}).items()},
-        open=tuple(map(_read_record, plain.get("openEvents", ()))),
-        shown=tuple(map(_read_record, plain.get("shownEvents", ()))),
+        setters_floor_ms=values.get("settersFloor", 0),
+        finals={key: _read_final(text) for key, text in values.get("finalEvents", {}).items()},
+        open=tuple(map(_read_record, values.get("openEvents", ()))),
+        shown=tuple(map(_read_record, values.get("shownEvents", ()))),
     )
 
 
 def read_journal(item: Item) -> tuple[EventRecord, ...]:
     """What was added to an item since its state was written."""
-    return tuple(_read_record(untyped(each["M"])) for each in item.get("journal", {"L": []})["L"])
+    return tuple(_read_record(plain(each["M"])) for each in item.get("journal", {"L": []})["L"])
 
 
 def write_record(record: EventRecord) -> dict[str, Any]:
@@ -60,36 +61,9 @@ def write_record(record: EventRecord) -> dict[str, Any]:
     return {attribute: value for attribute, value in values.items() if value}
 
 
-def typed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes in DynamoDB's notation."""
-    return {name: typed_value(each) for name, each in value.items()}
-
-
-def typed_value(value: Any) -> dict[str, Any]:  # noqa: ANN401 - what a record holds
-    """A value in DynamoDB's notation."""
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, list):
-        return {"L": [typed_value(each) for each in value]}
-    return {"M": typed(value)}
-
-
-def untyped(item: Item) -> dict[str, Any]:
-    """Attributes as Python's own values."""
-    return {name: _untyped_value(value) for name, value in item.items()}
-
-
-def _untyped_value(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as above
-    kind, content = next(iter(value.items()))
-    if kind == "N":
-        return int(content)
-    if kind == "L":
-        return [_untyped_value(each) for each in content]
-    return untyped(content) if kind == "M" else content
+def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of an item in DynamoDB's notation."""
+    return {name: typed(each) for name, each in values.items()}
 
 
 def _write_final(final: Final) -> str:

@@ -11,8 +11,8 @@ from leadctl.lead_story import Lead, LedgerReader, key_of_lead
 from leadctl.moments import iso
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_message import Parked
-from leadctl.parked_queues import ParkedQueues, queue_counts
+from leadctl.parked.message import Parked
+from leadctl.parked.queues import ParkedQueues, queue_counts
 from leadctl.problems import ExitCode, ToBeFixedError
 from leadctl.target import Target
 
@@ -56,15 +56,17 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
         question += f" of this person in {target.stack_name}?"
         if items:
             invocation.out.note("The next event of this lead, a repeat too, will begin its e-mails anew.")
-        done = not (parked or items) or invocation.may_go_on(question, yes=yes, dry_run=dry_run)
+        done = bool(parked or items) and invocation.may_go_on(question, yes=yes, dry_run=dry_run)
         deleted = len(queues.delete(queues.hold(parked))) if done else 0
+    if not (parked or items):
+        invocation.out.text("There is nothing to delete.")
     if done:
         if items:
             _delete_item(target, lead_hash)
         ledger = f", {count(items, 'item')} of the ledger" if with_ledger else ""
         invocation.out.text(f"Deleted: {count(deleted, 'parked message')}{ledger}.")
     left = _left(target, lead, with_ledger, looked.hidden + looked.unread)
-    invocation.out.text("Left:")
+    invocation.out.text("What stays:")
     for line in left:
         invocation.out.text(f"  {line}")
     invocation.out.record({"parked": deleted, "ledgerItems": items if done else 0, "left": left})

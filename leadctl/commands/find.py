@@ -18,8 +18,8 @@ from leadctl.log_search import attempts_with
 from leadctl.moments import Length, ago, epoch, iso
 from leadctl.options import Invocation, Result, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_message import Parked
-from leadctl.parked_queues import ParkedQueues, queue_counts
+from leadctl.parked.message import Parked
+from leadctl.parked.queues import ParkedQueues, queue_counts
 from leadctl.problems import ExitCode
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -85,7 +85,8 @@ def find(invocation: Invocation, what: str, with_log: bool, since: float) -> Res
             "inLeadQueue": sum(waiting.values()),
         }
     )
-    return None if leads or parked or sought.attempts else ExitCode.A_PERSON_HAS_TO_ACT
+    is_found = leads or sought.attempts
+    return ExitCode.A_PERSON_HAS_TO_ACT if parked or hidden or not is_found else None
 
 
 def _look_up(invocation: Invocation, text: str, since: float, with_log: bool) -> Sought:

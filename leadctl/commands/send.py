@@ -11,8 +11,8 @@ from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.editing import pretty
 from leadctl.options import Invocation, asking_options, pass_invocation, target_options
+from leadctl.output import pretty
 from leadctl.problems import ToBeFixedError
 
 OPERATIONS = [each.value for each in Operation]

@@ -177,7 +177,9 @@ class Simulation:
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Powertools' of an invocation that died before its metrics
+                warnings.simplefilter(
+                    "ignore"
+                )  # Powertools warns when an invocation crashed before its metrics
                 response: dict[str, Any] = self._environments[place].handler(event, context)
         except KilledError:
             self._environments[place] = None

@@ -48,7 +48,7 @@ def test_an_update_appends_to_a_list_and_removes_by_the_indices_of_before() -> N
 
 
 def test_an_item_is_inserted_once_and_then_changed_by_statements() -> None:
-    """As the ledger does for all leads of a batch in one call."""
+    """The ledger does so for all leads of a batch in one call."""
     tables = Tables()
     insert = {
         "Statement": "INSERT INTO \"ledger\" VALUE {'lead': ?, 'event': ?, 'journal': ?}",

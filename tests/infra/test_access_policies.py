@@ -29,7 +29,7 @@ def arn(template: Template, output: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("output", [PRODUCER, OPERATOR])
 def test_the_output_is_a_managed_policy(output: str) -> None:
-    """To be attached to a role or a group by its ARN."""
+    """A person attaches it to a role or a group, by its ARN."""
     policy = resource_behind(synthesise().delivery, output)
     assert policy["Type"] == "AWS::IAM::ManagedPolicy"
     # Whom it is for is up to the account: the stack attaches it to nobody.

@@ -1,4 +1,4 @@
-"""What the configuration accepts, and what it tells a person when it doesn't."""
+"""What the configuration accepts, and what its errors say."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def read(stage_settings: Mapping[str, Any] | None = None, /, **context: Any) -> 
 
 
 def problems(stage_settings: Mapping[str, Any] | None = None, /, **context: Any) -> tuple[str, ...]:
-    """What is told about a configuration that can't be used."""
+    """The problems of a configuration that can't be used."""
     with pytest.raises(ConfigError) as caught:
         read(stage_settings, **context)
     return caught.value.problems
@@ -45,7 +45,7 @@ def test_a_stage_without_settings_has_every_default() -> None:
 
 @pytest.mark.parametrize(("stage", "kept"), [("dev", False), ("prod", True)])
 def test_only_prod_keeps_data(stage: str, kept: bool) -> None:
-    """As cdk.json has it."""
+    """The settings are those of cdk.json."""
     assert DeploymentConfig.from_context({**CDK_JSON["context"], "stage": stage}).keep_data is kept
 
 
@@ -124,7 +124,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("name", "must_be", "outside"), RANGES, ids=[r[0] for r in RANGES])
-def test_a_number_out_of_range_is_told_with_its_range_and_unit(
+def test_a_number_out_of_range_is_reported_with_its_range_and_unit(
     name: str, must_be: str, outside: tuple[int, int]
 ) -> None:
     """One step beyond either end, in cdk.json and on the command line."""
@@ -189,7 +189,7 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("keepData", None, "true or false"),
     ],
 )
-def test_a_wrong_value_in_cdk_json_is_told_with_what_it_must_be(
+def test_a_wrong_value_in_cdk_json_is_reported_with_what_it_must_be(
     name: str, value: object, must_be: str
 ) -> None:
     """JSON has types, so text is no number there."""
@@ -198,26 +198,26 @@ def test_a_wrong_value_in_cdk_json_is_told_with_what_it_must_be(
 
 
 @pytest.mark.parametrize("text", ["many", "", "1e1", "9" * 5000])
-def test_text_that_is_no_number_is_told(text: str) -> None:
+def test_text_that_is_no_number_is_reported(text: str) -> None:
     """A slip on the command line ends in a sentence."""
     (problem,) = problems(batchSize=text)
     assert "must be a whole number of messages from 1 to 100" in problem
 
 
-def test_lead_defaults_that_are_no_json_are_told() -> None:
+def test_lead_defaults_that_are_no_json_are_reported() -> None:
     """The shell ate the quotes, for example."""
     (problem,) = problems(leadDefaults="{source: Fair}")
     assert problem.startswith("leadDefaults is '{source: Fair}', but must be an object of texts")
 
 
-def test_a_missing_stage_is_told_with_the_choices() -> None:
+def test_a_missing_stage_is_reported_with_the_choices() -> None:
     """The one thing that has no default."""
     with pytest.raises(ConfigError) as caught:
         DeploymentConfig.from_context({"stages": {"dev": {}, "prod": {}}})
     assert caught.value.problems == ("stage is missing; give -c stage=dev or -c stage=prod",)
 
 
-def test_an_unknown_stage_is_told_with_a_suggestion() -> None:
+def test_an_unknown_stage_is_reported_with_a_suggestion() -> None:
     """A typo must not deploy something with all defaults."""
     assert problems(stage="prd") == (
         "stage is 'prd', but must be given as -c stage=dev or -c stage=prod; did you mean prod?",
@@ -225,13 +225,13 @@ def test_an_unknown_stage_is_told_with_a_suggestion() -> None:
 
 
 @pytest.mark.parametrize("stage", [7, [], {}])
-def test_a_stage_that_is_no_text_is_told(stage: object) -> None:
+def test_a_stage_that_is_no_text_is_reported(stage: object) -> None:
     """Someone put it into cdk.json."""
     (problem,) = problems(stage=stage)
     assert problem.startswith(f"stage is {stage!r}, but must be given as -c stage=dev or -c stage=prod")
 
 
-def test_a_stage_that_no_stack_can_be_named_after_is_told() -> None:
+def test_a_stage_that_no_stack_can_be_named_after_is_reported() -> None:
     """CloudFormation would refuse it later, in its own words."""
     assert problems(stages={"pre_prod": {}}, stage="pre_prod") == (
         "stage is 'pre_prod', but must be of letters, digits and -: stacks are named after it",
@@ -239,19 +239,19 @@ def test_a_stage_that_no_stack_can_be_named_after_is_told() -> None:
 
 
 @pytest.mark.parametrize("stages", [None, [], {"dev": 1}])
-def test_stages_that_are_no_objects_are_told(stages: object) -> None:
+def test_stages_that_are_no_objects_are_reported(stages: object) -> None:
     """Someone edited cdk.json by hand."""
     assert problems(stages=stages) == (
         "stages is missing in cdk.json, or not an object with an object for each stage",
     )
 
 
-def test_an_unknown_setting_of_a_stage_is_told_with_a_suggestion() -> None:
+def test_an_unknown_setting_of_a_stage_is_reported_with_a_suggestion() -> None:
     """Else a typo would silently mean the default."""
     assert problems({"batchsize": 1}) == ("batchsize (in stages.dev) is no setting; did you mean batchSize?",)
 
 
-def test_an_unknown_key_on_the_command_line_is_told_with_a_suggestion() -> None:
+def test_an_unknown_key_on_the_command_line_is_reported_with_a_suggestion() -> None:
     """`-c` takes any key, and an unread one would silently do nothing."""
     assert problems(readTimeout="5") == ("readTimeout is no setting; did you mean readTimeoutSeconds?",)
 
@@ -277,7 +277,7 @@ def test_the_cdk_s_own_context_keys_are_let_through(key: str) -> None:
     assert read(**{key: "x"}) == read()
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """Nobody wants to run synth once for each."""
     found = problems({"batchSize": 0, "memory": 1}, tracing="yes", parkafterhours="1")
     names = [problem.split(" ")[0] for problem in found]
@@ -330,7 +330,7 @@ def test_who_asks_for_fifo_learns_why_there_is_none() -> None:
         ),
     ],
 )
-def test_settings_that_contradict_each_other_are_told(settings: dict[str, object], start: str) -> None:
+def test_settings_that_contradict_each_other_are_reported(settings: dict[str, object], start: str) -> None:
     """Each in its range, but not together; the sentence names both and says why."""
     (problem,) = problems(settings)
     assert problem.startswith(start)

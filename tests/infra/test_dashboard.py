@@ -94,7 +94,7 @@ def shown_metrics(templates: Templates) -> set[tuple[str, ...]]:
 
 
 def dimensions(metric: tuple[str, ...]) -> dict[str, str]:
-    """By their names."""
+    """The metric's dimensions, by their names."""
     return dict(zip(metric[2::2], metric[3::2], strict=True))
 
 
@@ -135,7 +135,7 @@ def test_no_more_than_fifty_metrics_are_shown() -> None:
 
 
 def test_every_expression_can_be_computed() -> None:
-    """From the ids of its own widget, with data and without."""
+    """It uses ids of its own widget only, and can be computed with and without data."""
     computed = 0
     for widget in widgets(synthesise()):
         ids = [options["id"] for names, options in metrics_of(widget) if names and "id" in options]
@@ -184,7 +184,7 @@ def test_every_alarm_of_the_stage_is_shown() -> None:
 
 
 def test_every_row_has_a_question_for_its_title() -> None:
-    """In the order in which a person on duty asks them."""
+    """The questions are in the order in which a person on call asks them."""
     headings = [
         each["properties"]["markdown"].splitlines()[0]
         for each in widgets(synthesise())
@@ -223,7 +223,7 @@ def test_no_widget_covers_another() -> None:
     ],
 )
 def test_a_graph_shows_its_limit(title: str, limit: int) -> None:
-    """In the unit of its lines, and as the settings have it."""
+    """The limit is in the unit of the lines, and as the settings have it."""
     templates = synthesise(
         oldestMessageAlarmMinutes="7", functionTimeoutSeconds="200", maximumConcurrency="8"
     )

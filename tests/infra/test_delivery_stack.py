@@ -213,7 +213,7 @@ def test_the_ledger_is_keyed_by_lead_and_event() -> None:
 
 
 def test_the_ledger_is_encrypted_and_paid_by_use() -> None:
-    """With a key that AWS manages, and no capacity that a burst of leads could exhaust."""
+    """AWS manages its key, and it has no capacity that a burst of leads could exhaust."""
     table = properties(synthesise().delivery, "AWS::DynamoDB::Table")
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"

@@ -35,7 +35,7 @@ Answer = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Grants tokens and takes leads; answers as told where a test says so."""
+    """Grants tokens and takes leads; a test may set other answers."""
 
     protocol_version = "HTTP/1.1"
     server: "HostileApi"
@@ -80,7 +80,7 @@ class HostileApi(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Of both."""
+        """The address of both, API and token endpoint."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:

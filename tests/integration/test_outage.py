@@ -102,7 +102,7 @@ class Simulation:
         return BatchRunner(delivery, self, SETTINGS, silent, silent)
 
     def run(self) -> None:
-        """Until every lead is out of the queue. Leads keep arriving through the whole outage."""
+        """Simulates until every lead is out of the queue. Leads keep arriving through the whole outage."""
         environments = itertools.cycle([self.environment() for _ in range(ENVIRONMENTS)])
         sent_at = {number: number * DAY_S / LEADS for number in range(LEADS)}
         queue = [(at, number) for number, at in sent_at.items()]

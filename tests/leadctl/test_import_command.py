@@ -177,10 +177,27 @@ def test_the_preview_says_what_will_be_sent_and_asks(stage: Stage, function: Fun
         "        1  sam@example.com, a day at 100 a day",
     ):
         assert line in result.stderr.splitlines()
-    assert "Send 1 lead to LeadDelivery-dev? 7Targets begins to e-mail them" in result.stderr
+    assert result.stderr.endswith("Nothing was done, because off a terminal this needs --yes.\n")
     assert "a@b.co" not in result.stderr, "stderr may be a log"
     assert stage.take() == []
     assert [path.name for path in Path.cwd().iterdir()] == ["leads.csv"]
+
+
+def test_rows_with_several_reasons_are_counted_once(stage: Stage, function: Function) -> None:
+    """And it is said, because the reasons' counts are more than the rows then."""
+    write("name,email,assistantEmail\nJane,wrong,wrong\nJoe,wrong,sam@example.com\n")
+    result = stage.run("import", "leads.csv", "--dry-run")
+    assert "Wrong: 2 rows, some for several reasons" in result.stderr.splitlines()
+
+
+def test_a_file_without_a_row_has_nothing_to_ask_for(stage: Stage, function: Function) -> None:
+    """Neither really nor in a dry run."""
+    write(HEADER)
+    for option in ("--yes", "--dry-run"):
+        result = stage.run("import", "leads.csv", option)
+        assert result.exit_code == 0
+        assert "There is no lead to send." in result.stderr
+        assert "Send 0" not in result.stderr
 
 
 def test_a_dry_run_sends_and_writes_nothing(stage: Stage, function: Function) -> None:
@@ -190,6 +207,7 @@ def test_a_dry_run_sends_and_writes_nothing(stage: Stage, function: Function) ->
     assert result.exit_code == 3
     plan = json.loads(result.stdout)
     assert (plan["rows"], plan["toSend"], plan["wrong"]) == (3, 2, 1)
+    assert "Send 2 leads to LeadDelivery-dev? 7Targets begins to e-mail them" in result.stderr
     assert plan["reasons"] == {"email: is not an e-mail address": 1}
     assert stage.take() == []
     assert [path.name for path in Path.cwd().iterdir()] == ["leads.csv"]

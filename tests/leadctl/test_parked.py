@@ -100,6 +100,16 @@ def test_nothing_parked_is_said(stage: Stage) -> None:
     assert stage.run("parked", "list", "-o", "json").stdout == "[]\n"
 
 
+@pytest.mark.parametrize("words", [[], ["--each"]])
+def test_a_limited_list_says_of_how_many(stage: Stage, words: list[str]) -> None:
+    """Counts of some would be read as counts of all."""
+    for number in range(3):
+        stage.park(BODY, message_id=f"message-{number}")
+    result = stage.run("parked", "list", "--limit", "2", *words)
+    assert result.stderr.splitlines()[-1] == "Only 2 of 3 are shown, the oldest, because of --limit."
+    assert "--limit" not in stage.run("parked", "list", "--limit", "3", *words).stderr
+
+
 def test_one_message_is_shown_whole(stage: Stage) -> None:
     """By the beginning of its id, or by that of the message that it was."""
     stage.park(BODY, message_id="message-1")
@@ -216,7 +226,8 @@ def test_off_a_terminal_yes_is_needed_and_a_dry_run_changes_nothing(
     stage.park(BODY)
     refused = stage.run("parked", command, "--all")
     assert refused.exit_code == 2
-    assert "--yes" in refused.stderr
+    assert refused.stderr.endswith("\nNothing was done, because off a terminal this needs --yes.\n")
+    assert "Usage" not in refused.stderr
     dry = stage.run("parked", command, "--all", "--dry-run")
     assert dry.exit_code == 0
     assert "1  rejected: answered 422" in dry.stderr
@@ -275,7 +286,7 @@ def test_an_edit_that_stays_wrong_is_not_sent(
     stage.park(WRONG)
     editor(tmp_path, monkeypatch, ("jane at example.com", "jane"))
     result = stage.run("parked", "edit", "message-1", "--yes")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "still wrong: lead.email: is not an e-mail address. It is in /" in result.stderr
     assert stage.take() == []
     assert len(stage.take("DeadLetterQueueUrl")) == 1
@@ -384,7 +395,7 @@ def test_a_full_disk_keeps_everything_parked(stage: Stage, monkeypatch: pytest.M
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("leadctl.private_file.os.fsync", full)
+    monkeypatch.setattr("leadctl.parked.private_file.os.fsync", full)
     result = stage.run("parked", "drop", "--all", "--yes", "--export", "out.jsonl")
     assert result.exit_code == 1
     assert result.stderr.endswith("out.jsonl: No space left on device.\n")

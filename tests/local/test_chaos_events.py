@@ -41,7 +41,7 @@ def test_every_world_is_in_the_plan() -> None:
 
 
 def test_two_creates_of_a_lead_never_go_out_in_one_call() -> None:
-    """So that the time of sending, which decides whose fields count, tells them apart."""
+    """The time of sending, which decides whose fields count, must distinguish them."""
     places = {event.lead[event.own_field]: place for place, event in enumerate(PLAN.storm) if event.own_field}
     for events in by_lead().values():
         creates = [event for event in events if event.own_field in {FORM_FIELD, FILE_FIELD}]

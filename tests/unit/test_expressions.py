@@ -75,7 +75,7 @@ def empty(dynamodb: DynamoDBClient) -> None:
 def test_every_expression_of_the_ledger_is_evaluated_as_moto_evaluates_it(
     dynamodb: DynamoDBClient, deviations: dict[int, int]
 ) -> None:
-    """In histories in which claims are refused, repeated and left behind, and events are noted."""
+    """The histories refuse, repeat and leave claims, and note events."""
     empty(dynamodb)
     world = World("both", (CREATE, UPDATE, REFUSED, UNREADABLE), Before.NOTHING)
     history = History(Laboratory(Core()), world, Deviations(deviations))

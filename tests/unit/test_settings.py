@@ -29,7 +29,7 @@ def test_the_environment_is_read_into_typed_settings() -> None:
 
 
 def test_one_error_names_everything_that_is_missing_or_unreadable() -> None:
-    """One look tells all there is to fix."""
+    """One look shows all there is to fix."""
     broken = {name: value for name, value in ENVIRONMENT.items() if name != "TOKEN_URL"}
     broken |= {"PARALLEL_CALLS": "many", "LEAD_DEFAULTS": "{", "SETTLING_S": "", "MAPPINGS": "[]"}
     broken |= {"OUTCOME_EVENTS": "all"}

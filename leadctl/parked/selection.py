@@ -11,8 +11,8 @@ import click
 
 from leadctl.moments import Length, iso
 from leadctl.output import count
-from leadctl.parked_message import Parked, Place
-from leadctl.parked_queues import MOST_READ, Looked
+from leadctl.parked.message import Parked, Place
+from leadctl.parked.queues import MOST_READ, Looked
 from leadctl.problems import ToBeFixedError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
