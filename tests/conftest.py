@@ -37,8 +37,7 @@ settings.register_profile(
 )
 settings.load_profile("shared-machine")
 
-# Each boto3 session looks for the service models and reads them anew, more than half of the time that the
-# quick tests take.
+# Each boto3 session looks for the service models and reads them anew: over half of the quick tests' time.
 setattr(botocore.session, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
 
 
