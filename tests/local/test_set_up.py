@@ -76,6 +76,14 @@ def test_a_run_imports_nothing_that_only_the_tests_install() -> None:
     assert missing == set()
 
 
+def test_every_installation_is_checked_by_the_lock_files_hashes() -> None:
+    """A tampered package is refused on every way in."""
+    makefile = (PROJECT / "Makefile").read_text("utf-8").replace("\\\n", " ")
+    installing = [line for line in makefile.splitlines() if re.search(r"pip (install|sync) ", line)]
+    assert len(installing) == 3
+    assert [line for line in installing if "--require-hashes" not in line] == []
+
+
 def step_without_terminal(*command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(  # noqa: S603 - this project's own program
         [*STEP, "A step", *command], cwd=PROJECT, check=False, capture_output=True, text=True, timeout=60
