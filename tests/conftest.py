@@ -16,9 +16,10 @@ settings.register_profile(
 )
 settings.load_profile("shared-machine")
 
-# Each boto3 session reads the service models anew, which is half of the time that the quick tests take.
+# Each AWS session would look for the service models anew, and read them anew: half of what a client costs.
 _load_file = functools.cache(botocore.loaders.JSONFileLoader().load_file)
 setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: _load_file(path))  # noqa: B010
+setattr(botocore.loaders, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
 
 
 # moto doesn't understand all of the ledger's PartiQL statements. moto's manual replaces this method, too.
