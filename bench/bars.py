@@ -23,7 +23,7 @@ class Bar:
 
     @property
     def is_kept(self) -> bool | None:
-        """As it is shown, with two decimals."""
+        """Whether the bar is kept by the value as it is shown, with two decimals."""
         return None if self.value is None else round(self.value, 2) <= self.most
 
 

@@ -49,7 +49,7 @@ class Context:
     aws_request_id = "request-1"
 
     def get_remaining_time_in_millis(self) -> int:
-        """As at an invocation's start."""
+        """The time left at an invocation's start."""
         return 150_000
 
 

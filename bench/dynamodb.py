@@ -35,7 +35,6 @@ class Tables:
             "UpdateItem": self._update,
             "DeleteItem": self._delete,
             "BatchGetItem": self._batch_get,
-            "Query": lambda _: {"Items": [], "Count": 0, "ScannedCount": 0},
             "TransactWriteItems": self._transact_write,
             "BatchExecuteStatement": lambda request: {
                 "Responses": list(map(self._run, request["Statements"]))

@@ -125,7 +125,7 @@ def import_(file: str) -> dict[str, Any]:
 
 
 def _peak_mib() -> float:
-    """Of this process alone: on Linux, rusage begins with what its parent held."""
+    """The most memory of this process alone: on Linux, rusage begins with what its parent held."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text("ascii"))[0]) / 1024

@@ -9,7 +9,7 @@ _WORDS = ("demo", "report", "module", "price", "team", "webinar", "pilot", "cont
 
 
 class Leads:
-    """Every lead is a new one; `name` tells these from those of other parts."""
+    """Makes leads, each a new one; `name` distinguishes them from those of other parts."""
 
     def __init__(self, name: str, seed: int) -> None:
         self._name = name
@@ -36,7 +36,7 @@ class Leads:
 
 
 def records(leads: list[dict[str, Any]], operation: str = "create", event: int = 0) -> list[dict[str, Any]]:
-    """A batch with one event for each lead; `event` tells a lead's events apart."""
+    """A batch with one event for each lead; `event` distinguishes a lead's events."""
     now_ms = str(int(time.time() * 1000))
     return [
         {

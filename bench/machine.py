@@ -1,4 +1,4 @@
-"""What a run was made on."""
+"""The machine on which a run was made."""
 
 import datetime
 import os
@@ -15,7 +15,7 @@ _SHOWN = ("aws_lambda_powertools", "boto3", "botocore", "requests", "urllib3")
 
 
 def describe(packages: Packages) -> dict[str, Any]:
-    """For a reader who compares two runs."""
+    """The machine and the versions, for a reader who compares two runs."""
     function = subprocess.run(  # noqa: S603
         [packages.python, "-c", "import platform; print(platform.python_version())"],
         check=True,

@@ -73,7 +73,7 @@ def build(folder: Path) -> Packages:
 
 
 def versions(folder: Path) -> dict[str, str]:
-    """Of the installed packages, by their names."""
+    """The versions of the installed packages, by their names."""
     found = (
         re.fullmatch(r"(.+)-([^-]+)\.dist-info", path.name) for path in sorted(folder.glob("*.dist-info"))
     )
@@ -94,7 +94,7 @@ def _install_plain(folder: Path, python: Path) -> None:
 
 
 def _zip(folder: Path, path: Path) -> None:
-    """As the CDK does: compressed, one entry for each file."""
+    """Writes the folder as a zip like the CDK's: compressed, one entry for each file."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(folder.rglob("*")):
             if file.is_file():

@@ -1,4 +1,4 @@
-"""Processes that are measured, from the side of who measures; and a share of a CPU for them."""
+"""Processes that are measured, as the measuring process sees them; and a share of a CPU for them."""
 
 import contextlib
 import json

@@ -25,7 +25,7 @@ _WAYS = (
 
 
 def table_of_bars(judged: Sequence[Bar]) -> str:
-    """For the terminal and the document."""
+    """The bars as a table, for the terminal and the document."""
     words = {None: "not measured", True: "kept", False: "**not kept**"}
     rows = [
         (bar.what, f"{bar.most:.2f}", "-" if bar.value is None else f"{bar.value:.2f}", words[bar.is_kept])

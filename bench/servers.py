@@ -3,7 +3,8 @@
     python -m bench.servers FOLDER
 
 TLS with keep-alive, and each answer after a fixed time. It prints its ports and serves until its stdin ends,
-so that it never outlives what started it. The leads API has a port for each latency, so no call changes it.
+so that it always ends with the process that started it. The leads API has a port for each latency, so no call
+changes it.
 """
 
 import asyncio
@@ -29,13 +30,6 @@ AWS_LATENCY_MS = 5
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _TARGET = re.compile(rb"\r\nx-amz-target: *(\S+)", re.IGNORECASE)
-# Says that no item of an earlier version is there; without it the function would scan the table.
-_MARKER = {
-    "TableName": "ledger",
-    "Key": {"lead": {"S": "#ledger"}, "event": {"S": "#old-items"}},
-    "UpdateExpression": "SET oldItemsUntil = :until",
-    "ExpressionAttributeValues": {":until": {"N": "0"}},
-}
 _SECRET = json.dumps({"client_id": "id", "client_secret": "secret", "user_identifier": "user"})
 
 Respond = Callable[[bytes, bytes], tuple[int, object]]
@@ -79,7 +73,7 @@ class Connection(asyncio.Protocol):
 
 
 class LeadsApi:
-    """Takes every lead, with the fields of the documented answer; a GET tells how many it took."""
+    """Takes every lead, with the fields of the documented answer; a GET returns how many it took."""
 
     def __init__(self) -> None:
         self._taken = 0
@@ -102,7 +96,6 @@ class Aws:
 
     def __init__(self) -> None:
         self._tables = Tables()
-        self._tables.answer("UpdateItem", _MARKER)
 
     def respond(self, head: bytes, body: bytes) -> tuple[int, object]:
         """By the header that names the operation."""
@@ -145,9 +138,9 @@ class NotTakenError(Exception):
 
 
 class Servers:
-    """The process of the servers, from the side of who measures; runs until the end of the block.
+    """The process of the servers, as the measuring process sees it; runs until the end of the block.
 
-    `leads_sent` counts the leads that clients were told to send.
+    `leads_sent` counts the leads that clients were asked to send.
     """
 
     def __init__(self, folder: Path) -> None:

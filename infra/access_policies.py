@@ -36,7 +36,7 @@ _HANDLE_PARKED = (
 def producer_policy(
     stack: Stack, config: DeploymentConfig, *, lead_queue: sqs.Queue, bus: events.IEventBus
 ) -> iam.ManagedPolicy:
-    """May publish lead events, by both ways, and read nothing."""
+    """A policy that allows publishing lead events, to queue and bus, and reading nothing."""
     return iam.ManagedPolicy(
         stack,
         "ProducerPolicy",
@@ -62,7 +62,7 @@ def operator_policy(
     lead_function: LeadFunction,
     rule: events.Rule,
 ) -> iam.ManagedPolicy:
-    """May do what docs/operate.md, the runbook and leadctl ask for.
+    """A policy that allows what docs/operate.md, the runbook and leadctl do.
 
     Never: read the secret's value (only put a new one), purge a queue (parked leads have no other copy),
     write to the ledger (a wrong entry sends a lead twice).
@@ -101,12 +101,12 @@ def operator_policy(
             ),
             _allow(
                 "ReadLedger",
-                ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"],
+                ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
                 ledger.table_arn,
             ),
             _allow("ReadRule", ["events:DescribeRule"], rule.rule_arn),
             _allow(
-                "ReadWhoIsTold",
+                "ReadAlarmSubscriptions",
                 ["sns:ListSubscriptionsByTopic"],
                 config.alarm_topic_arn or own_topics_arn,
             ),
@@ -129,7 +129,7 @@ def operator_policy(
                 [
                     "lambda:GetEventSourceMapping",
                     "lambda:UpdateEventSourceMapping",
-                    # The reason of a pause is a tag.
+                    # leadctl writes the reason of a pause into a tag.
                     "lambda:ListTags",
                     "lambda:TagResource",
                     "lambda:UntagResource",
@@ -142,7 +142,7 @@ def operator_policy(
                     "secretsmanager:DescribeSecret",
                     "secretsmanager:ListSecretVersionIds",
                     "secretsmanager:PutSecretValue",
-                    # The way back to the credentials before.
+                    # Restores the previous credentials.
                     "secretsmanager:UpdateSecretVersionStage",
                 ],
                 secret.secret_arn,

@@ -1,5 +1,5 @@
-"""What each alarm tells a person: what it means and who acts, then a command that shows more. An e-mail shows
-nothing else, so a command names the stage's own resources and needs no set-up.
+"""The text of each alarm: what it means and who acts, then a command that shows more. An e-mail shows nothing
+else, so a command names the stage's own resources and needs no set-up.
 
 docs/runbook.md has a heading for each of them.
 """
@@ -16,9 +16,9 @@ class AlarmText:
     command: str
 
     def fill(self, values: Mapping[str, str], runbook: str) -> str:
-        """At most 1,024 characters, which is CloudWatch's most."""
-        told = f"{self.meaning} Type: {self.command}".format_map(values)
-        return f"{told} Runbook: {runbook}"
+        """The text with its values, at most 1,024 characters, which is CloudWatch's limit."""
+        filled = f"{self.meaning} Type: {self.command}".format_map(values)
+        return f"{filled} Runbook: {runbook}"
 
 
 def _log(pattern: str) -> str:
@@ -39,7 +39,7 @@ def _read(queue: str) -> str:
 TEXTS: Mapping[str, AlarmText] = {
     "LeadsNotFlowing": AlarmText(
         "{stage}: leads don't reach 7Targets. Unless EventsLost is red, nothing is lost: they wait for up to "
-        "{park_hours} hours. Who is on duty acts now: another alarm is red, and its text says what to do.",
+        "{park_hours} hours. Whoever is on call acts now: another alarm is red; its text says what to do.",
         "aws cloudwatch describe-alarms --alarm-name-prefix {prefix} --state-value ALARM "
         "--query 'MetricAlarms[].AlarmName'",
     ),

@@ -1,12 +1,12 @@
 """The alarms as data: what each watches, over how long a time.
 
-A lead's next attempt may be an hour away (`longest_delay_seconds`), and a batch over which the function dies
-comes back after the queue's visibility timeout: an alarm on what attempts report looks back further than
-that, or it would be green between two of them. It does so with one long period. An alarm is evaluated every
-minute, over the period that ends at that minute, so one period is a window that slides. Several short ones
-would begin elsewhere at each evaluation, two events would now be in one of them and now in two, and the alarm
-would flap. And it is filled with zeros, because where the latest period has no data, CloudWatch goes back to
-earlier ones.
+An alarm on a metric of attempts looks back further than the time between two attempts, because it would be
+green between them otherwise: a lead's next attempt may be an hour away (`longest_delay_seconds`), and a batch
+over which the function crashes comes back after the queue's visibility timeout. The alarm looks back over one
+long period. CloudWatch evaluates it every minute, over the period that ends at that minute, so one period is
+a window that slides. Several short periods would begin at other times at each evaluation: two events would
+now be in one of them and now in two, and the alarm would flap. The period is filled with zeros, because where
+the latest period has no data, CloudWatch goes back to earlier ones.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 
@@ -26,11 +26,12 @@ from infra.delivery_stack import DeliveryStack
 from infra.stage_metrics import StageMetrics
 
 _SHORT_S, _QUARTER_S, _HOUR_S, _DAY_S = 300, 900, 3600, 86_400
-# Of SQS's limit of 120,000, both of a standard and of a FIFO queue.
+# Of SQS's limit of 120,000.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 _MANY_IN_FLIGHT = 90_000
 _NEAR_PARKING = 0.75
-# An outage is one when a lead that is older than this still fails: a short one passes with the first retries.
+# A fault counts as an outage when a lead older than this still fails, because the first retries outlast a
+# short one.
 _OUTAGE_AGE_S = 600
 
 
@@ -63,15 +64,15 @@ def alarms(config: DeploymentConfig, delivery: DeliveryStack) -> tuple[Alarm, ..
 
 
 def near_parking_seconds(config: DeploymentConfig) -> int:
-    """From which age on a waiting lead is near to being parked."""
+    """The age from which on a waiting lead is near to being parked."""
     return round(_NEAR_PARKING * config.park_after_hours * 3600)
 
 
 def _of_the_function(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
-    """A batch that Lambda couldn't run or that ended in an error comes back after the visibility timeout."""
+    """They look back beyond the visibility timeout, after which a batch that Lambda couldn't run returns."""
     back_s = _window_s(config.visibility_timeout_seconds)
     twice_back_s = _window_s(2 * config.visibility_timeout_seconds)
-    # More than one, because a single one is over when the batch comes back.
+    # Red from the second error on, because a single one is over when the batch comes back.
     for name, metric in {"FunctionFailing": "Errors", "FunctionThrottled": "Throttles"}.items():
         yield Alarm(
             name=name, metric=_filled(_over(watch.function(metric), "Sum", twice_back_s)), above=1, pages=True
@@ -81,13 +82,14 @@ def _of_the_function(config: DeploymentConfig, watch: StageMetrics) -> Iterator[
         metric=_filled(_over(watch.function("Duration"), "Maximum", back_s)),
         above=config.function_timeout_seconds * 1000 * 0.9,
     )
-    # Not the age of the oldest message: SQS leaves out of it what was received three times.
+    # Not the metric of the oldest message's age, because SQS leaves out messages that were received three
+    # times.
     yield Alarm(
         name="LeadsNotTaken",
         metric=_math(
             "IF((FILL(ready, 0) > 0) AND (FILL(received, 0) == 0), 1, 0)",
             ready=_over(watch.lead_queue("ApproximateNumberOfMessagesVisible"), "Minimum", _QUARTER_S),
-            # Not Lambda's invocations: a check on a schedule is one, too.
+            # Not Lambda's invocations, because a check on a schedule is an invocation, too.
             received=_over(watch.lead_queue("NumberOfMessagesReceived"), "Sum", _QUARTER_S),
         ),
         pages=True,
@@ -95,7 +97,7 @@ def _of_the_function(config: DeploymentConfig, watch: StageMetrics) -> Iterator[
 
 
 def _of_waiting_leads(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
-    """What attempts report is seen again at the next attempt, after `longest_delay_seconds` at the latest."""
+    """A metric of an attempt is refreshed by the next attempt, at most `longest_delay_seconds` later."""
     next_attempt_s = _window_s(config.longest_delay_seconds)
     oldest = _filled(_over(watch.own(Metric.OLDEST_RETURNED), "Maximum", next_attempt_s))
     waiting_s = config.oldest_message_alarm_minutes * 60
@@ -109,12 +111,12 @@ def _of_waiting_leads(config: DeploymentConfig, watch: StageMetrics) -> Iterator
 
 
 def _outage(watch: StageMetrics, window_s: int) -> cloudwatch.MathExpression:
-    """1 where 7Targets fails, and that for some time.
+    """1 while 7Targets has been failing for some time.
 
-    That is where a breaker is open over calls that failed; and where too few leads come to open one, where
-    twice as many calls fail as are taken: fewer may be one lead that always fails. What is blocked is our
-    fault, so it counts as taken. The function writes BreakerOpen and Blocked with every batch, so that each
-    side has a value where there are attempts.
+    It counts as failing while a breaker is open because calls failed; or, since a few leads don't open a
+    breaker, while failed calls outnumber successful ones two to one: fewer may come from one lead that always
+    fails. A blocked call is our fault, so it counts as successful. The function writes BreakerOpen and
+    Blocked with every batch, so that each side has a value whenever there are attempts.
     """
     sums = {
         "unanswered": Metric.UNANSWERED,
@@ -136,10 +138,11 @@ def _outage(watch: StageMetrics, window_s: int) -> cloudwatch.MathExpression:
 
 
 def _of_parked_leads(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
-    # Green again some minutes later, so that the next lot tells again.
+    # Green again some minutes later, so that the next parked leads raise it again.
     yield Alarm(name="LeadsParked", metric=_filled(_over(watch.own(Metric.PARKED), "Sum", _SHORT_S)))
-    # Five days of six, because a lead that SQS's redrive policy moved after its 1,000 receives keeps its
-    # first sent time, and may have less than six left; and because a look into the queue hides what is in it.
+    # Five days, because a lead that SQS's redrive policy moved after its 1,000 receives keeps its first sent
+    # time, and may have less than six days left. Of six, because whoever looks into the queue hides its
+    # messages.
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html
     yield Alarm(
         name="LeadsParkedForLong",
@@ -161,7 +164,7 @@ def _of_parked_leads(config: DeploymentConfig, watch: StageMetrics) -> Iterator[
 
 
 def _of_the_entrance(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
-    # EventBridge tries again with growing pauses, 185 times in 24 hours: that is more than seven in an hour.
+    # EventBridge tries an event 185 times in 24 hours, with growing pauses: more than seven times in an hour.
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
     yield Alarm(
         name="EventsUndelivered",
@@ -172,7 +175,7 @@ def _of_the_entrance(config: DeploymentConfig, watch: StageMetrics) -> Iterator[
         ),
         pages=True,
     )
-    # Red for a day after the last one, because each is a lead that is gone.
+    # Red for a day after the last lost event, because each is a lead that is gone.
     lost = _over(watch.rule("InvocationsFailedToBeSentToDlq"), "Sum", _DAY_S)
     yield Alarm(name="EventsLost", metric=_filled(lost), pages=True)
     if config.no_leads_alarm_hours:
@@ -188,13 +191,13 @@ def _of_the_entrance(config: DeploymentConfig, watch: StageMetrics) -> Iterator[
 
 
 def _of_what_is_needed(config: DeploymentConfig, watch: StageMetrics) -> Iterator[Alarm]:
-    # The function's own, because DynamoDB's don't show a table that is gone or that it may not use. More than
-    # one, because a single one is over with the next attempt.
+    # The function's own metric, because DynamoDB's don't show a table that is gone or that the function may
+    # not use. Red from the second on, because a single failed write is over with the next attempt.
     unwritten = _over(
         watch.own(Metric.LEDGER_NOT_WRITTEN), "Sum", _window_s(2 * config.longest_delay_seconds)
     )
     yield Alarm(name="LedgerFailing", metric=_filled(unwritten), above=1)
-    # Red for a day after the last one, because nothing tells that the plan has room again but the next lead.
+    # Red for a day after the last one, because only the next lead shows whether the plan has room again.
     yield Alarm(name="LeadsNotMailed", metric=_filled(_over(watch.own(Metric.NOT_MAILED), "Sum", _DAY_S)))
     if config.outcome_events != OutcomeEventsMode.OFF:
         lost = _over(watch.own(Metric.OUTCOME_EVENTS_LOST), "Sum", _HOUR_S)
@@ -203,13 +206,13 @@ def _of_what_is_needed(config: DeploymentConfig, watch: StageMetrics) -> Iterato
         yield Alarm(
             name="CheckFailed",
             metric=_over(watch.own(Metric.CHECK_FAILED), "Maximum", _SHORT_S),
-            # Each check says whether it failed, so between two of them the last one holds.
+            # Each check reports whether it failed, so its result holds until the next one.
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
 
 
 def _window_s(seconds: int) -> int:
-    """A period in which there always is a report of what reports every `seconds`, although some come late.
+    """A period that always holds a value of a metric that is written every `seconds`, even if some come late.
 
     CloudWatch takes a multiple of 60 s.
     """
@@ -227,15 +230,16 @@ def _parked(watch: StageMetrics, statistic: str, period_s: int) -> Mapping[str, 
 
 
 def _filled(metric: cloudwatch.Metric) -> cloudwatch.MathExpression:
-    """0 for a period without data."""
+    """The metric, with 0 for a period without data."""
     return _math("FILL(found, 0)", found=metric)
 
 
 def _math(expression: str, **metrics: cloudwatch.IMetric) -> cloudwatch.MathExpression:
-    """SUM and MAX of a list take what there is of it; an operator gives nothing where one side has nothing.
+    """Metric math. SUM and MAX leave out metrics without data; an operator gives no value where one side has
+    none.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
-    # A period of its own would replace those of the metrics, so it is theirs.
+    # The expression's period replaces those of its metrics, so it is set to theirs.
     period = next(metric.period for metric in metrics.values() if isinstance(metric, cloudwatch.Metric))
     return cloudwatch.MathExpression(expression=expression, using_metrics=metrics, period=period)

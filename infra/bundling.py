@@ -41,7 +41,7 @@ _LEFTOVERS = (
 
 
 class BundlingError(Exception):
-    """The bundle can't be built; the text tells a person what to do."""
+    """The bundle can't be built; the text says what to do."""
 
 
 @jsii.implements(ILocalBundling)
@@ -65,7 +65,7 @@ def function_code(bundling: LocalBundling) -> lambda_.Code:
     return lambda_.Code.from_asset(
         str(PROJECT / "lambdas"),
         asset_hash_type=AssetHashType.OUTPUT,
-        # The CDK asks for an image even where none is ever started.
+        # The CDK wants an image even though none is ever started.
         bundling=BundlingOptions(image=DockerImage.from_registry("scratch"), local=bundling),
     )
 
@@ -100,7 +100,7 @@ def _install(output_dir: Path, project: Path) -> None:
         "--python-version": RUNTIME_VERSION,
         "--python-platform": "aarch64-manylinux2014",
         "--only-binary": ":all:",
-        # Not a link: what is changed in the bundle must not change in uv's cache.
+        # Copied, not linked, because a change in the bundle must not change uv's cache.
         "--link-mode": "copy",
     }
     command = [_find_uv(), "pip", "install", "--quiet", "--require-hashes", "--no-compile-bytecode"]
@@ -130,11 +130,11 @@ def _find_uv() -> str:
 
 
 def _drop_compiled_parts(output_dir: Path) -> None:
-    """Deletes compiled modules that have a Python twin, e.g. charset-normalizer's."""
+    """Deletes compiled modules that have a Python version beside them, e.g. charset-normalizer's."""
     for compiled in list(output_dir.rglob("*.so")):
         if not compiled.with_name(compiled.name.split(".")[0] + ".py").exists():
             raise BundlingError(
-                f"{compiled.relative_to(output_dir)} has no Python twin, so the bundle would run on arm64 "
+                f"{compiled.relative_to(output_dir)} has no Python version, so the bundle would run on arm64 "
                 "only: do without that package, or pin a version of it in pure Python."
             )
         compiled.unlink()
@@ -184,7 +184,7 @@ def _compile(output_dir: Path) -> None:
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     # A user's PYTHONOPTIMIZE or PYTHONPYCACHEPREFIX would change what is compiled, and where it goes.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    # A company's proxy may be known to the system's certificate store only, which uv ignores unless told.
+    # The certificate of a company's proxy may be in the system's store only, which uv ignores without this.
     environment.setdefault("UV_SYSTEM_CERTS", "true")
     return subprocess.run(  # noqa: S603 - the programs are found here, no word comes from outside
         command,

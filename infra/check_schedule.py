@@ -16,7 +16,7 @@ class CheckSchedule(Construct):
     def __init__(self, scope: Construct, construct_id: str, function: lambda_.Function, minutes: int) -> None:
         super().__init__(scope, construct_id)
         group = scheduler.ScheduleGroup(self, "Group", removal_policy=RemovalPolicy.DESTROY)
-        # The group's ARN and not the schedule's, as AWS wants it.
+        # AWS wants the group's ARN here, not the schedule's.
         # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
         mine = {"aws:SourceAccount": Aws.ACCOUNT_ID, "aws:SourceArn": group.schedule_group_arn}
         invoke = iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn])
@@ -28,7 +28,8 @@ class CheckSchedule(Construct):
         )
         target = targets.LambdaInvoke(
             function,
-            # As it is, because the target would add all of the function's versions and aliases.
+            # The role is passed without updates, because the target would add all of the function's versions
+            # and aliases.
             role=role.without_policy_updates(),
             input=scheduler.ScheduleTargetInput.from_object(CHECK_EVENT),
             # The next check is worth more than one that comes late.

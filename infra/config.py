@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from deliver_leads.contract import OutcomeEventsMode
+from deliver_leads.contract import LATE_FACTOR, LONGEST_RETRY_AFTER_S, RESERVE_S, OutcomeEventsMode
 from infra.mapping_rules import mapping_problems
 from infra.setting_rules import (
     ACCOUNTS,
@@ -37,13 +37,6 @@ from infra.setting_rules import (
 
 # The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.
 CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
-
-# What the function keeps free for the ledger, a dead letter and the visibility time-outs after its last call.
-AFTER_THE_CALLS_S = 37
-# The function's own: by how much the longest delay grows for a lead that is older than a day, and the longest
-# that it waits because the API asks for it.
-LATE_FACTOR = 4
-LONGEST_RETRY_AFTER_S = 3600
 
 
 class ConfigError(Exception):
@@ -76,7 +69,6 @@ class DeploymentConfig:
     producer_accounts: tuple[str, ...] = _setting((), ACCOUNTS)
     producer_organization: str = _setting("", ORGANIZATION)
     outcome_events: str = _setting("off", one_text_of(list(OutcomeEventsMode)))
-    fifo: bool = _setting(False, YES_OR_NO)
     batch_size: int = _setting(10, whole_number(1, 100, "messages"))
     batching_window_seconds: int = _setting(0, whole_number(0, 300, "seconds"))
     maximum_concurrency: int = _setting(5, whole_number(2, 1000, "concurrent invocations"))
@@ -90,7 +82,7 @@ class DeploymentConfig:
     settling_time_seconds: int = _setting(60, whole_number(5, 600, "seconds"))
     duplicate_window_hours: int = _setting(24, whole_number(1, 336, "hours"))
     key_window_days: int = _setting(14, whole_number(1, 30, "days"))
-    # More than the longest window above: an event that counts as a repetition is one that can be looked up.
+    # More than the longest window above, so that an event that counts as a repetition can be looked up.
     ledger_days: int = _setting(90, whole_number(31, 400, "days"))
     update_grace_minutes: int = _setting(60, whole_number(31, 1440, "minutes"))
     retry_base_delay_seconds: int = _setting(30, whole_number(1, 300, "seconds"))
@@ -114,7 +106,7 @@ class DeploymentConfig:
 
     @property
     def visibility_timeout_seconds(self) -> int:
-        """The lead queue's: six function timeouts and the batching window, as AWS advises.
+        """The lead queue's visibility timeout: six function timeouts and the batching window, as AWS advises.
 
         At most 5,700 s by the ranges above; SQS allows 43,200 s.
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -163,6 +155,8 @@ _SETTINGS: Mapping[str, tuple[str, Rule]] = {
 
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
+    if word.lower() == "fifo":
+        return "; docs/decisions/0005 says why, and how FIFO queues and topics connect"
     by_lower_case = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
     return f"; did you mean {by_lower_case[close[0]]}?" if close else ""
@@ -203,14 +197,14 @@ def _chosen_stage(context: Mapping[str, object], problems: list[str]) -> tuple[s
 
 
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:
-    """Settings that are each in range, but not together."""
+    """A sentence for each contradiction between settings that are each in range."""
     yield from mapping_problems(config.mappings, config.lead_defaults)
     yield from _contradictions_of_others(config)
-    needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + AFTER_THE_CALLS_S
+    needed_s = 3 * (config.connect_timeout_seconds + config.read_timeout_seconds) + RESERVE_S
     if config.function_timeout_seconds < needed_s:
         yield (
             f"functionTimeoutSeconds is {config.function_timeout_seconds}, but must be at least {needed_s}: "
-            f"3 x (connectTimeoutSeconds + readTimeoutSeconds) + {AFTER_THE_CALLS_S}, so that a token, "
+            f"3 x (connectTimeoutSeconds + readTimeoutSeconds) + {RESERVE_S}, so that a token, "
             "two calls and what is noted of them fit"
         )
     if config.settling_time_seconds < config.read_timeout_seconds:
@@ -219,9 +213,7 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"readTimeoutSeconds, {config.read_timeout_seconds}, since what is answered late "
             "takes effect late"
         )
-    if config.fifo and (config.batch_size > 10 or config.batching_window_seconds):
-        yield "fifo is true, but then AWS wants batchSize to be at most 10 and batchingWindowSeconds to be 0"
-    elif config.batch_size > 10 and not config.batching_window_seconds:
+    if config.batch_size > 10 and not config.batching_window_seconds:
         yield f"batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of {config.batch_size}"
     if config.retry_max_delay_seconds < config.retry_base_delay_seconds:
         yield (
@@ -241,19 +233,12 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
 
 
 def _contradictions_of_others(config: DeploymentConfig) -> Iterator[str]:
-    """Settings of what exists beside the stack: buses, topics, who is told."""
+    """Contradictions in the settings of what exists beside the stack: buses, topics, who gets the alarms."""
     if config.event_bus_name and (config.producer_accounts or config.producer_organization):
         yield (
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "
             f"{config.event_bus_name!r}: who may publish there is up to that bus's own policy"
         )
-    for topic in config.sns_topic_arns:
-        if topic.endswith(".fifo") != config.fifo:
-            # A standard topic can't have a FIFO queue; a FIFO topic's dead-letter queue must be FIFO.
-            # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
-            kind = "FIFO" if config.fifo else "standard"
-            is_fifo = str(config.fifo).lower()
-            yield f"snsTopicArns has {topic}, but fifo is {is_fifo}, so it must be a {kind} topic"
     if config.alarm_topic_arn and config.alarm_emails:
         yield (
             "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's: "

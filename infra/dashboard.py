@@ -13,7 +13,7 @@ from infra.running_cost import RunningCost
 from infra.stage_metrics import PERIOD, StageMetrics
 from infra.widgets import COLUMNS, counts, divided, figure, filled, graph, heading, now
 
-# Of a queue, standard or FIFO; a lead that comes back later holds one of these places all the time.
+# Of a queue; a lead that comes back later holds one of these places all the time.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MOST_IN_FLIGHT = 120_000
 _HOUR = Duration.hours(1)
@@ -42,7 +42,7 @@ class Dashboard:
         self._metrics = StageMetrics(delivery)
         log_queries.save_queries(scope, folder=self._stage, log_group_name=self._log_group)
         alarms = [each for each in scope.node.find_all() if isinstance(each, cloudwatch.AlarmBase)]
-        # The one that pages first.
+        # The alarm that pages comes first.
         alarms.sort(key=lambda each: not isinstance(each, cloudwatch.CompositeAlarm))
         # An account's dashboards share one list in all Regions, and one replaces another of the same name.
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
@@ -70,7 +70,7 @@ class Dashboard:
     def _do_leads_flow(self, alarms: Sequence[cloudwatch.IAlarm]) -> list[list[cloudwatch.IWidget]]:
         metrics = self._metrics
         # The function's event source mapping asks this queue all the time, so it always has metrics.
-        alive = metrics.lead_queue(_VISIBLE, statistic="Maximum")
+        base = metrics.lead_queue(_VISIBLE, statistic="Maximum")
         in_flight = metrics.lead_queue(_NOT_VISIBLE, statistic="Maximum")
         return [
             heading(
@@ -79,15 +79,15 @@ class Dashboard:
                 "The CDK makes this dashboard: the next deployment undoes a change that is made here.",
             ),
             [
-                figure("Delivered in the last hour", self._delivered(alive), over=_HOUR),
-                figure("Waiting now", now(alive, in_flight, alive=alive)),
+                figure("Delivered in the last hour", self._delivered(base), over=_HOUR),
+                figure("Waiting now", now(base, in_flight, base=base)),
                 figure("Longest wait in the last hour", self._longest_wait(), over=_HOUR),
                 figure(
                     "Parked now: a person must act",
                     now(
                         metrics.dead_letter_queue(_VISIBLE),
                         metrics.rule_dead_letter_queue(_VISIBLE),
-                        alive=alive,
+                        base=base,
                     ),
                 ),
             ],
@@ -313,18 +313,18 @@ class Dashboard:
         ]
 
     def _never_tried(self) -> cloudwatch.Metric:
-        """SQS leaves out messages that were received three times: so of leads that nothing takes."""
+        """The age of the oldest lead that nothing takes: SQS leaves out what was received three times."""
         return self._metrics.lead_queue(_AGE, statistic="Maximum")
 
     def _sent_back(self) -> cloudwatch.Metric:
         return self._metrics.own(Metric.OLDEST_RETURNED, statistic="Maximum")
 
-    def _delivered(self, alive: cloudwatch.Metric) -> cloudwatch.MathExpression:
-        """0 rather than nothing when none was."""
+    def _delivered(self, base: cloudwatch.Metric) -> cloudwatch.MathExpression:
+        """The number of delivered leads: 0, not a gap, where there are none, since `base` always has data."""
         return cloudwatch.MathExpression(
-            expression="SUM([delivered, 0 * alive])",
+            expression="SUM([delivered, 0 * base])",
             label="leads",
-            using_metrics={"delivered": self._metrics.own(Metric.DELIVERED), "alive": alive},
+            using_metrics={"delivered": self._metrics.own(Metric.DELIVERED), "base": base},
             period=PERIOD,
         )
 

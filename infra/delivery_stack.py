@@ -47,21 +47,19 @@ class DeliveryStack(Stack):
         lead_queue_name = self._lead_queue_name()
         self.dead_letter_queue = self._queue(
             "DeadLetterQueue",
-            fifo=config.fifo,
             redrive_allow_policy=sqs.RedriveAllowPolicy(
                 source_queues=[self._queue_named(lead_queue_name)],
             ),
         )
         self.lead_queue = self._queue(
             "LeadQueue",
-            fifo=config.fifo,
             queue_name=lead_queue_name,
             visibility_timeout=Duration.seconds(config.visibility_timeout_seconds),
-            # SQS's most: the function parks a lead by its age, a lower count would park leads in an outage.
+            # SQS's maximum, because the function parks leads by age; a lower count would park leads in an
+            # outage.
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letter_queue, max_receive_count=1000),
         )
-        # EventBridge takes no FIFO queue here.
-        self.rule_dead_letter_queue = self._queue("RuleDeadLetterQueue", fifo=False)
+        self.rule_dead_letter_queue = self._queue("RuleDeadLetterQueue")
         Validations.of(self.rule_dead_letter_queue).acknowledge(
             Acknowledgment(id="AwsSolutions-SQS3", reason="It is a dead-letter queue: the rule's target's.")
         )
@@ -78,9 +76,8 @@ class DeliveryStack(Stack):
             self,
             config,
             lead_queue=self.lead_queue,
-            # What couldn't get into the lead queue lies in one place. A FIFO topic can't use it, because SNS
-            # wants a FIFO queue then. https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
-            dead_letter_queue=self.dead_letter_queue if config.fifo else self.rule_dead_letter_queue,
+            # What couldn't get into the lead queue lies in one place.
+            dead_letter_queue=self.rule_dead_letter_queue,
         )
         secret = self._secret()
         self.ledger = self._ledger()
@@ -120,7 +117,7 @@ class DeliveryStack(Stack):
             "EventRuleName": rule_name(self, config),
             "FunctionName": self.lead_function.function.function_name,
             "LogGroupName": self.lead_function.log_group.log_group_name,
-            # The ARN on AWS; every call that takes a secret's name takes that too.
+            # On AWS this is the ARN; every call that takes a secret's name takes the ARN too.
             "SecretName": secret.secret_arn,
             "LedgerTableName": self.ledger.table_name,
             "EventSourceMappingId": self.lead_function.event_source_mapping.event_source_mapping_id,
@@ -133,26 +130,16 @@ class DeliveryStack(Stack):
         self,
         name: str,
         *,
-        fifo: bool,
         queue_name: str | None = None,
         visibility_timeout: Duration | None = None,
         dead_letter_queue: sqs.DeadLetterQueue | None = None,
         redrive_allow_policy: sqs.RedriveAllowPolicy | None = None,
     ) -> sqs.Queue:
-        """A queue encrypted by SQS, for TLS only, with SQS's longest retention.
-
-        A FIFO queue has another id in the template. So the monitoring stack's references change with the
-        queue, and its alarms follow; with the same id they would go on watching the queue that is gone.
-        """
+        """A queue encrypted by SQS, for TLS only, with SQS's longest retention."""
         return sqs.Queue(
             self,
-            f"Fifo{name}" if fifo else name,
+            name,
             queue_name=queue_name,
-            # CloudFormation takes "true" or nothing.
-            fifo=fifo or None,
-            # So that EventBridge and producers need not give an id. Two equal bodies within 5 minutes are one
-            # message then, unless their producer gives each a MessageDeduplicationId.
-            content_based_deduplication=fifo or None,
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=Duration.days(14),
@@ -169,15 +156,15 @@ class DeliveryStack(Stack):
         never meets a kept queue of the old one. SQS takes 80 characters.
         """
         unique = Fn.select(2, Fn.split("/", Aws.STACK_ID))
-        return f"{self.stack_name[:38]}-{unique}{'.fifo' if self._config.fifo else ''}"
+        return f"{self.stack_name[:43]}-{unique}"
 
     def _queue_named(self, name: str) -> sqs.IQueue:
         arn = self.format_arn(service="sqs", resource=name, arn_format=ArnFormat.NO_RESOURCE_NAME)
         return sqs.Queue.from_queue_arn(self, "NamedLeadQueue", arn)
 
     def _secret(self) -> secretsmanager.Secret:
-        """The place of the credentials. Once an operator has filled it, a deployment leaves its value alone:
-        CloudFormation writes a value only when the template's own has changed.
+        """The secret for the credentials. Once an operator has filled it, a deployment leaves its value
+        alone: CloudFormation writes a value only when the template's own has changed.
         """
         secret = secretsmanager.Secret(
             self,

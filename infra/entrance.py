@@ -13,14 +13,15 @@ from aws_cdk import aws_sqs as sqs
 from deliver_leads.contract import DETAIL_TYPES, OWN_EVENT_SOURCE, OutcomeDetailType
 from infra.config import ConfigError, DeploymentConfig
 
-# Unique on its bus is enough for a rule. Where CloudFormation makes the name, its Ref is "<bus>|<name>".
+# A rule's name must be unique on its bus only. Where CloudFormation makes the name, its Ref is
+# "<bus>|<name>".
 RULE_NAME = "leads"
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 PATTERN_CHARACTERS = 2048
 RULE_NAME_CHARACTERS = 64
-# On the stage's own bus: everything but what became of leads, whatever its type and source, because what no
-# rule takes is gone after a 200. The function rejects what is no lead event or comes from an unlisted source,
-# and says why. Not all of the integration's own source: a lead published under it would vanish.
+# On the stage's own bus the rule takes every event but outcome events, because an event that no rule takes is
+# gone after a 200. The function rejects what is no lead event or comes from an unlisted source, and says why.
+# The pattern doesn't leave out all of the integration's own source, because a lead under it would vanish.
 ALL_BUT_OUTCOMES = {
     "$or": [
         {"source": [{"anything-but": [OWN_EVENT_SOURCE]}]},
@@ -36,7 +37,7 @@ def event_bus(stack: Stack, config: DeploymentConfig) -> events.IEventBus:
         if bus_name.startswith("arn:"):
             return events.EventBus.from_event_bus_arn(stack, "EventBus", bus_name)
         return events.EventBus.from_event_bus_name(stack, "EventBus", bus_name)
-    # The only resource that AWS wants a name for.
+    # AWS wants a name for this resource; CloudFormation makes the names of the others.
     bus = events.EventBus(stack, "EventBus", event_bus_name=stack.stack_name)
     producers: list[tuple[str, iam.IPrincipal]] = []
     if config.producer_accounts:
@@ -73,7 +74,7 @@ def rule_name(stack: Stack, config: DeploymentConfig) -> str:
 
 
 def rule_dimensions(stack: Stack, config: DeploymentConfig, bus: events.IEventBus) -> dict[str, str]:
-    """Those of the rule's metrics in AWS/Events; a rule of a default bus has its own name only.
+    """The dimensions of the rule's metrics in AWS/Events; a rule of a default bus has its own name only.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
     """
@@ -93,8 +94,6 @@ def add_rule(
     """One rule, so that no event comes twice; whole events, because their id and time are of use later on."""
     target = targets.SqsQueue(
         lead_queue,
-        # A rule has constant groups only, so all its leads are in one strict order.
-        message_group_id="leads" if config.fifo else None,
         dead_letter_queue=dead_letter_queue,
         # EventBridge's most, both.
         max_event_age=Duration.hours(24),
@@ -105,7 +104,7 @@ def add_rule(
         "LeadRule",
         rule_name=rule_name(stack, config),
         event_bus=bus,
-        # The construct wants one, and has no word for "$or".
+        # The construct wants a pattern, and can't express "$or", which is set below.
         event_pattern=events.EventPattern(source=events.Match.prefix("")),
         targets=[target],
     )
@@ -114,12 +113,12 @@ def add_rule(
     if config.event_bus_name:
         # An ARN as it is: of a bus in another account, the name alone would be another bus.
         resource.event_bus_name = config.event_bus_name
-        resource.event_pattern = _told_pattern(config)
+        resource.event_pattern = _shared_bus_pattern(config)
     return rule
 
 
-def _told_pattern(config: DeploymentConfig) -> dict[str, Any]:
-    """On a bus that others use: our own kinds of events, and those that a mapping is for."""
+def _shared_bus_pattern(config: DeploymentConfig) -> dict[str, Any]:
+    """The pattern on a bus that others use: our own kinds of events, and those that a mapping is for."""
     own: dict[str, Any] = {"detail-type": list(DETAIL_TYPES)}
     if config.event_sources:
         own["source"] = list(config.event_sources)
@@ -144,7 +143,7 @@ def subscribe_to_topics(
     if not config.sns_topic_arns:
         return
     for queue in (lead_queue, dead_letter_queue):
-        # Into the queue's one policy: a second resource for it would replace this one.
+        # The right goes into the queue's one policy, because a second policy resource would replace it.
         queue.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("sns.amazonaws.com")],

@@ -71,7 +71,7 @@ class LeadFunction(Construct):
                 "sqs:GetQueueAttributes",
                 "sqs:ChangeMessageVisibility",
             ),
-            # The attributes for the check, which doesn't send.
+            # The check reads the queue's attributes, because it doesn't send.
             self._dead_letter_queue.queue_arn: ("sqs:SendMessage", "sqs:GetQueueAttributes"),
             self._secret.secret_arn: ("secretsmanager:GetSecretValue",),
             self._ledger.table_arn: (
@@ -79,10 +79,6 @@ class LeadFunction(Construct):
                 # BatchExecuteStatement: the claims and the completions of a batch.
                 "dynamodb:PartiQLInsert",
                 "dynamodb:PartiQLUpdate",
-                # To find what an earlier version stored: old_items.py.
-                "dynamodb:GetItem",
-                "dynamodb:Query",
-                "dynamodb:Scan",
             ),
             self.log_group.log_group_arn: ("logs:CreateLogStream", "logs:PutLogEvents"),
         }
@@ -166,7 +162,7 @@ class LeadFunction(Construct):
             "PARK_AFTER_S": str(config.park_after_hours * 3600),
             "OUTCOME_EVENTS": config.outcome_events,
             "EVENT_BUS": self._event_bus.event_bus_arn,
-            # A dimension of every metric: stages of one account stay apart.
+            # The service is a dimension of every metric, so that the stages of one account stay apart.
             "POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name,
             "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
             "POWERTOOLS_LOG_LEVEL": "INFO",
@@ -180,8 +176,7 @@ class LeadFunction(Construct):
             target=self.function,
             event_source_arn=self._lead_queue.queue_arn,
             batch_size=config.batch_size,
-            # A FIFO queue's mapping knows no window, not even one of 0.
-            max_batching_window=None if config.fifo else Duration.seconds(config.batching_window_seconds),
+            max_batching_window=Duration.seconds(config.batching_window_seconds),
             # Not reserved concurrency, which throttles and so raises the messages' receive counts.
             max_concurrency=config.maximum_concurrency,
             report_batch_item_failures=True,

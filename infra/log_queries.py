@@ -1,4 +1,4 @@
-"""What operators ask the function's log, in CloudWatch's query language; the dashboard shows some.
+"""The operators' queries of the function's log, in CloudWatch's query language; the dashboard shows some.
 
 A line's fields are the ones that `deliver_leads/batch.py` writes; a parked lead has no `delay_s`, because it
 doesn't come back to the lead queue. Only what JSON has as text or number is compared: the documentation says

@@ -14,7 +14,7 @@ from jmespath.functions import Functions  # type: ignore[import-untyped]
 from deliver_leads.contract import DETAIL_TYPES, LEAD_FIELDS, MANDATORY_FIELDS, OWN_EVENT_SOURCE
 
 KEYS = ("name", "pattern", "operation", "fields", "constants")
-# What of an event may be matched; the values of all but `detail` are texts.
+# The parts of an event that a pattern may match; the values of all but `detail` are texts.
 PATTERN_KEYS = ("source", "detail-type", "account", "detail")
 MAPPED_FIELDS = (*LEAD_FIELDS, "idempotencyKey")
 # One address for all leads would make them one lead; the API takes no such text for the other two.
@@ -34,14 +34,14 @@ def mapping_problems(mappings: Sequence[Any], lead_defaults: Collection[str]) ->
     for index, mapping in enumerate(mappings):
         name = mapping.get("name") if isinstance(mapping, Mapping) else None
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-            # A reason repeats it, so it is something that may be logged.
+            # A reason repeats the name, so it must be safe to log.
             yield (
                 f"mappings[{index}].name must be of up to 64 letters, digits and . _ -, "
                 "because the reasons of parked leads name the mapping"
             )
             continue
         if name in names:
-            yield f'mappings has two mappings named "{name}"; a name must tell which one it is'
+            yield f'mappings has two mappings named "{name}"; each needs a name of its own'
         names.append(name)
         for sentence in _problems_of(mapping, lead_defaults):
             yield f'mapping "{name}": {sentence}'
@@ -76,7 +76,7 @@ def _problems_of(mapping: Mapping[str, Any], lead_defaults: Collection[str]) -> 
 
 def _pattern_problems(pattern: object) -> Iterator[str]:
     if not isinstance(pattern, Mapping) or "source" not in pattern:
-        # Without it, a mapping could take the lead events of other producers, or our own events.
+        # Without a source, a mapping could take the lead events of other producers, or our own events.
         yield 'pattern must be an object with a "source", so that it takes the events of one producer only'
         return
     for key, value in pattern.items():
@@ -102,7 +102,7 @@ def _detail_problems(pattern: object, path: str) -> Iterator[str]:
 
 
 def _is_exact(value: object) -> bool:
-    """No fractions: EventBridge compares numbers as they are written, the function as they are read."""
+    """Refuses fractions: EventBridge compares numbers as they are written, the function as they are read."""
     return value is None or isinstance(value, str | int)
 
 

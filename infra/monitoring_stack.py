@@ -1,4 +1,4 @@
-"""The alarms over one stage, and whom they tell."""
+"""The alarms over one stage, and who gets them."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ class MonitoringStack(Stack):
         specs = alarms(config, delivery)
         made = {spec.name: self._alarm(spec) for spec in specs}
         self._composite([made[spec.name] for spec in specs if spec.pages])
-        # Last, because it shows the alarms above.
+        # The dashboard comes last, because it shows the alarms above.
         Dashboard(self, config=config, delivery=delivery, runbook=config.runbook_url)
         CfnOutput(self, "AlarmTopicArn", value=topic.topic_arn)
 
@@ -54,14 +54,15 @@ class MonitoringStack(Stack):
             evaluation_periods=spec.of,
             treat_missing_data=spec.missing,
         )
-        self._tell(alarm)
+        self._notify(alarm)
         return alarm
 
     def _composite(self, reasons: Sequence[cloudwatch.Alarm]) -> None:
         """The one for a pager: red once, however many of its reasons follow, until the last one is over.
 
-        Its reasons tell by themselves too, because each says what to do; CloudWatch can hold back the actions
-        of composite alarms only. The runbook gives the filter for a pager's subscription.
+        Each of its reasons sends a notification too, because its text says what to do; CloudWatch can
+        suppress the actions of composite alarms only. The runbook gives the filter for a pager's
+        subscription.
         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm_Suppression.html
         """
         name = "LeadsNotFlowing"
@@ -73,15 +74,15 @@ class MonitoringStack(Stack):
             alarm_description=self._text(name),
             alarm_rule=cloudwatch.AlarmRule.any_of(*red),
         )
-        self._tell(composite)
+        self._notify(composite)
 
-    def _tell(self, alarm: cloudwatch.AlarmBase) -> None:
-        """Of the end as well: silence after an alarm leaves open whether it is over."""
+    def _notify(self, alarm: cloudwatch.AlarmBase) -> None:
+        """Sends the alarm's end as well as its beginning: silence would leave open whether it is over."""
         alarm.add_alarm_action(self._action)
         alarm.add_ok_action(self._action)
 
     def _name(self, alarm: str) -> str:
-        """Without CloudFormation's own ending: it is an e-mail's subject, and a pager filters by it."""
+        """A name without CloudFormation's ending: it is an e-mail's subject, and a pager filters by it."""
         return f"{self.stack_name}-{alarm}"
 
     def _text(self, alarm: str) -> str:
@@ -113,7 +114,7 @@ class MonitoringStack(Stack):
             return sns.Topic.from_topic_arn(self, "Alarms", config.alarm_topic_arn)
         if config.keep_data and not config.alarm_emails:
             Annotations.of(self).add_warning_v2(
-                "nobodyIsTold",
+                "alarmsReachNobody",
                 f"No alarm of the stage {config.stage} reaches anybody: set alarmEmails or alarmTopicArn.",
             )
         return self._own_topic()

@@ -41,12 +41,12 @@ class RunningCost:
         self._leads = metrics.own(Metric.DELIVERED)
 
     def total(self) -> cloudwatch.IMetric:
-        """In whole cents."""
+        """The cost as a figure, in whole cents."""
         prices = {name: price for service in self._prices.values() for name, price in service.items()}
         return self._expression(f"CEIL(100 * {_sum(prices)}) / 100", "at most", prices)
 
     def of_a_million(self) -> list[cloudwatch.IMetric]:
-        """For each service."""
+        """The cost of a million delivered leads, for each service."""
         return [
             self._expression(f"{_sum(prices)} / leads * 1000000", label, prices)
             for label, prices in self._prices.items()

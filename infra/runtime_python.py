@@ -35,7 +35,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _is_runtime_python(path: Path) -> bool:
-    """Whether it is what its name says: a pyenv shim is on PATH for versions that aren't switched on."""
+    """Whether the program is the Python that it is named after: a pyenv shim is there for all versions."""
     if not path.exists():
         return False
     program = "import sys; print(sys.implementation.name, '%d.%d' % sys.version_info[:2])"

@@ -172,8 +172,8 @@ EVENT_BUS = Rule(
 )
 MAPPINGS = Rule("a list of objects, one for each mapping", _is_mappings, _json_or_text, tuple)
 TOPICS = Rule(
-    "a list of SNS topic ARNs, each once (with commas on the command line)",
-    _is_list_of(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?"),
+    "a list of ARNs of standard SNS topics, each once (with commas on the command line)",
+    _is_list_of(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"),
     _listed,
     tuple,
 )

@@ -65,23 +65,23 @@ def counts(
     return graph(title, *map(filled, metrics), right=right, unit=minutes, stacked=stacked, width=width)
 
 
-def now(*gauges: cloudwatch.Metric, alive: cloudwatch.Metric) -> cloudwatch.MathExpression:
+def now(*gauges: cloudwatch.Metric, base: cloudwatch.Metric) -> cloudwatch.MathExpression:
     """The sum of what queues hold: 0 rather than nothing for an idle queue, which has no metrics.
 
-    The newest minute has no data for a while, so the last value is repeated. `alive` always has data.
+    The newest minute has no data for a while, so the last value is repeated. `base` always has data.
     """
     names = {f"gauge{place}": metric for place, metric in enumerate(gauges)}
     parts = ", ".join(f"FILL({name}, REPEAT)" for name in names)
     return cloudwatch.MathExpression(
-        expression=f"SUM([{parts}, 0 * FILL(alive, REPEAT)])",
+        expression=f"SUM([{parts}, 0 * FILL(base, REPEAT)])",
         label="leads",
-        using_metrics={**names, "alive": alive},
+        using_metrics={**names, "base": base},
         period=Duration.minutes(1),
     )
 
 
 def filled(metric: cloudwatch.Metric) -> cloudwatch.MathExpression:
-    """For a count that isn't written when it is zero: else its line pauses where it has to fall to zero."""
+    """Fills a count that isn't written when it is zero, because its line would have a gap instead."""
     return _computed("FILL({}, 0)", metric, metric.label, metric.color)
 
 
@@ -92,7 +92,7 @@ def divided(metric: cloudwatch.Metric, by: int, label: str, color: str) -> cloud
 def _computed(
     expression: str, metric: cloudwatch.Metric, label: str | None, color: str | None
 ) -> cloudwatch.MathExpression:
-    # An id is a metric's for the whole graph, and begins with a small letter.
+    # A metric has one id in the whole graph, and an id begins with a small letter.
     name = f"m{metric.metric_name}{metric.statistic}"
     return cloudwatch.MathExpression(
         expression=expression.format(name),

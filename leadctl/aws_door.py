@@ -1,14 +1,13 @@
 """The import's door on AWS: the lead queue, the ledger, and the reasons of what is parked."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leadctl.importing.door import KnownEvent, KnownLead, NotTaken, Outgoing, Progress
 from leadctl.lead_story import Lead, LedgerReader
-from leadctl.parked_message import Place
-from leadctl.parked_queues import ParkedQueues
+from leadctl.parked.message import Place
+from leadctl.parked.queues import ParkedQueues
 from leadctl.target import Target
 
 # One for all imports: SQS prefers the messages of others as soon as these have a tenth of the function's
@@ -41,7 +40,7 @@ class AwsDoor:
         answer = self._sqs.send_message_batch(
             QueueUrl=self._target.output("LeadQueueUrl"),
             Entries=[
-                {"Id": str(index), "MessageBody": each.body, **self._groups(each)}
+                {"Id": str(index), "MessageBody": each.body, "MessageGroupId": FAIR_GROUP}
                 for index, each in enumerate(batch)
             ],
         )
@@ -53,12 +52,6 @@ class AwsDoor:
             )
             for each in answer.get("Failed", [])
         ]
-
-    def _groups(self, message: Outgoing) -> dict[str, str]:
-        if not self._target.is_fifo:
-            return {"MessageGroupId": FAIR_GROUP}
-        once = hashlib.sha256(message.key.encode()).hexdigest()
-        return {"MessageGroupId": message.lead_hash, "MessageDeduplicationId": once}
 
     def words(self, keys: Sequence[str]) -> Mapping[str, str]:
         """From the parked messages; receiving them hides them from others for the moment that it takes."""

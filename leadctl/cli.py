@@ -19,7 +19,7 @@ from leadctl.commands.send import send
 from leadctl.commands.status import status
 from leadctl.commands.version import version
 from leadctl.options import Invocation, target_options
-from leadctl.problems import EndedError, ExitCode, OutputClosedError, ProblemError, ToBeFixedError, explain
+from leadctl.problems import EndedError, ExitCode, ProblemError, ToBeFixedError, explain
 
 
 class Leadctl(click.Group):
@@ -47,14 +47,15 @@ class Leadctl(click.Group):
         ctx.exit(int(code or ExitCode.DONE))
 
 
-def _explain_io(error: OSError) -> ProblemError:
+def _explain_io(error: OSError) -> ProblemError | click.exceptions.Exit:
     if error.filename is not None:
         return ProblemError(f"{error.filename}: {error.strerror}.")
     # It was stdout: what is still in its buffer would fail once more at the end, with a traceback.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno == errno.EPIPE:
-        return OutputClosedError("The output's reader closed it before its end.")
+        # As `head` does when it has seen enough.
+        return click.exceptions.Exit(ExitCode.OUTPUT_CLOSED)
     return ProblemError(f"The output can't be written: {error.strerror}.")
 
 
@@ -63,7 +64,7 @@ def _explain_io(error: OSError) -> ProblemError:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Tab completion: put `eval "$(_LEADCTL_COMPLETE=bash_source leadctl)"` into ~/.bashrc; zsh_source '
     "and fish_source are for the other shells. Exit codes: 0 done, 1 failed, 2 usage, 3 done, a person must "
-    "act, 4 no access or no such stack, 130 interrupted.",
+    "act, 4 no access or no such stack, 130 interrupted, 141 the output was closed.",
 )
 @target_options
 def cli() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deliver_leads.contract import LEAD_ITEM, LedgerAttribute
+from deliver_leads.dynamodb_notation import plain
 from leadctl.moments import iso
 from leadctl.target import Target
 
@@ -99,14 +100,13 @@ class LedgerEvent:
 
 @dataclass(frozen=True)
 class Lead:
-    """One lead in the ledger. `older` counts items that an earlier version of the function wrote."""
+    """One lead in the ledger."""
 
     lead_hash: str
     lead_id: str
     events: list[LedgerEvent]
     held_until_s: int = 0
     expires_s: int = 0
-    older: int = 0
 
     @property
     def url(self) -> str | None:
@@ -129,33 +129,19 @@ class LedgerReader:
         self._dynamodb = target.client("dynamodb")
         self._table = target.output("LedgerTableName")
 
-    def keys(self, lead_hash: str) -> list[dict[str, Any]]:
-        """The keys of all items of a lead."""
-        return [
-            {name: item[name] for name in (LedgerAttribute.PARTITION_KEY, LedgerAttribute.SORT_KEY)}
-            for item in self._items(lead_hash)
-        ]
-
     def find(self, lead_hash: str) -> Lead | None:
         """None for a lead of which the ledger knows nothing."""
-        items = {item[LedgerAttribute.SORT_KEY]["S"]: item for item in self._items(lead_hash)}
-        if not items:
-            return None
-        return _lead(lead_hash, items.pop(LEAD_ITEM, {}), older=len(items))
+        answer = self._dynamodb.get_item(
+            TableName=self._table, Key=key_of_lead(lead_hash), ConsistentRead=True
+        )
+        return _lead(lead_hash, answer["Item"]) if "Item" in answer else None
 
     def find_all(self, lead_hashes: Sequence[str]) -> Iterator[Lead]:
-        """Those of at most 100 that the ledger knows, without what an earlier version wrote of them.
+        """Those of at most 100 that the ledger knows.
 
         As they were a moment ago: a consistent read costs twice as much.
         """
-        wanted: Any = {
-            self._table: {
-                "Keys": [
-                    {LedgerAttribute.PARTITION_KEY: {"S": each}, LedgerAttribute.SORT_KEY: {"S": LEAD_ITEM}}
-                    for each in dict.fromkeys(lead_hashes)
-                ]
-            }
-        }
+        wanted: Any = {self._table: {"Keys": list(map(key_of_lead, dict.fromkeys(lead_hashes)))}}
         pause_s = 0.1
         while wanted:
             answer = self._dynamodb.batch_get_item(RequestItems=wanted)
@@ -166,27 +152,23 @@ class LedgerReader:
                 time.sleep(pause_s)
                 pause_s = min(5, pause_s * 2)
 
-    def _items(self, lead_hash: str) -> Iterator[dict[str, Any]]:
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="#lead = :lead",
-            ExpressionAttributeNames={"#lead": LedgerAttribute.PARTITION_KEY},
-            ExpressionAttributeValues={":lead": {"S": lead_hash}},
-            ConsistentRead=True,
-        )
-        for page in pages:
-            yield from page["Items"]
+
+def key_of_lead(lead_hash: str) -> dict[str, Any]:
+    """The key of a lead's item."""
+    return {
+        str(LedgerAttribute.PARTITION_KEY): {"S": lead_hash},
+        str(LedgerAttribute.SORT_KEY): {"S": LEAD_ITEM},
+    }
 
 
-def _lead(lead_hash: str, stored: dict[str, Any], older: int = 0) -> Lead:
-    item = {name: untyped(value) for name, value in stored.items()}
+def _lead(lead_hash: str, stored: dict[str, Any]) -> Lead:
+    item = plain(stored)
     return Lead(
         lead_hash=lead_hash,
         lead_id=str(item.get("leadId") or ""),
         events=_events(item),
         held_until_s=item.get("heldUntil", 0),
         expires_s=item.get(LedgerAttribute.EXPIRY, 0),
-        older=older,
     )
 
 
@@ -209,15 +191,3 @@ def _events(item: dict[str, Any]) -> list[LedgerEvent]:
 
 def _first_seen(earlier: dict[str, Any], entry: dict[str, Any]) -> int:
     return int(earlier.get("firstSeenS") or entry.get("firstSeenS") or 0)
-
-
-def untyped(value: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the item holds
-    """A value in DynamoDB's notation as Python's own."""
-    kind, content = next(iter(value.items()))
-    if kind == "N":
-        return int(content)
-    if kind == "L":
-        return [untyped(each) for each in content]
-    if kind == "M":
-        return {name: untyped(each) for name, each in content.items()}
-    return content

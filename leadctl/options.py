@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from leadctl.output import FORMS, Output
-from leadctl.problems import ExitCode, ProblemError
+from leadctl.problems import ExitCode, NotChosenError, ProblemError
 from leadctl.target import STAGE_VARIABLE, Choice, Target, find_target
 
 # How a command ends; None is "done".
@@ -43,16 +43,15 @@ class Invocation:
     def may_go_on(self, question: str, *, yes: bool, dry_run: bool) -> bool:
         """Whether a person, or --yes, agrees to what `question` says; `--dry-run` never does.
 
-        Raises `click.UsageError` off a terminal without --yes, `ProblemError` when the answer is no.
+        Raises `NotChosenError` off a terminal without --yes, `ProblemError` when the answer is no.
         """
         if dry_run:
             self.out.note(f"{question} Nothing is done, because of --dry-run.")
             return False
         if yes:
-            self.out.note(question)
             return True
         if not sys.stdin.isatty():
-            raise click.UsageError(f"{question} Off a terminal this takes --yes.")
+            raise NotChosenError("Nothing was done, because off a terminal this needs --yes.")
         if not click.confirm(question, err=True):
             raise ProblemError("Nothing was done.")
         return True

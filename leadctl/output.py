@@ -78,6 +78,14 @@ def visible(text: str) -> str:
     )
 
 
+def pretty(body: str) -> str:
+    """JSON over several lines; any other text as it is."""
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body
+
+
 def count(number: int, thing: str, things: str = "") -> str:
     """With its noun: "1 lead", "1,200 leads"."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"

@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     A_PERSON_HAS_TO_ACT = 3  # done, but something is left: parked leads, alarms, nothing found
     NO_ACCESS = 4  # no credentials, no right, no such stack
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141  # as of a process that SIGPIPE ends
 
 
 class ProblemError(click.ClickException):
@@ -46,12 +47,8 @@ class EndedError(ProblemError):
     exit_code = ExitCode.INTERRUPTED
 
 
-class OutputClosedError(ProblemError):
-    """The reader of the output has gone."""
-
-
 class NotChosenError(ProblemError):
-    """AWS needs a choice that nobody has made."""
+    """A choice is missing that only a person can make."""
 
     exit_code = ExitCode.USAGE
 
@@ -63,7 +60,6 @@ _SERVICES = {
     "GetMetricData": "cloudwatch",
     "BatchGetItem": "dynamodb",
     "GetItem": "dynamodb",
-    "Query": "dynamodb",
     "DeleteItem": "dynamodb",
     "DescribeRule": "events",
     "GetEventSourceMapping": "lambda",

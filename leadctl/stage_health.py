@@ -9,10 +9,10 @@ from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from leadctl.event_source_mapping import EventSourceMapping, Tap
 from leadctl.moments import how_long, iso
 from leadctl.output import count
-from leadctl.parked_message import Place
-from leadctl.parked_queues import ParkedQueues, queue_counts
+from leadctl.parked.message import Place
+from leadctl.parked.queues import ParkedQueues, queue_counts
+from leadctl.parked.selection import grouped
 from leadctl.problems import is_denied
-from leadctl.selection import grouped
 from leadctl.target import Target
 
 Found = TypeVar("Found")

@@ -11,7 +11,7 @@ There is no stage by default, and what was meant for the local run never reaches
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import click
@@ -92,11 +92,6 @@ class Target:
                 f"{self.stack_name} has no output {name}: another version deployed it. Deploy this version."
             )
         return self.outputs[name]
-
-    @cached_property
-    def is_fifo(self) -> bool:
-        """Whether the lead queue is a FIFO queue."""
-        return self.output("LeadQueueUrl").endswith(".fifo")
 
     def _client(self, service: str, read_timeout_s: int = 60, tries: int = 3) -> Any:  # noqa: ANN401
         return _client(self._session, self.local, service, read_timeout_s, tries)

@@ -1,4 +1,4 @@
-"""The file `.local/run.json`: it tells leadctl and `make env` where the local run is, while it is up.
+"""The file `.local/run.json`: from it leadctl and `make env` know where the local run is, while it is up.
 
 Beside what leadctl reads (leadctl/local_run.py) it holds `process`, so that the file of a run that was killed
 counts for nothing.

@@ -16,13 +16,12 @@ def stay(
     console: Console,
     deployment: Deployment,
     *,
-    page_port: int = 0,
+    page_port: int,
     every_moment: Callable[[], None] = lambda: None,
 ) -> None:
     """Shows page and addresses; returns after Ctrl-C, SIGTERM or SIGHUP. Calls `every_moment` twice a second.
 
-    Without `page_port` the page takes a free one. Raises `ChildFailedError` when emulator or sandbox have
-    ended.
+    Raises `ChildFailedError` when emulator or sandbox have ended by themselves.
     """
     page = Page(deployment, page_port)
     page.start()
@@ -41,7 +40,6 @@ def stay(
 
 def _print_addresses(console: Console, deployment: Deployment, page_url: str) -> None:
     rows = {
-        "Page": page_url,
         "Lead queue": deployment.outputs["LeadQueueUrl"],
         "Event bus": deployment.outputs["EventBusName"],
         "Emulated AWS": deployment.emulator.url,
@@ -54,3 +52,5 @@ def _print_addresses(console: Console, deployment: Deployment, page_url: str) ->
         # Longer than the terminal is wide rather than cut: the addresses are there to be copied.
         console.print(f"  {name:<15} {value}", soft_wrap=True, highlight=False, markup=False)
     console.print("\nCtrl-C ends everything that was started here.")
+    # Last and alone, because it is the one to open.
+    console.print(f"\nOpen {page_url}", soft_wrap=True, highlight=False, markup=False)

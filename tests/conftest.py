@@ -1,14 +1,35 @@
-"""What every test shares: hypothesis' profile, AWS's service models, an AWS that can't be the real one."""
+"""What every test shares: a known environment, hypothesis' profile, AWS's service models, no real AWS."""
 
 import functools
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import botocore.client
 import botocore.loaders
+import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.partiql import run_together
+
+# Variables of a person's shell, a terminal or a CI service that change what programs do or print: neither the
+# tests nor the processes that they start get them. PATH, HOME, proxies and what installers need stay.
+_NOT_FOR_TESTS = re.compile(
+    r"(AWS|CDK|LC|LEADCTL|POWERTOOLS|TTY)_.*|(CLICOLOR|LANG|PYTHON).*|"
+    r"BROWSER|COLORTERM|COLUMNS|EDITOR|FORCE_COLOR|LINES|NODE_OPTIONS|NO_COLOR|TERM|VISUAL"
+)
+for _name in filter(_NOT_FOR_TESTS.fullmatch, list(os.environ)):
+    del os.environ[_name]
+for _name in ("NO_PROXY", "no_proxy"):
+    # Servers of the tests listen here, and no proxy reaches them.
+    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "127.0.0.1", "localhost"]))
+os.environ["TZ"] = "UTC"
+time.tzset()
+os.umask(0o022)
 
 # Machines are shared and noisy: no test may fail for the time it takes.
 settings.register_profile(
@@ -16,10 +37,9 @@ settings.register_profile(
 )
 settings.load_profile("shared-machine")
 
-# Each AWS session would look for the service models anew, and read them anew: half of what a client costs.
-_load_file = functools.cache(botocore.loaders.JSONFileLoader().load_file)
-setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: _load_file(path))  # noqa: B010
-setattr(botocore.loaders, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
+# Each boto3 session looks for the service models and reads them anew, more than half of the time that the
+# quick tests take.
+setattr(botocore.session, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
 
 
 # moto doesn't understand all of the ledger's PartiQL statements. moto's manual replaces this method, too.
@@ -42,11 +62,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("templates"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_at_a_terminal() -> Iterator[None]:
+    """Processes that a test starts end by Ctrl-C, also where this one doesn't.
+
+    A shell's background job ignores SIGINT, a job of nohup SIGHUP, and children inherit that. They don't
+    inherit a handler: with one that does nothing, this process still ignores the signal, and they don't.
+    """
+    ignored = [
+        number
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+        if signal.getsignal(number) == signal.SIG_IGN
+    ]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture(autouse=True)
 def aws_that_is_not_real(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials that open nothing, in case a call slips past moto or the emulator."""
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # Files in HOME may name another Region.
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)

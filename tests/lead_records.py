@@ -43,7 +43,6 @@ def any_record(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[EventR
         "unanswered": st.booleans(),
         "began_lead": st.booleans(),
         "due_s": times,
-        "failing_since_s": times,
         "unknown_since_s": times,
         "repeats_until_s": times,
         "reason": texts,

@@ -65,7 +65,7 @@ def batch_seconds(leads: int, api_s: float, config: DeploymentConfig, inputs: In
 
 
 def sequential_seconds(leads: int, api_s: float, config: DeploymentConfig, inputs: Inputs) -> float:
-    """The same by a function that delivers one lead after another."""
+    """How long a batch takes in a function that delivers one lead after another."""
     cpu_ms = inputs.batch_cpu_ms + inputs.lead_cpu_ms  # as a batch of its own
     cpu_s = cpu_ms / 1000 / cpu_share(config.memory_megabytes, inputs)
     return leads * (api_s + inputs.ledger_calls * inputs.ledger_ms / 1000 + cpu_s)
@@ -86,7 +86,7 @@ def logged_bytes(leads: float, batches: float, inputs: Inputs) -> float:
 def usage_of_a_million(
     leads: float, seconds: float, config: DeploymentConfig, inputs: Inputs, *, by_event: bool = True
 ) -> Usage:
-    """For a million leads in batches of `leads`, of which each takes `seconds`.
+    """What a million leads use in batches of `leads`, of which each takes `seconds`.
 
     `by_event`: they come as events on a bus, else as messages to the queue.
     """
@@ -118,12 +118,12 @@ def cost_of_a_million(
 def usd_of_a_million(
     leads: int, api_s: float, config: DeploymentConfig, inputs: Inputs, prices: Prices
 ) -> float:
-    """In all."""
+    """USD for a million leads in batches of `leads`, all items together."""
     return sum(cost_of_a_million(leads, api_s, config, inputs, prices).values())
 
 
 def monthly(inputs: Inputs, prices: Prices) -> Mapping[str, float]:
-    """USD a month for a stage even when nothing flows."""
+    """USD a month for a stage at rest."""
     polls = inputs.idle_pollers * MONTH_S / inputs.poll_s
     return {
         "the alarms' key": prices.key_month,
@@ -135,7 +135,7 @@ def monthly(inputs: Inputs, prices: Prices) -> Mapping[str, float]:
 
 
 def leads_a_batch(leads_a_second: float, config: DeploymentConfig, inputs: Inputs) -> float:
-    """How full batches get where leads are few: each poller has its part of what comes within the window.
+    """How full batches get when leads are few: each poller gets its part of the leads within the window.
 
     An inference: the documents say how long a poller gathers, not how SQS shares messages out among pollers.
     """

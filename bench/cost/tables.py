@@ -31,21 +31,20 @@ _DEFAULTS = DeploymentConfig(stage="model")
 
 
 def computed(inputs: Inputs, prices: Prices) -> Mapping[str, Mapping[str, str]]:
-    """For each document, its tables by the names of their markers."""
+    """Each document's tables, by the names of their markers."""
     return {
         "docs/cost.md": {
             "a million leads": _a_million(inputs, prices),
             "other ways": _other_ways(inputs, prices),
             "log bytes": _log_bytes(inputs),
             "settings": _settings(inputs, prices),
+            "sensitivity": _sensitivity(inputs, prices),
             "a month": _a_month(inputs, prices),
         },
         "docs/decisions/0013-defaults-from-a-model.md": {
             "memory": _memory(inputs, prices),
             "batch and pool": _batch_and_pool(inputs, prices),
             "window": _window(inputs, prices),
-            "concurrency": _concurrency(inputs),
-            "sensitivity": _sensitivity(inputs, prices),
         },
     }
 
@@ -219,25 +218,8 @@ def _of_part(leads: float, config: DeploymentConfig, inputs: Inputs) -> float:
     return seconds[0] * (1 - part) + seconds[1] * part
 
 
-def _concurrency(inputs: Inputs) -> str:
-    rows = []
-    for most in (2, 5, 20, 100):
-        config = replace(_DEFAULTS, maximum_concurrency=most)
-        rates = [10 / batch_seconds(10, s, config, inputs) * most for s in _LATENCIES_S]
-        rows.append(
-            [
-                _bold(str(most), most == _DEFAULTS.maximum_concurrency),
-                f"{most * config.parallel_calls:,}",
-                *(f"{rate:,.0f}" for rate in rates),
-            ]
-        )
-    return table(
-        ["concurrency", "calls at a time", *(f"leads a second at {_ms(s)}" for s in _LATENCIES_S)], rows
-    )
-
-
 def _sensitivity(inputs: Inputs, prices: Prices) -> str:
-    """What a doubling adds, and the memory size that is cheapest with it."""
+    """What a doubling adds, and what two other choices would save with it."""
     usual = (inputs, prices, _USUAL_S)
     cases: dict[str, tuple[Inputs, Prices, float]] = {
         "as it is": usual,

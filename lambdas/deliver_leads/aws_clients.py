@@ -18,7 +18,7 @@ def client_config(parallel_calls: int, tries: int = AWS_TRIES) -> Config:
         max_pool_connections=parallel_calls,
         # A fifth of a call's CPU. AWS checks the same, and the tests call all that the function does.
         parameter_validation=False,
-        # botocore's own would be put together anew for each call.
+        # A fixed text, because botocore would put its own together again for each call.
         user_agent=USER_AGENT,
     )
 

@@ -13,9 +13,9 @@ from .batch_metrics import BatchMetrics
 from .delivery import Delivery
 from .event.envelope import LeadEvent, Mapper, Reading, UnreadableError, read_event
 from .event.lead import Operation
+from .event.mappings import EventMapper
 from .event.message import Message
-from .ledger import LARGEST_BATCH, EarlyClaim
-from .mappings import EventMapper
+from .ledger import LARGEST_JOINT_WRITE, EarlyClaim
 from .outcome import Outcome
 from .outcome_events import OutcomeEvents
 from .settings import Settings
@@ -137,7 +137,10 @@ class BatchRunner:
         self, values: Sequence[_Value], work: Callable[[Sequence[_Value]], list[_Result]]
     ) -> list[Future[list[_Result]]]:
         """As many values in each part as the ledger takes in one call; the parts run side by side."""
-        parts = [values[start : start + LARGEST_BATCH] for start in range(0, len(values), LARGEST_BATCH)]
+        parts = [
+            values[start : start + LARGEST_JOINT_WRITE]
+            for start in range(0, len(values), LARGEST_JOINT_WRITE)
+        ]
         return [self._pool.submit(work, part) for part in parts]
 
     def _run_lane(self, lane: Lane, early: EarlyClaim | None, deadline: Deadline) -> list[Attempt]:

@@ -13,8 +13,8 @@ from .contract import Metric
 from .event.lead import Operation
 from .settlement import Attempt
 
-# Written by every batch: their alarms then tell "well" from "no traffic", and turn OK by data. A zero makes a
-# metric cost its USD 0.30 in healthy months too, so all others are written when they occur.
+# Written by every batch, so that their alarms distinguish "well" from "no traffic", and turn OK by data. With
+# its zeros a metric costs USD 0.30 in healthy months too, so all others are written only when they occur.
 WRITTEN_AS_ZERO = (Metric.PARKED, Metric.BLOCKED, Metric.LEDGER_NOT_WRITTEN, Metric.BREAKER_OPEN)
 # The vendor's words, in lower case, for a lead that it holds and doesn't e-mail; `New` is beyond the plan.
 UNMAILED_STATES = {"new", "deactivated", "pending"}
@@ -23,8 +23,8 @@ UNMAILED_STATES = {"new", "deactivated", "pending"}
 class BatchMetrics:
     """Writes metrics through Powertools, which prints them when the invocation ends.
 
-    Not for threads: Powertools' `Metrics` counts twice under them. An environment that dies loses the metrics
-    of the batch that it was at, because each batch writes all of its own.
+    Not for threads: Powertools' `Metrics` counts twice under them. An environment that crashes loses the
+    metrics of one batch only, because each batch writes its own.
     """
 
     def __init__(self, metrics: Metrics, calls: CallTally, breaker: CircuitBreaker) -> None:
@@ -40,7 +40,8 @@ class BatchMetrics:
         counts[Metric.BREAKER_OPEN] = int(self._breaker.is_open)
         self._write_each(Metric.API_LATENCY, MetricUnit.Milliseconds, latencies_ms)
         self._write_each(Metric.DELIVERY_TIME, MetricUnit.Seconds, _delivery_times_s(attempts))
-        # Last, so that something is left to print at the invocation's end; Powertools warns when nothing is.
+        # Counts come last, so that something is left to print at the invocation's end: Powertools warns if
+        # nothing is.
         for name, count in counts.items():
             if count or name in WRITTEN_AS_ZERO:
                 self._metrics.add_metric(name, MetricUnit.Count, count)
@@ -54,7 +55,8 @@ class BatchMetrics:
         self._metrics.add_metric(Metric.OUTCOME_EVENTS_LOST, MetricUnit.Count, count)
 
     def _write_each(self, name: Metric, unit: MetricUnit, values: Iterable[float]) -> None:
-        """One value for each, so that CloudWatch can give percentiles. Powertools prints after every 100th.
+        """Writes each value by itself, so that CloudWatch can give percentiles. Powertools prints after every
+        100th.
 
         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
         """
@@ -63,7 +65,7 @@ class BatchMetrics:
 
 
 def _count(attempts: Iterable[Attempt]) -> Counter[Metric]:
-    """Each attempt once under its outcome, or as deferred; and what else it shows."""
+    """Counts each attempt once under its outcome, or as deferred; and what else it shows."""
     counts = Counter(dict.fromkeys(WRITTEN_AS_ZERO, 0))
     for attempt in attempts:
         counts[Metric.DEFERRED if attempt.deferred else Metric[attempt.outcome.name]] += 1
@@ -79,6 +81,6 @@ def _delivery_times_s(attempts: Iterable[Attempt]) -> list[float]:
 
 
 def _is_not_mailed(attempt: Attempt) -> bool:
-    """A stopped lead isn't e-mailed either, but that was asked for."""
+    """Whether 7Targets sends the lead no e-mails, although nobody asked for that, as a stop does."""
     was_stopped = attempt.reading.operation is Operation.STOP_FOLLOWUP
     return not was_stopped and (attempt.lead_state or "").lower() in UNMAILED_STATES

@@ -1,4 +1,4 @@
-"""The circuit breaker of an execution environment: while the API is down, it is probed and not hammered."""
+"""The circuit breaker of an execution environment: while the API is down, only probes call it."""
 
 import threading
 import time

@@ -35,6 +35,15 @@ class OutcomeEventsMode(StrEnum):
     LEAD = "lead"  # with the lead's fields
 
 
+# What the function keeps of its time-out for what follows its last call of the API: four calls of AWS (a dead
+# letter, its place in the ledger, the ledger for the batch's others, the visibility timeouts), and a second
+# for the answer to Lambda.
+RESERVE_S = 37
+# By how much the longest delay grows for a lead that is older than a day, and the longest delay that the API
+# may ask for.
+LATE_FACTOR = 4
+LONGEST_RETRY_AFTER_S = 3600
+
 # The secret's fields. The stack fills each with the placeholder, and the function refuses it.
 CREDENTIAL_NAMES = ("client_id", "client_secret", "user_identifier")
 PLACEHOLDER = "REPLACE_ME"
@@ -42,7 +51,7 @@ PLACEHOLDER = "REPLACE_ME"
 # The lead's fields that the setting leadDefaults may fill.
 DEFAULTABLE_FIELDS = ("assistantEmail", "source", "context", "scheduleName")
 
-# What the function is invoked with for a check without a lead.
+# The event with which the function is invoked for a check without a lead.
 CHECK_EVENT = {"check": True}
 MANDATORY_FIELDS = ("name", "email", "assistantEmail")
 # Those of the API document and those that only the vendor's own connectors send.
@@ -68,7 +77,7 @@ class Metric(StrEnum):
     RETRY = "Retry"
     UNCONFIRMED = "Unconfirmed"
     BLOCKED = "Blocked"  # in every batch, 0 too
-    DEFERRED = "Deferred"  # put off: another event goes first, no time was left, the breaker is open
+    DEFERRED = "Deferred"  # not tried: another event goes first, no time was left, the breaker is open
     PARKED = "Parked"  # in every batch, 0 too
     OLDEST_RETURNED = "OldestReturned"  # seconds since the oldest lead that goes back to the queue was sent
     DELIVERY_TIME = "DeliveryTime"  # seconds from an event's first sending until it was delivered
@@ -105,7 +114,7 @@ LEAD_ITEM = "#lead"
 
 
 class LedgerAttribute(StrEnum):
-    """The ledger's attributes that the table itself is defined by."""
+    """The attributes that the ledger's table is defined by: its keys and its expiry."""
 
     PARTITION_KEY = "lead"
     SORT_KEY = "event"

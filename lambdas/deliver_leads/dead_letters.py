@@ -11,8 +11,8 @@ from .outcome import DeliveryError, Outcome
 
 # An SQS message with its attributes holds at most 1 MiB (AWS quota since 2025).
 LARGEST_MESSAGE_BYTES = 1_048_576
-# What SQS doesn't take as text: it refuses it with InvalidMessageContents. Not compiled here, because that
-# takes 5 ms of each cold start.
+# Characters that SQS refuses in a text, with InvalidMessageContents. Not compiled here, because that takes 5
+# ms of each cold start.
 _NOT_SQS_TEXT = "[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
@@ -22,7 +22,6 @@ class DeadLetterQueue:
     def __init__(self, sqs: Any, queue_url: str) -> None:  # noqa: ANN401 - a boto3 SQS client
         self._sqs = sqs
         self._queue_url = queue_url
-        self._is_fifo = queue_url.endswith(".fifo")
 
     def park(self, message: Message, event_id: str, reason: Outcome, error: DeliveryError) -> None:
         """Raises botocore's `ClientError` or `BotoCoreError`: then the lead must stay in the lead queue."""
@@ -34,21 +33,18 @@ class DeadLetterQueue:
             DeadLetterAttribute.STATUS: str(error.status) if error.status is not None else "-",
             DeadLetterAttribute.DETAIL: error.detail,
         }
-        # A message of a standard queue may have a group, too (SQS's fair queues).
+        # Of SQS's fair queues.
         groups = {"MessageGroupId": message.group_id} if message.group_id else {}
-        # SQS refuses a deduplication id on a standard queue, and the lead would never be parked.
-        once = {"MessageDeduplicationId": message.message_id} if self._is_fifo else {}
         self._sqs.send_message(
             QueueUrl=self._queue_url,
             MessageBody=message.body,
             MessageAttributes=_fitting(attributes, LARGEST_MESSAGE_BYTES - len(message.body.encode())),
             **groups,
-            **once,
         )
 
 
 def _fitting(attributes: Mapping[DeadLetterAttribute, str], room_bytes: int) -> dict[str, dict[str, str]]:
-    """As many of the attributes, in their order, as fit beside the body; the last of them is cut short."""
+    """Returns as many of the attributes, in order, as fit beside the body; the last of them is cut short."""
     fitting: dict[str, dict[str, str]] = {}
     for name, value in attributes.items():
         room_bytes -= len(name) + len("String")

@@ -50,7 +50,7 @@ class Delivery:
         self._api = api
         self._ledger = ledger
         self._breaker = breaker
-        self._settlement = Settlement(settings, api, ledger, dead_letters, breaker)
+        self._settlement = Settlement(settings, ledger, dead_letters, breaker)
 
     def claim_new(
         self, events: Sequence[tuple[LeadEvent, Message]], deadline: Deadline
@@ -272,7 +272,6 @@ class Delivery:
             repeats_until_s=now_s + self._window_s(message, event),
             unanswered=False,
             due_s=0,
-            failing_since_s=0,
             unknown_since_s=0,
             deaths=0,
             reason="",

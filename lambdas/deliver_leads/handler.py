@@ -20,7 +20,6 @@ from .contract import CHECK_EVENT, Metric, OutcomeEventsMode
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
-from .old_items import OldItems
 from .outcome_events import OutcomeEvents
 from .settings import Settings
 
@@ -57,7 +56,7 @@ runner = BatchRunner(
         settings,
         http,
         LeadsApi(http, tokens, settings.leads_api_url, _calls),
-        Ledger(_dynamodb, settings, OldItems(_dynamodb, settings.ledger_table).find),
+        Ledger(_dynamodb, settings),
         DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
         _breaker,
     ),
@@ -96,7 +95,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
 
 def check(deadline: Deadline) -> dict[str, Any]:
     """Checks what a delivery needs, counts and logs what was found, and returns it."""
-    from .check import Check  # here, because it would add 3 ms to the cold start of every batch
+    from .check.check import Check  # here, because it would add 3 ms to the cold start of every batch
 
     report = Check(settings, http, tokens, _dynamodb, _sqs, deadline).run()
     metrics.add_metric(Metric.CHECK_FAILED, MetricUnit.Count, 0 if report["ok"] else 1)

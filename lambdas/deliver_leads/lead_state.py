@@ -44,8 +44,8 @@ class EventRecord:
     """One event of a lead. Times named `_s` are epoch seconds, `order_ms` epoch milliseconds; 0 is "none".
 
     `order_ms` tells which of two events is the later one; `sent_s`: when its message was sent, which differs
-    after a redrive. `due_s`: when its message is expected back. `failing_since_s`: since when its message is
-    tried in vain. `unknown_since_s`: since when 7Targets says that it doesn't know the lead.
+    after a redrive. `due_s`: when its message is expected back. `unknown_since_s`: since when 7Targets says
+    that it doesn't know the lead.
     `repeats_until_s`: until then a repeat is a duplicate. `fields`: what a delivered event has set, with a
     fingerprint of each value. `deaths`: how often an execution environment ended while it delivered the
     event; `receive_count`: its message's at the last of these, and at a claim, else 0. `began_lead`: its POST
@@ -68,7 +68,6 @@ class EventRecord:
     unanswered: bool = False
     began_lead: bool = False
     due_s: int = 0
-    failing_since_s: int = 0
     unknown_since_s: int = 0
     repeats_until_s: int = 0
     reason: str = ""
@@ -138,7 +137,6 @@ class LeadState:
                 sent_s=entry.sent_s,
                 message_id=entry.message_id,
                 deaths=0,
-                failing_since_s=0,
                 unknown_since_s=0,
                 parked_as="",
             )

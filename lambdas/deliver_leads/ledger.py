@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .aws_error import error_code
 from .contract import LEAD_ITEM, LedgerAttribute
+from .dynamodb_notation import plain, typed
 from .event.envelope import LeadEvent, Reading
 from .event.lead import Operation
 from .event.message import Message
@@ -39,7 +40,7 @@ _CLAIM = (
 # The own owner: a claim whose answer was lost is repeated by the AWS client.
 _MAY_CLAIM = "attribute_not_exists(heldUntil) OR heldUntil <= :now OR #owner = :owner"
 # AWS's bound for BatchExecuteStatement.
-LARGEST_BATCH = 25
+LARGEST_JOINT_WRITE = 25
 _NOTE = "SET expiresAt = :expires, journal = list_append(if_not_exists(journal, :empty), :entries)"
 
 
@@ -82,15 +83,12 @@ class Ledger:
         self,
         dynamodb: Any,  # noqa: ANN401 - a boto3 DynamoDB client, whose type exists in the stubs only
         settings: Settings,
-        find_older: Callable[[str], LeadState] = lambda _: LeadState(),
     ) -> None:
-        """`find_older` tells what an earlier version stored of a lead."""
         self._dynamodb = dynamodb
         self._table = settings.ledger_table
         self._settling_s = settings.settling_s
         self._ledger_s = settings.ledger_s
         self._visibility_timeout_s = settings.visibility_timeout_s
-        self._find_older = find_older
 
     def claim(self, event: LeadEvent, message: Message, lease_s: float, owner: str = "") -> Claim:
         """Takes the event's lead for `lease_s` seconds. `owner` is given when it may have it already.
@@ -98,7 +96,6 @@ class Ledger:
         Raises `DeferredError` while another attempt holds the lead or a request without an answer may still
         take effect, `LedgerError` when the ledger can't be written.
         """
-        older = self._find_older(event.lead_hash)
         now = time.time()
         entry = self._entry(event, message, owner or _new_owner(), now)
         try:
@@ -110,8 +107,8 @@ class Ledger:
                 ExpressionAttributeNames={"#owner": "owner"},
                 ExpressionAttributeValues={
                     **self._journal_values(entry, now),
-                    ":until": _typed(self._held_until_s(now, lease_s)),
-                    ":owner": _typed(entry.owner),
+                    ":until": typed(self._held_until_s(now, lease_s)),
+                    ":owner": typed(entry.owner),
                     ":now": {"N": str(int(now))},
                 },
                 ReturnValues="ALL_OLD",
@@ -126,30 +123,25 @@ class Ledger:
             raise LedgerError(error_code(error)) from None
         except BotoCoreError as error:
             raise LedgerError(error_code(error), may_be_written=True) from None
-        item = _plain(answer.get("Attributes", {}))
+        item = plain(answer.get("Attributes", {}))
         journal = tuple(map(_read_record, item.get("journal", ())))
-        state = (_read_state(item) if "events" in item else older).with_journal(
-            tuple(each for each in journal if each.owner != entry.owner)
-        )
+        state = _read_state(item).with_journal(tuple(each for each in journal if each.owner != entry.owner))
         return Claim(event, entry.owner, state, state.claimed(entry), len(journal) + 1)
 
     def claim_new(self, events: Iterable[tuple[LeadEvent, Message]], lease_s: float) -> list[EarlyClaim]:
         """Takes those of the leads, all different, of which the ledger has no item yet; never raises.
 
-        At most `LARGEST_BATCH`.
+        At most `LARGEST_JOINT_WRITE`.
         """
         now = time.time()
         entries = [(event, self._entry(event, message, _new_owner(), now)) for event, message in events]
-        try:
-            states = [self._find_older(event.lead_hash) for event, _ in entries]
-        except LedgerError:
-            return [EarlyClaim(entry.owner, None) for _, entry in entries]
+        new = LeadState()
         taken = self._run_together([self._insert(event, entry, now, lease_s) for event, entry in entries])
         return [
             EarlyClaim(
-                entry.owner, Claim(event, entry.owner, state, state.claimed(entry), 1) if is_taken else None
+                entry.owner, Claim(event, entry.owner, new, new.claimed(entry), 1) if is_taken else None
             )
-            for (event, entry), state, is_taken in zip(entries, states, taken, strict=True)
+            for (event, entry), is_taken in zip(entries, taken, strict=True)
         ]
 
     def complete(self, claim: Claim, record: EventRecord, lead_id: str = "", quiet_s: int = 0) -> bool:
@@ -165,7 +157,7 @@ class Ledger:
             self._update(
                 claim.event.lead_hash,
                 f"SET {assignments} REMOVE {removals}",
-                {f":{name}": value for name, value in completed.items()} | {":owner": _typed(claim.owner)},
+                {f":{name}": value for name, value in completed.items()} | {":owner": typed(claim.owner)},
                 ConditionExpression="#owner = :owner",
                 ExpressionAttributeNames={"#owner": "owner"},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -181,7 +173,7 @@ class Ledger:
     def complete_together(
         self, completions: Sequence[Completion], has_time: Callable[[], bool]
     ) -> list[bool]:
-        """As `complete`, for up to `LARGEST_BATCH` events.
+        """As `complete`, for up to `LARGEST_JOINT_WRITE` events.
 
         What is not known to be written is written alone, so that one lead's failure is not another's.
         `has_time`: whether there is time for one more call.
@@ -230,7 +222,7 @@ class Ledger:
             "heldUntil": math.ceil(now + quiet_s) if quiet_s else 0,
             "expiresAt": int(now) + self._ledger_s,
         }
-        return {name: _typed(value) for name, value in item.items()}
+        return {name: typed(value) for name, value in item.items()}
 
     def _insert(self, event: LeadEvent, entry: EventRecord, now: float, lease_s: float) -> dict[str, Any]:
         """A statement that fails when the lead has an item."""
@@ -240,7 +232,7 @@ class Ledger:
             "expiresAt": int(now) + self._ledger_s,
             "journal": [_record_map(entry)],
         }
-        whole = _key(event.lead_hash) | {name: _typed(value) for name, value in item.items()}
+        whole = _key(event.lead_hash) | {name: typed(value) for name, value in item.items()}
         names = ", ".join(f"'{name}': ?" for name in whole)
         return {
             "Statement": f'INSERT INTO "{self._table}" VALUE {{{names}}}',
@@ -250,7 +242,7 @@ class Ledger:
     def _complete_statement(self, completion: Completion) -> dict[str, Any]:
         claim = completion.claim
         completed = self._completed(claim, completion.record, completion.lead_id)
-        condition = _key(claim.event.lead_hash) | {"owner": _typed(claim.owner)}
+        condition = _key(claim.event.lead_hash) | {"owner": typed(claim.owner)}
         changes = [f'SET "{name}" = ?' for name in completed]
         changes += ['REMOVE "owner"', *(f"REMOVE {each}" for each in _folded(claim))]
         where = " AND ".join(f'"{name}" = ?' for name in condition)
@@ -269,9 +261,9 @@ class Ledger:
 
     def _journal_values(self, entry: EventRecord, now: float) -> dict[str, Any]:
         return {
-            ":empty": _typed([]),
-            ":entries": _typed([_record_map(entry)]),
-            ":expires": _typed(int(now) + self._ledger_s),
+            ":empty": typed([]),
+            ":entries": typed([_record_map(entry)]),
+            ":expires": typed(int(now) + self._ledger_s),
         }
 
     def _update(self, lead_hash: str, expression: str, values: Mapping[str, Any], **more: Any) -> None:  # noqa: ANN401
@@ -347,34 +339,6 @@ def _read_record(stored: Mapping[str, Any]) -> EventRecord:
             "state": State(stored["state"]),
         }
     )
-
-
-def _typed(value: Any) -> dict[str, Any]:  # noqa: ANN401 - what a record holds
-    """A value in DynamoDB's notation."""
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    if isinstance(value, str):
-        return {"S": value}
-    if isinstance(value, list):
-        return {"L": [_typed(each) for each in value]}
-    return {"M": {name: _typed(each) for name, each in value.items()}}
-
-
-def _untyped(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as above
-    kind, content = next(iter(value.items()))
-    if kind == "N":
-        return int(content)
-    if kind == "L":
-        return [_untyped(each) for each in content]
-    if kind == "M":
-        return _plain(content)
-    return content
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _untyped(value) for name, value in item.items()}
 
 
 def _key(lead_hash: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@
     ├── RejectedError        caused by the lead: park it now
     │   └── UndecidedError   7Targets holds the lead, but nothing shows whether the event took effect
     └── RetryError           not caused by the lead: return it to the queue, for later
-        ├── UnconfirmedError a request left and no answer came: let it settle before anything is sent again
+        ├── UnconfirmedError a request left and no answer came: wait for the settling time, then send again
         ├── UnknownLeadError an update or stop came before its create: wait a grace period
         ├── LedgerError      the ledger can't be used, so nothing was sent
         ├── BlockedError     a setting is wrong: a person fixes it, then leads flow by themselves
@@ -25,7 +25,7 @@ from typing import ClassVar
 
 
 class Outcome(StrEnum):
-    """Names used alike in log lines, metrics, dead letters and the README."""
+    """The same names in log lines, metrics, dead letters and the README."""
 
     DELIVERED = "delivered"
     DUPLICATE = "duplicate"
@@ -146,6 +146,6 @@ class SuspectError(DeferredError):
 
 
 def describe_unforeseen(error: Exception) -> str:
-    """Where an unforeseen error arose, without its message: that may quote personal data."""
+    """Where an unexpected error arose, without its message, because that may quote personal data."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"internal error: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -1,4 +1,4 @@
-"""Tells the event bus what finally became of each event: for CRMs, chat channels and audits.
+"""Publishes on the event bus what finally became of each event: for CRMs, chat channels and audits.
 
 docs/events/outcomes.md is for those who read these events, docs/events/outcome-event.schema.json their form.
 An outcome's event is published once the ledger has the outcome. It is lost if the function ends in between or
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, Deadline
+from .aws_error import error_code
 from .contract import OWN_EVENT_SOURCE, OutcomeDetailType, OutcomeEventsMode
 from .event.envelope import LeadEvent
 from .event.loggable import loggable_id, sha256
@@ -22,14 +23,14 @@ from .outcome import Outcome
 from .settlement import Attempt
 
 SCHEMA_VERSION = 1
-# Of one PutEvents request: at most 10 entries, in all less than 1 MB.
+# One PutEvents request takes at most 10 entries, in all less than 1 MB.
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
-LARGEST_BATCH = 10
+LARGEST_PUT_EVENTS = 10
 LARGEST_REQUEST_BYTES = 1_000_000 - 1
 LARGEST_DETAIL_BYTES = LARGEST_REQUEST_BYTES - 1000
-# Before each try; a throttled bus takes more after a moment.
+# The pauses before each try, because a throttled bus takes more after a moment.
 PAUSES_S = (0.0, 0.2, 0.6)
-# A call with one try of the AWS client's, and a second for the answer to Lambda.
+# The time for a call with one try of the AWS client's, and a second for the answer to Lambda.
 NEEDED_S = AWS_CONNECT_TIMEOUT_S + AWS_READ_TIMEOUT_S + 1.0
 
 # EventBridge's input transformer doesn't escape what it inserts into a template.
@@ -73,7 +74,7 @@ class OutcomeEvents:
         return Lost(len(entries), reason if entries else "")
 
     def _put(self, entries: list[_Entry], deadline: Deadline) -> tuple[list[_Entry], str]:
-        """The entries that were not taken, and why. A call that failed as a whole is this round's last."""
+        """Returns the entries that were not taken, and why. A call that fails as a whole ends the round."""
         refused: list[_Entry] = []
         reason, done = "", 0
         for batch in _batches(entries):
@@ -82,7 +83,7 @@ class OutcomeEvents:
             try:
                 results = self._events.put_events(Entries=batch)["Entries"]
             except (ClientError, BotoCoreError) as error:
-                return refused + entries[done:], _code(error)
+                return refused + entries[done:], error_code(error)
             done += len(batch)
             for entry, result in zip(batch, results, strict=True):
                 if not result.get("EventId"):
@@ -100,9 +101,10 @@ class OutcomeEvents:
 
 
 def detail_type(attempt: Attempt) -> OutcomeDetailType | None:
-    """None while the outcome isn't final, and for an own event that somebody leads into the lead queue.
+    """None for an outcome that isn't final, and for our own outcome events.
 
-    A parked one would else be followed by an event that is led there again, and so on without an end.
+    If a rule routes our outcome events back into the lead queue, an outcome event about each of them would
+    loop.
     """
     if attempt.delay_s is not None or attempt.reading.source == OWN_EVENT_SOURCE:
         return None
@@ -115,14 +117,15 @@ def detail_type(attempt: Attempt) -> OutcomeDetailType | None:
 
 
 def _detail(kind: OutcomeDetailType, attempt: Attempt) -> dict[str, Any]:
-    """What is free of personal data."""
+    """The part of an outcome event that is free of personal data."""
     reading, message = attempt.reading, attempt.message
     first_seen = datetime.fromtimestamp(max(0, message.order_ms) / 1000, UTC)
-    told_apart_by = [reading.event_id, reading.operation, reading.lead_hash, kind]
+    identity = [reading.event_id, reading.operation, reading.lead_hash, kind]
     return {
         "schemaVersion": SCHEMA_VERSION,
-        # The same when an outcome is told again. The event's id alone may be a producer's own, used twice.
-        "outcomeId": sha256(json.dumps(told_apart_by)),
+        # The same when an outcome is published again. The event's id alone isn't enough, because it may be a
+        # producer's own id, used twice.
+        "outcomeId": sha256(json.dumps(identity)),
         "outcome": attempt.outcome,
         "operation": reading.operation,
         "idempotencyKey": _id(reading.producer_key),
@@ -155,21 +158,15 @@ def _id(value: int | str | None) -> str | None:
 
 
 def _batches(entries: list[_Entry]) -> Iterator[list[_Entry]]:
-    """In their order. All texts of an entry are ASCII, so that each character is a byte."""
+    """Batches of the entries, in order. An entry's texts are ASCII, so that each character is a byte."""
     batch: list[_Entry] = []
     size = 0
     for entry in entries:
         entry_size = len("".join(entry.values()))
-        if batch and (len(batch) == LARGEST_BATCH or size + entry_size > LARGEST_REQUEST_BYTES):
+        if batch and (len(batch) == LARGEST_PUT_EVENTS or size + entry_size > LARGEST_REQUEST_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(entry)
         size += entry_size
     if batch:
         yield batch
-
-
-def _code(error: ClientError | BotoCoreError) -> str:
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
-    return type(error).__name__

@@ -1,8 +1,8 @@
 """When a lead event that could not be delivered is tried again. Pure: no clock, no I/O, no randomness."""
 
+from .contract import LATE_FACTOR, LONGEST_RETRY_AFTER_S
+
 LATE_AGE_S = 24 * 3600
-LATE_FACTOR = 4
-LONGEST_RETRY_AFTER_S = 3600
 # SQS: a visibility timeout ends 12 hours after the receive at the latest; a longer one is refused.
 LONGEST_VISIBILITY_S = 43_200 - 900
 

@@ -43,11 +43,6 @@ class Settings:
     outcome_events: OutcomeEventsMode
     event_bus: str
 
-    @property
-    def is_fifo(self) -> bool:
-        """Whether the lead queue is a FIFO queue; AWS ends the name of each of those with ".fifo"."""
-        return self.lead_queue_url.endswith(".fifo")
-
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Raises `SettingsError` that names everything missing or unreadable at once."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .api.leads_api import LeadsApi
 from .aws_error import error_code
 from .breaker import CircuitBreaker
 from .dead_letters import DeadLetterQueue
@@ -28,11 +27,6 @@ from .outcome import (
 )
 from .retry_policy import deferral_delay_s, retry_delay_s
 from .settings import Settings
-
-# In a FIFO queue, an event that goes back holds up all events of its message group. So it goes back for a
-# short time, and it is parked when it alone has failed for this long: progress wins over strict order.
-FIFO_LONGEST_DELAY_S = 60
-FIFO_PARKED_AFTER_S = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +68,11 @@ class Settlement:
     def __init__(
         self,
         settings: Settings,
-        api: LeadsApi,
         ledger: Ledger,
         dead_letters: DeadLetterQueue,
         breaker: CircuitBreaker,
     ) -> None:
         self._settings = settings
-        self._api = api
         self._ledger = ledger
         self._dead_letters = dead_letters
         self._breaker = breaker
@@ -95,10 +87,8 @@ class Settlement:
     ) -> Attempt:
         """Parks the event or gives its message a delay; `record` is the event as its attempt left it."""
         outcome, reason, now = error.outcome, error.summary, time.time()
-        if record is not None and not _was_never_tried(error):
-            record = replace(record, failing_since_s=record.failing_since_s or int(now))
         delay_s: int | None = self._delay_s(message, now, error)
-        parked, parking_refused = self._is_for_a_person(message, now, error, record), False
+        parked, parking_refused = self._is_for_a_person(message, now, error), False
         if record is not None and record.unanswered and (parked or outcome is Outcome.RETRY):
             outcome = Outcome.UNCONFIRMED
         if parked:
@@ -139,19 +129,12 @@ class Settlement:
             deaths=settled.deaths if isinstance(error, SuspectError) else 0,
         )
 
-    def _is_for_a_person(
-        self, message: Message, now: float, error: DeliveryError, record: EventRecord | None
-    ) -> bool:
+    def _is_for_a_person(self, message: Message, now: float, error: DeliveryError) -> bool:
         if isinstance(error, RejectedError):
             return True
         if _was_never_tried(error):
             return False
-        if now - message.sent_at >= self._settings.park_after_s:
-            return True
-        if not self._settings.is_fifo or record is None:
-            return False
-        others_pass = self._api.last_success_s > record.failing_since_s
-        return others_pass and now - record.failing_since_s >= FIFO_PARKED_AFTER_S
+        return now - message.sent_at >= self._settings.park_after_s
 
     def _longest_delay_of_the_living_s(self) -> int:
         """A message that is back by then shows that nothing died over it: `EventRecord.was_handed_back`."""
@@ -181,8 +164,6 @@ class Settlement:
             jitter=jitter,
             retry_after_s=error.retry_after_s if isinstance(error, RetryError) else None,
         )
-        if self._settings.is_fifo:
-            delay_s = min(delay_s, FIFO_LONGEST_DELAY_S)
         if isinstance(error, UnconfirmedError):
             # Until then the ledger refuses the lead.
             return max(delay_s, self._settings.settling_s + 1)

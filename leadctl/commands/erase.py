@@ -7,12 +7,12 @@ import click
 
 from deliver_leads.event.idempotency_key import hash_address
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.lead_story import Lead, LedgerReader
+from leadctl.lead_story import Lead, LedgerReader, key_of_lead
 from leadctl.moments import iso
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_message import Parked
-from leadctl.parked_queues import ParkedQueues, queue_counts
+from leadctl.parked.message import Parked
+from leadctl.parked.queues import ParkedQueues, queue_counts
 from leadctl.problems import ExitCode, ToBeFixedError
 from leadctl.target import Target
 
@@ -39,8 +39,8 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
     if "@" not in address:
         raise click.UsageError(f"{address!r} is not an e-mail address.")
     target = invocation.target
-    reader, lead_hash = LedgerReader(target), hash_address(address)
-    lead = reader.find(lead_hash)
+    lead_hash = hash_address(address)
+    lead = LedgerReader(target).find(lead_hash)
     if with_ledger and lead and lead.has_open_events:
         raise ToBeFixedError(
             "Nothing was erased: an event of this lead waits, is under way or had no answer. Without the "
@@ -50,24 +50,26 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
     with queues.look() as looked:
         parked = [each for each in looked.messages if _names(each, address, lead_hash, settings)]
         queues.keep_only(parked)
-        items = reader.keys(lead_hash) if with_ledger else []
+        items = 1 if with_ledger and lead else 0
         question = f"Delete {count(len(parked), 'parked message')}"
-        question += f" and {count(len(items), 'item')} of the ledger" if with_ledger else ""
+        question += f" and {count(items, 'item')} of the ledger" if with_ledger else ""
         question += f" of this person in {target.stack_name}?"
-        if with_ledger and items:
+        if items:
             invocation.out.note("The next event of this lead, a repeat too, will begin its e-mails anew.")
-        done = not (parked or items) or invocation.may_go_on(question, yes=yes, dry_run=dry_run)
+        done = bool(parked or items) and invocation.may_go_on(question, yes=yes, dry_run=dry_run)
         deleted = len(queues.delete(queues.hold(parked))) if done else 0
+    if not (parked or items):
+        invocation.out.text("There is nothing to delete.")
     if done:
-        for key in items:
-            _delete_item(target, key)
-        ledger = f", {count(len(items), 'item')} of the ledger" if with_ledger else ""
+        if items:
+            _delete_item(target, lead_hash)
+        ledger = f", {count(items, 'item')} of the ledger" if with_ledger else ""
         invocation.out.text(f"Deleted: {count(deleted, 'parked message')}{ledger}.")
     left = _left(target, lead, with_ledger, looked.hidden + looked.unread)
-    invocation.out.text("Left:")
+    invocation.out.text("What stays:")
     for line in left:
         invocation.out.text(f"  {line}")
-    invocation.out.record({"parked": deleted, "ledgerItems": len(items) if done else 0, "left": left})
+    invocation.out.record({"parked": deleted, "ledgerItems": items if done else 0, "left": left})
     is_incomplete = looked.hidden or looked.unread or (done and deleted < len(parked))
     return ExitCode.A_PERSON_HAS_TO_ACT if is_incomplete else None
 
@@ -76,14 +78,14 @@ def _names(parked: Parked, address: str, lead_hash: str, settings: DeployedSetti
     return parked.read(settings).lead_hash == lead_hash or address.lower() in parked.body.lower()
 
 
-def _delete_item(target: Target, key: dict[str, object]) -> None:
+def _delete_item(target: Target, lead_hash: str) -> None:
     """Unless an attempt has begun meanwhile. Raises `ToBeFixedError` then."""
     from botocore.exceptions import ClientError
 
     try:
         target.client("dynamodb").delete_item(
             TableName=target.output("LedgerTableName"),
-            Key={str(name): value for name, value in key.items()},
+            Key=key_of_lead(lead_hash),
             ConditionExpression="attribute_not_exists(heldUntil) OR heldUntil <= :now",
             ExpressionAttributeValues={":now": {"N": str(int(time.time()))}},
         )

@@ -18,8 +18,8 @@ from leadctl.log_search import attempts_with
 from leadctl.moments import Length, ago, epoch, iso
 from leadctl.options import Invocation, Result, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_message import Parked
-from leadctl.parked_queues import ParkedQueues, queue_counts
+from leadctl.parked.message import Parked
+from leadctl.parked.queues import ParkedQueues, queue_counts
 from leadctl.problems import ExitCode
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -85,7 +85,8 @@ def find(invocation: Invocation, what: str, with_log: bool, since: float) -> Res
             "inLeadQueue": sum(waiting.values()),
         }
     )
-    return None if leads or parked or sought.attempts else ExitCode.A_PERSON_HAS_TO_ACT
+    is_found = leads or sought.attempts
+    return ExitCode.A_PERSON_HAS_TO_ACT if parked or hidden or not is_found else None
 
 
 def _look_up(invocation: Invocation, text: str, since: float, with_log: bool) -> Sought:
@@ -141,8 +142,6 @@ def _tell(
         steps += [_attempt_step(each) for each in sought.attempts if each.get("lead") == lead.lead_hash]
         for step in sorted(steps, key=lambda each: each.at_s):
             out.text(f"  {iso(step.at_s) or '-':20}  {step.text}")
-        if lead.older:
-            out.text(f"  An earlier version noted {count(lead.older, 'event')} of it, without their story.")
     for each in parked:
         out.text(f"Parked since {iso(each.sent_s)} ({ago(each.sent_s)}), as {each.reason}: {each.detail}")
         out.text(f"  leadctl parked show {each.message_id}")
@@ -189,6 +188,5 @@ def _as_json(lead: Lead) -> dict[str, Any]:
         "leadId": lead.lead_id or None,
         "url": lead.url,
         "events": [each.as_json() for each in lead.events],
-        "fromEarlierVersion": lead.older,
         "remembered": iso(lead.expires_s),
     }

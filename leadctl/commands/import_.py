@@ -97,8 +97,11 @@ def import_(
             invocation.out.note(line)
         if dry_run:
             invocation.out.record(preview.as_json(rules))
-        question = _question(preview, invocation.target)
-        if (preview.to_send or dry_run) and not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
+        if preview.to_send:
+            invocation.may_go_on(_question(preview, invocation.target), yes=yes, dry_run=dry_run)
+        else:
+            invocation.out.note("There is no lead to send.")
+        if dry_run:
             return ExitCode.A_PERSON_HAS_TO_ACT if preview.wrong else None
         if importer.journal.is_in_memory:
             importer.journal = stack.enter_context(closing(Journal(path, _identity(invocation.target))))

@@ -1,5 +1,6 @@
 """`leadctl parked`: what was not delivered, and why."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,13 @@ import click
 
 from leadctl.commands.parked_changes import drop, retry
 from leadctl.commands.parked_edit import edit
-from leadctl.editing import pretty
 from leadctl.moments import ago, epoch, iso
 from leadctl.options import Invocation, Result, pass_invocation, target_options
-from leadctl.output import Column, count
-from leadctl.parked_queues import ParkedQueues
-from leadctl.private_file import write_json_lines
+from leadctl.output import Column, count, pretty
+from leadctl.parked.private_file import write_json_lines
+from leadctl.parked.queues import ParkedQueues
+from leadctl.parked.selection import SHOWN_ID, Selection, chosen, grouped, one_of, remarks, selection_options
 from leadctl.problems import ExitCode
-from leadctl.selection import SHOWN_ID, Selection, chosen, grouped, one_of, remarks, selection_options
 
 _GROUP_COLUMNS = (
     Column("count", "how many", lambda value: f"{value:,}"),
@@ -52,7 +52,8 @@ def list_(invocation: Invocation, each: bool, **options: Any) -> Result:  # noqa
     """Show what is parked, grouped by reason; no lead's own fields are shown."""
     selection = chosen(options)
     with ParkedQueues(invocation.target).look(selection.places) as looked:
-        messages = selection.of(looked)
+        every = replace(selection, limit=None).of(looked)
+    messages = every[: selection.limit]
     if each:
         rows = [
             {
@@ -72,6 +73,10 @@ def list_(invocation: Invocation, each: bool, **options: Any) -> Result:  # noqa
         invocation.out.rows(_GROUP_COLUMNS, grouped(messages))
     if not messages:
         invocation.out.text("Nothing is parked." if not selection.is_made else "Nothing like that is parked.")
+    if len(messages) < len(every):
+        invocation.out.note(
+            f"Only {len(messages):,} of {len(every):,} are shown, the oldest, because of --limit."
+        )
     for remark in remarks(looked):
         invocation.out.note(remark)
     return ExitCode.A_PERSON_HAS_TO_ACT if messages or looked.hidden else None

@@ -8,12 +8,12 @@ import click
 
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_message import Parked
-from leadctl.parked_queues import Looked, ParkedQueues, batches
-from leadctl.private_file import write_json_lines
+from leadctl.parked.message import Parked
+from leadctl.parked.private_file import write_json_lines
+from leadctl.parked.queues import Looked, ParkedQueues, batches
+from leadctl.parked.resending import SENT_TWICE, note_groups, note_left, send_and_delete
+from leadctl.parked.selection import Selection, chosen, remarks, selection_options
 from leadctl.problems import ToBeFixedError
-from leadctl.resending import SENT_TWICE, note_groups, note_left, send_and_delete
-from leadctl.selection import Selection, chosen, remarks, selection_options
 
 
 @click.command()
@@ -39,11 +39,9 @@ def retry(invocation: Invocation, yes: bool, dry_run: bool, **options: Any) -> R
             return None
         invocation.resume = SENT_TWICE
         done = sum(len(send_and_delete(invocation, queues, batch)) for batch in batches(messages))
-    for remark in remarks(looked):
-        invocation.out.note(remark)
     invocation.out.text(f"Sent again: {done:,}.")
     invocation.out.record({"sent": done, "left": len(messages) - done})
-    return note_left(invocation, len(messages) - done)
+    return note_left(invocation, len(messages) - done, selection, looked)
 
 
 @click.command()
@@ -89,7 +87,7 @@ def drop(
         dropped = len(queues.delete(queues.hold(messages)))
     invocation.out.text(f"Dropped: {dropped:,}. They are in {file}, with personal data.")
     invocation.out.record({"dropped": dropped, "left": len(messages) - dropped, "file": str(file)})
-    return note_left(invocation, len(messages) - dropped)
+    return note_left(invocation, len(messages) - dropped, selection, looked)
 
 
 def _chosen_only(
@@ -98,7 +96,7 @@ def _chosen_only(
     """The chosen messages; all others go back at once. Raises `ToBeFixedError` when there are none."""
     messages = selection.of(looked)
     if not messages:
-        raise ToBeFixedError("Nothing like that is parked.")
+        raise ToBeFixedError(" ".join(["Nothing like that is parked.", *remarks(looked)]))
     queues.keep_only(messages)
     note_groups(invocation, messages)
     return messages

@@ -10,15 +10,16 @@ import click
 
 from deliver_leads.event.envelope import LeadEvent
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.editing import edit_until_right, pretty, without_comments
 from leadctl.lead_story import LedgerReader
 from leadctl.moments import iso
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
-from leadctl.parked_message import Parked
-from leadctl.parked_queues import ParkedQueues
+from leadctl.output import pretty
+from leadctl.parked.editing import edit_until_right, without_comments
+from leadctl.parked.message import Parked
+from leadctl.parked.queues import ParkedQueues
+from leadctl.parked.resending import SENT_TWICE, send_and_delete
+from leadctl.parked.selection import Selection, one_of
 from leadctl.problems import ToBeFixedError
-from leadctl.resending import SENT_TWICE, send_and_delete
-from leadctl.selection import Selection, one_of
 
 # How long a message stays hidden while its body is in the user's editor.
 EDITED_S = 3600

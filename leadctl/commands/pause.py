@@ -5,7 +5,7 @@ import click
 from leadctl.event_source_mapping import LONGEST_REASON, EventSourceMapping
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked_queues import queue_counts
+from leadctl.parked.queues import queue_counts
 from leadctl.problems import ExitCode, action_of, is_denied
 
 

@@ -11,8 +11,8 @@ from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.editing import pretty
 from leadctl.options import Invocation, asking_options, pass_invocation, target_options
+from leadctl.output import pretty
 from leadctl.problems import ToBeFixedError
 
 OPERATIONS = [each.value for each in Operation]
@@ -85,12 +85,7 @@ def send(
     question = f"Send this {event.operation} to {target.stack_name}?"
     if not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
         return
-    answer = target.client("sqs").send_message(
-        QueueUrl=target.output("LeadQueueUrl"),
-        MessageBody=body,
-        # One group for each lead: its events in their order, and no lead behind another.
-        **({"MessageGroupId": event.lead_hash} if target.is_fifo else {}),
-    )
+    answer = target.client("sqs").send_message(QueueUrl=target.output("LeadQueueUrl"), MessageBody=body)
     invocation.out.text(f"Sent as message {answer['MessageId']}. What becomes of it: leadctl find EMAIL")
     invocation.out.record({"messageId": answer["MessageId"], "lead": event.lead_hash, "key": event.key.text})
 

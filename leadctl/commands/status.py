@@ -27,7 +27,6 @@ def status(invocation: Invocation, follow: bool, every: int) -> Result:
         _tell(invocation, health)
         invocation.out.record(health.as_json())
         return ExitCode.A_PERSON_HAS_TO_ACT if health.needs_a_person else None
-    invocation.resume = ""
     shown = ""
     while True:
         if invocation.out.form != "table":

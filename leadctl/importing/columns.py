@@ -124,7 +124,7 @@ class Columns:
             else:
                 lead[name], origin[name] = value, column
                 if name == "phone" and isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
-                    problems.append("phone: a spreadsheet has cut its digits off (1.23E+10)")
+                    problems.append("phone: a spreadsheet has cut its digits off, as in 1.23E+10")
         if custom:
             lead["customFields"] = custom
         return {**lead, **self.constants}, problems

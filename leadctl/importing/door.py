@@ -47,6 +47,11 @@ class Outgoing:
     lead_hash: str
     key: str
 
+    @property
+    def size(self) -> int:
+        """In bytes; lengths and names of the entry generously."""
+        return len(self.body.encode()) + 500
+
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:

@@ -157,7 +157,7 @@ class Importer:
                 to_send.append((row, Outgoing(body, row.lead_hash, each.lead.ledger_key(operation))))
         if settled:
             self._settled(settled)
-        for batch in batches(to_send):
+        for batch in batches(to_send, lambda each: each[1].size):
             self._following.wait_until(max(0, self.ahead - len(batch)))
             self._send(batch)
         self._told()

@@ -1,6 +1,7 @@
 """Opens what a person names: a file of any kind, told by its content, or stdin."""
 
 import codecs
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from leadctl.importing.table import NotATableError, Table
 from leadctl.importing.text_format import find_encoding
 
 STDIN = "-"
+_INVALID = re.compile(r"(.*_invalid)(?:-([0-9]+))?")
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # zip: .xlsx, .ods; Microsoft's own: .xls
 
 
@@ -60,8 +62,13 @@ def _by_content(file: IO[bytes], encoding: str | None) -> Table:
 
 
 def beside(path: str, suffix: str) -> Path:
-    """The name of a file of ours that belongs to the user's: `leads.csv.leadctl`, `leads_invalid.csv`."""
+    """The name of a file of ours that belongs to the user's: `leads.csv.leadctl`, `leads_invalid.csv`.
+
+    Of `leads_invalid.csv` it is `leads_invalid-2.csv`.
+    """
     of = Path("stdin" if path == STDIN else path)
     if suffix == ".leadctl":
         return of.with_name(of.name + suffix)
+    if is_invalid := _INVALID.fullmatch(of.stem):
+        return of.with_name(f"{is_invalid[1]}-{int(is_invalid[2] or 1) + 1}{suffix}")
     return of.with_name(f"{of.stem}_invalid{suffix}")

@@ -129,7 +129,8 @@ class Preview:
     def _wrong_lines(self, unit: str) -> Iterator[str]:
         if not self.wrong:
             return
-        yield f"Wrong: {_rows(self.wrong)}"
+        several = ", some for several reasons" if self.reason_counts.total() > self.wrong else ""
+        yield f"Wrong: {_rows(self.wrong)}{several}"
         for reason, count in self.reason_counts.most_common():
             numbers = ", ".join(f"{number:,}" for number in self.reasons[reason])
             more = ", …" if count > len(self.reasons[reason]) else ""

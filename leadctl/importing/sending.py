@@ -17,13 +17,12 @@ class NotTakenError(Exception):
     """SQS still doesn't take a message after all tries; the text is a sentence."""
 
 
-def batches(items: Iterable[tuple[Each, Outgoing]]) -> Iterator[list[tuple[Each, Outgoing]]]:
-    """In their order, each small enough for one call."""
-    batch: list[tuple[Each, Outgoing]] = []
+def batches(items: Iterable[Each], size_of: Callable[[Each], int]) -> Iterator[list[Each]]:
+    """In their order, each small enough for one call of SQS's; `size_of` an item is in bytes."""
+    batch: list[Each] = []
     size = 0
     for each in items:
-        # Lengths and names of the entry, generously.
-        bytes_ = len(each[1].body.encode()) + 500
+        bytes_ = size_of(each)
         if batch and (len(batch) == LARGEST_BATCH or size + bytes_ > LARGEST_BATCH_BYTES):
             yield batch
             batch, size = [], 0

@@ -19,14 +19,10 @@ class SpreadsheetTable:
     unit = "row"
 
     def __init__(self, file: IO[bytes]) -> None:
-        """Raises `NotATableError` when the reader isn't installed, or it can't read the file."""
-        try:
-            import python_calamine as calamine
-        except ImportError:
-            raise NotATableError(
-                "Spreadsheets need one package more: uv tool install './leadctl[spreadsheets]'. "
-                "Or save it as CSV."
-            ) from None
+        """Raises `NotATableError` when it can't be read."""
+        # Here, because other files need none of it.
+        import python_calamine as calamine
+
         file.seek(0)
         try:
             book = calamine.CalamineWorkbook.from_filelike(file)

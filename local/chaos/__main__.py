@@ -1,6 +1,6 @@
 """The fault suite: thousands of leads through the deployed stack under every fault, each accounted for.
 
-    python -m local.chaos [--fifo] [--seed N] [--leads N] [--kills N] [--outage-hours N] [--mutant NAME]
+    python -m local.chaos [--seed N] [--leads N] [--kills N] [--outage-hours N] [--mutant NAME]
 
 Exit status 0 only if all invariants hold; 1 if not, or if it could not be run; 130 after Ctrl-C. A seed draws
 the same events and the same plan of faults again; threads and clocks still differ from run to run.
@@ -38,12 +38,11 @@ def run(console: Console, folder: Path, options: argparse.Namespace) -> Verdict:
     def report(step: str) -> None:
         console.print(f"{time.monotonic() - begun:4.0f} s  {step}", markup=False)
 
-    plan = make_plan(options.seed, options.leads, fifo=options.fifo)
-    settings = _SETTINGS | ({"fifo": "true"} if options.fifo else {})
+    plan = make_plan(options.seed, options.leads)
     with AwsFaultProxy(options.seed) as proxy:
         endpoints = {"dynamodb": proxy.url, "sqs": proxy.url}
         with deployed(
-            folder, settings=settings, seed=options.seed, service_endpoints=endpoints, report=report
+            folder, settings=_SETTINGS, seed=options.seed, service_endpoints=endpoints, report=report
         ) as deployment:
             proxy.forward_to(deployment.emulator.url)
             scale_time(deployment)
@@ -105,7 +104,6 @@ def _command(options: argparse.Namespace) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.chaos", description="Runs the fault suite.")
     add = parser.add_argument
-    add("--fifo", action="store_true", help="with FIFO queues, in which each lead is a message group")
     add("--seed", type=int, default=None, help="of events and faults; default: a random one, printed")
     add("--leads", type=_count(20), default=5000, help="at least 20; default: 5000")
     add("--kills", type=_count(0), default=24, help="of the function's worker in mid-call; default: 24")

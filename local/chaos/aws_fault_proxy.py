@@ -4,7 +4,6 @@
     BatchExecuteStatement   the same, or all statements but one carried out
     SendMessage             refused with an internal failure
 
-And what AWS refuses though the emulator takes it, is refused: a deduplication id for a queue that isn't FIFO.
 Everything else passes through as it is. A fault meets one request, or as many in a row (of the same lead, or
 with the same message) as exhaust botocore's two tries. It is drawn from the seed, the lead and how often
 that lead came by: not from the order in which threads happen to ask.
@@ -35,7 +34,6 @@ _ERRORS = {
         "400 Bad Request",
     ),
     "refused": ("com.amazonaws.sqs#InternalFailure", "500 Internal Server Error"),
-    "invalid": ("com.amazonaws.sqs#InvalidParameterValue", "400 Bad Request"),
 }
 _LEAD_HASH = re.compile("[0-9a-f]{64}")
 _LONGEST_HEAD_BYTES = 64 * 1024
@@ -56,7 +54,7 @@ class AwsFaultProxy:
 
     `rates` maps an operation (`UpdateItem`, `BatchExecuteStatement`, `SendMessage`) to the share of requests
     at which a fault starts; it may be replaced at any time. `counts` are requests by what met them
-    (`throttled`, `dropped`, `in part`, `refused`, `invalid`); `retries_exhausted` holds the ledger's
+    (`throttled`, `dropped`, `in part`, `refused`); `retries_exhausted` holds the ledger's
     partition keys for which botocore's two tries may all have failed.
     """
 
@@ -143,9 +141,6 @@ class AwsFaultProxy:
     def _draw(self, request: _Message) -> str | None:
         """The fault that this request meets, None for none."""
         operation = request.operation
-        if operation == "SendMessage" and _is_for_another_kind_of_queue(request):
-            self.counts["invalid"] += 1
-            return "invalid"
         leads, subject = _subject(request)
         fault, left = self._under_way.pop(subject, ("", 0)) if operation in self.rates else ("", 0)
         if not left:
@@ -208,11 +203,6 @@ def _with_body(message: _Message, content: object) -> bytes:
     length = re.compile(rb"(?i)(content-length: *)\d+")
     checksums = re.compile(rb"(?i)x-amz-crc32:[^\r]*\r\n")
     return checksums.sub(b"", length.sub(rb"\g<1>%d" % len(body), head)) + body
-
-
-def _is_for_another_kind_of_queue(request: _Message) -> bool:
-    message = json.loads(request.body)
-    return "MessageDeduplicationId" in message and not str(message["QueueUrl"]).endswith(".fifo")
 
 
 def _error(fault: str) -> bytes:

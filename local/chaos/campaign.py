@@ -118,7 +118,8 @@ class ChaosRun:
         client = self._deployment.emulator.client("lambda")
         client.update_event_source_mapping(UUID=mapping, Enabled=False)
         for event in self._plan.calm:
-            # One by one: messages of one call may have the same time of sending, which tells no order.
+            # One by one, because messages of one call may have the same time of sending, which gives no
+            # order.
             self._publish([event])
         client.update_event_source_mapping(UUID=mapping, Enabled=True)
         self._drain()
@@ -175,7 +176,7 @@ def _states(item: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     """What a lead's item says of its events.
 
     The journal has what was added since the events were last written; an event that is under way in it, or
-    was when its environment died, has its last state in the events.
+    was when its environment crashed, has its last state in the events.
     """
     states: dict[tuple[str, str], str] = {}
     for name in ("journal", "events"):

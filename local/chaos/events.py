@@ -35,12 +35,11 @@ _SHARE = {
     "two producers": 0.12,
     "another name": 0.25,  # of those with two producers
     "a sequence": 0.3,
-    "in a tenant's group": 0.5,  # of the messages to a standard queue, which is a fair queue then
+    "in a tenant's group": 0.5,  # of the messages to the queue, which is a fair queue then
 }
 _MOST_REFUSED = 50  # each costs the sandbox a rule to look at
 _TENANTS = 8
 _CHANNELS = ("sqs", "eventbridge")
-_FIFO_BUS_SHARE = 0.2  # all events of the bus are one group, in which each waits for the one before
 _BLOCK = 20  # neighbours that are published together, sorted by channel
 _FARTHEST = 120  # places by which an event may be away from its lead's number
 
@@ -85,9 +84,9 @@ class Plan:
     calm: list[ChaosEvent]
 
 
-def make_plan(seed: int, leads: int, *, fifo: bool = False) -> Plan:
+def make_plan(seed: int, leads: int) -> Plan:
     """Events for `leads` leads and some wrong ones beside; the same for the same arguments."""
-    return _Planner(random.Random(seed), fifo).plan(leads)  # noqa: S311 - draws events, guards nothing
+    return _Planner(random.Random(seed)).plan(leads)  # noqa: S311 - draws events, guards nothing
 
 
 @dataclass
@@ -104,7 +103,6 @@ class _World:
 @dataclass
 class _Planner:
     draws: random.Random
-    fifo: bool
     existing: list[dict[str, Any]] = field(default_factory=list)
     storm: list[tuple[float, ChaosEvent]] = field(default_factory=list)
     outage: list[ChaosEvent] = field(default_factory=list)
@@ -233,19 +231,15 @@ class _Planner:
 
     def _sent(self, event: ChaosEvent, channel: str = "") -> ChaosEvent:
         """The event as it is published: by this channel, or by any."""
-        if not channel and self.fifo:
-            channel = "eventbridge" if self.draws.random() < _FIFO_BUS_SHARE else "sqs"
         channel = channel or self.draws.choice(_CHANNELS)
         content: dict[str, Any] = {"lead": event.lead} | ({"idempotencyKey": event.key} if event.key else {})
         if channel == "sqs":
             content["operation"] = event.operation
-        group = self._group(event.email) if channel == "sqs" else ""
+        group = self._group() if channel == "sqs" else ""
         return replace(event, channel=channel, body=json.dumps(content), group=group)
 
-    def _group(self, lead: str) -> str:
-        """In a FIFO queue each lead is a group; in a fair queue a tenant is, and a lead may have several."""
-        if self.fifo:
-            return lead.partition("@")[0]
+    def _group(self) -> str:
+        """A tenant's, or none; the events of a lead may be in several."""
         return f"tenant-{self.draws.randrange(_TENANTS)}" if self._happens("in a tenant's group") else ""
 
     def _wrong_events(self, count: int) -> Iterator[ChaosEvent]:
@@ -273,7 +267,7 @@ class _Planner:
                     event = replace(event, operation="update", key=name)
                 case "lead.email" | "is not JSON":
                     event = replace(event, lead={})
-            yield event if event.channel == "eventbridge" else replace(event, group=self._group(name))
+            yield event if event.channel == "eventbridge" else replace(event, group=self._group())
 
     def _batches_in_order(self, numbers: list[int]) -> Iterator[ChaosEvent]:
         for first, second in zip(numbers[::2], numbers[1::2], strict=True):

@@ -137,21 +137,21 @@ class _Judge:
         if len(with_effect) > 1:
             places = ", ".join(str(each["seq"]) for each in with_effect)
             self._verdict.add(Promise.CREATED_TWICE, f"{email}: created by the requests {places}")
-        told: _Request | None = None
+        shown: _Request | None = None
         for request in requests:
             if request["operation"] == "create":
                 # A create's answer that was not seen leaves a doubt, too; an update's leaves nothing known.
-                if told and (told["operation"] == "create" or not self._may_be_unseen(told, request)):
+                if shown and (shown["operation"] == "create" or not self._may_be_unseen(shown, request)):
                     self._verdict.add(
                         Promise.BLIND,
-                        f"{email}: created at {request['at']:.1f} though the {told['operation']} of"
-                        f" {told['at']:.1f} told that the lead may be there",
+                        f"{email}: created at {request['at']:.1f} though the {shown['operation']} of"
+                        f" {shown['at']:.1f} showed that the lead may be there",
                     )
-                told = request if _has_no_answer(request) or _was_taken(request) else None
+                shown = request if _has_no_answer(request) or _was_taken(request) else None
             elif request["status"] == 404:
-                told = None
+                shown = None
             elif _was_taken(request) and not self._may_be_forgotten(email, request["at"]):
-                told = request
+                shown = request
 
     def _check_pauses(self, email: str, requests: list[_Request]) -> None:
         """Nothing is sent for a lead while a request without an answer may still take effect."""
@@ -290,7 +290,7 @@ class _Judge:
 
 
 def _has_no_answer(request: _Request) -> bool:
-    """Whether the function can't tell what the request has done, or still will."""
+    """Whether the function can't know what the request has done, or still will do."""
     status, fault = request["status"], request["fault"]
     if status and 400 <= status < 500 and status != 408:
         return False  # the status alone says that it was refused, whatever comes with it

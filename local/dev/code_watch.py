@@ -16,12 +16,15 @@ _SHIPPED = (".py", ".json", ".typed")
 class CodeWatch:
     """Puts the package in the place of the deployed one when it has changed, and ends the function's workers.
 
-    The rest of the bundle stays as it was deployed, and so does the stack. `tell` gets a sentence each time.
+    The rest of the bundle stays as it was deployed, and so does the stack. `report` gets a sentence each
+    time.
     """
 
-    def __init__(self, deployment: Deployment, tell: Callable[[str], None], project: Path = PROJECT) -> None:
+    def __init__(
+        self, deployment: Deployment, report: Callable[[str], None], project: Path = PROJECT
+    ) -> None:
         self._deployment = deployment
-        self._tell = tell
+        self._report = report
         self._package = project / "lambdas" / PACKAGE
         self._running = self._seen = self._look()
 
@@ -33,10 +36,10 @@ class CodeWatch:
             return
         self._running = found
         if problem := self._problem():
-            self._tell(f"{problem}. The function runs its earlier code until that is corrected.")
+            self._report(f"{problem}. The function runs its earlier code until that is corrected.")
             return
         self.put()
-        self._tell("The function's code has changed: its workers start anew with it.")
+        self._report("The function's code has changed: its workers start anew with it.")
 
     def put(self) -> None:
         """Puts the package as it is now in the place of what the function runs."""

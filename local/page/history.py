@@ -20,7 +20,7 @@ _ANSWER_NEVER_CAME = frozenset({"cut_after", "late", "wrong_content_type", "huge
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt, as the function's log line tells it; `at` is the epoch second of the line.
+    """One attempt, as the function's log line reports it; `at` is the epoch second of the line.
 
     `delay_s` is None when the message left the lead queue.
     """
@@ -41,7 +41,7 @@ class Attempt:
 
     @classmethod
     def from_line(cls, line: str) -> "Attempt | None":
-        """None for any other line."""
+        """The attempt of a log line; None for any other line."""
         if not line.startswith("{") or '"message":"attempt"' not in line:
             return None
         try:
@@ -76,7 +76,7 @@ class Request:
 
     @property
     def answer_was_lost(self) -> bool:
-        """Whether it took effect and the function couldn't read so."""
+        """Whether the request took effect and the function couldn't read the answer."""
         if not self.effect:
             return False
         took_s = (self.effect_at or self.at) - self.at
@@ -86,17 +86,21 @@ class Request:
 
 
 def hash_address(email: str) -> str:
-    """The ledger's key of a lead, and its name in the log."""
+    """The hash by which ledger and log name a lead."""
     return hashlib.sha256(email.strip().lower().encode()).hexdigest()
 
 
 @dataclass
 class History:
-    """Grows with each `read`; nothing is read twice. For one thread at a time."""
+    """Grows with each `read`; nothing is read twice. For one thread at a time.
+
+    `ends` has the kind of attempt with which each event left the lead queue, `ends_by_message` each message.
+    """
 
     attempts: list[Attempt] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    left_the_queue: set[str] = field(default_factory=set)
+    ends: dict[str, str] = field(default_factory=dict)
+    ends_by_message: dict[str, str] = field(default_factory=dict)
     created_again: int = 0
     lost_answers: list[Request] = field(default_factory=list)
     _attempts_by_lead: defaultdict[str, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
@@ -105,7 +109,7 @@ class History:
     _last_seq: int = 0
 
     def read(self, deployment: Deployment) -> bool:
-        """Reads on; returns whether the sandbox answered, which it doesn't while it is down."""
+        """Reads what is new; returns whether the sandbox answered, which it doesn't while it is down."""
         text, self._log_position = deployment.emulator.output_since(self._log_position)
         for attempt in filter(None, map(Attempt.from_line, text.splitlines())):
             self._add_attempt(attempt)
@@ -140,8 +144,11 @@ class History:
         if attempt.lead:
             self._attempts_by_lead[attempt.lead].append(attempt)
         if attempt.delay_s is None:
-            # A message that was parked and sent again has another id, but its event's.
-            self.left_the_queue.add(attempt.event_id)
+            self.ends_by_message[attempt.message_id] = attempt.kind
+            # A message that was parked and sent again has another id, but its event's. One that SQS brings
+            # again after its delivery repeats nothing that a producer has sent.
+            if self.ends.get(attempt.event_id) != "delivered":
+                self.ends[attempt.event_id] = attempt.kind
 
     def _add_request(self, row: Mapping[str, Any]) -> None:
         email = str(row["email"] or "").strip().lower()

@@ -35,6 +35,7 @@ class Overview:
         self._started_at = time.time()
         self._at_7targets = 0
         self._waiting: dict[int, int] = {}
+        self._retried: list[str] = []
         self._number, self._figures = 0, dict[str, Any]()
         self._thread = threading.Thread(target=self._look_again_and_again, name="page", daemon=True)
 
@@ -50,16 +51,21 @@ class Overview:
         self._thread.join()
 
     def look_soon(self) -> None:
-        """Without waiting for the second to be over."""
+        """Looks at once, without waiting for the second to be over."""
         self._woken.set()
+
+    def follow_retry(self, message_ids: list[str]) -> None:
+        """From now on the figures tell what becomes of these messages, which were parked before."""
+        self._retried = message_ids
+        self.look_soon()
 
     @property
     def figures(self) -> dict[str, Any]:
-        """As of the last look."""
+        """The figures as of the last look."""
         return self._figures
 
     def stream(self) -> Iterator[dict[str, Any]]:
-        """The figures now, then each time anew; ends with `stop`."""
+        """The figures now, and again after each look; ends with `stop`."""
         seen = 0
         while not self._stopping:
             with self._changed:
@@ -68,7 +74,7 @@ class Overview:
             yield figures
 
     def look(self) -> None:
-        """Figures anew; those of what doesn't answer stay as they were, with the problem said."""
+        """Reads all figures; if the run doesn't answer, they stay as they were, with the problem."""
         try:
             with self.lock:
                 figures = self._look()
@@ -92,17 +98,22 @@ class Overview:
         waiting = self._deployment.lead_queue_count()
         self._waiting[int(now) // BAR_S] = waiting
         parked = count_parked(self._deployment)
+        ends = Counter(history.ends.values())
         lost = history.lost_answers
         return {
             "now": now,
             "startedAt": self._started_at,
             "problem": "",
             "sentence": self._sentence(waiting, parked),
-            "cameIn": len(history.left_the_queue) + waiting,
+            # What is parked is counted where it is, because a person may have sent it again.
+            "cameIn": ends["delivered"] + ends["duplicate"] + waiting + parked,
+            "delivered": ends["delivered"],
+            "duplicates": ends["duplicate"],
             "waiting": waiting,
             "nextDueAt": self._next_due(waiting, now),
             "at7Targets": self._at_7targets,
             "parked": parked,
+            "retried": Counter(history.ends_by_message.get(each, "waiting") for each in self._retried),
             "createdAgain": history.created_again,
             "answersLost": len(lost),
             "lostExample": lost[-1].email if lost else "",
@@ -156,7 +167,7 @@ class Overview:
 
 
 def _since(attempts: list[Attempt], start: float) -> Iterator[Attempt]:
-    """From the newest back; lines of two batches may be a second out of order."""
+    """Goes from the newest attempt back; lines of two batches may be a second out of order."""
     for attempt in reversed(attempts):
         if attempt.at < start - BAR_S:
             return

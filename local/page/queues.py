@@ -45,7 +45,7 @@ class QueuedMessage:
 
 
 def count_parked(deployment: Deployment) -> int:
-    """In both dead-letter queues, those that somebody is looking at too."""
+    """The number of messages in both dead-letter queues, with those that somebody is looking at."""
     return sum(
         int(value)
         for output in _DEAD_LETTER_QUEUES
@@ -56,35 +56,35 @@ def count_parked(deployment: Deployment) -> int:
 
 
 def waiting_messages(deployment: Deployment) -> list[QueuedMessage]:
-    """All of the lead queue, those in flight too."""
+    """All messages of the lead queue, with those in flight."""
     return _look_into(deployment, "LeadQueueUrl")
 
 
 def parked_messages(deployment: Deployment) -> list[QueuedMessage]:
-    """All of both dead-letter queues, the longest parked first."""
+    """All messages of both dead-letter queues, the longest parked first."""
     return [message for output in _DEAD_LETTER_QUEUES for message in _look_into(deployment, output)]
 
 
 def group_by_reason(messages: Iterable[QueuedMessage]) -> dict[str, list[QueuedMessage]]:
-    """The commonest reason first."""
+    """The parked messages by their reason, the commonest reason first."""
     groups: dict[str, list[QueuedMessage]] = {}
     for message in messages:
         groups.setdefault(message.reason, []).append(message)
     return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
 
-def retry(deployment: Deployment, message_ids: Iterable[str]) -> int:
-    """Sends these parked messages to the lead queue, attributes and all; returns how many.
+def retry(deployment: Deployment, message_ids: Iterable[str]) -> list[str]:
+    """Sends these parked messages to the lead queue, attributes and all; returns the new messages' ids.
 
-    Each is deleted only after it was sent. If this process dies in between, the event is in two places, and
-    the ledger lets the second one through as a duplicate.
+    Each is deleted only after it was sent. If this process ends in between, the event is in both queues, and
+    the second delivery is a duplicate for the ledger.
     """
     wanted = set(message_ids)
-    return sum(
+    return [
         _send_again(deployment, deployment.outputs[output], message)
         for output in _DEAD_LETTER_QUEUES
         for message in _take(deployment, deployment.outputs[output], wanted)
-    )
+    ]
 
 
 def _take(deployment: Deployment, queue_url: str, wanted: set[str]) -> Iterator[dict[str, Any]]:
@@ -114,23 +114,19 @@ def _take(deployment: Deployment, queue_url: str, wanted: set[str]) -> Iterator[
             )
 
 
-def _send_again(deployment: Deployment, parked_in: str, message: Mapping[str, Any]) -> int:
-    lead_queue = deployment.outputs["LeadQueueUrl"]
+def _send_again(deployment: Deployment, parked_in: str, message: Mapping[str, Any]) -> str:
     group = message.get("Attributes", {}).get("MessageGroupId")
-    more = {"MessageGroupId": group} if group else {}
-    if lead_queue.endswith(".fifo"):
-        more |= {"MessageGroupId": group or "leads", "MessageDeduplicationId": message["MessageId"]}
-    deployment.sqs.send_message(
-        QueueUrl=lead_queue,
+    sent = deployment.sqs.send_message(
+        QueueUrl=deployment.outputs["LeadQueueUrl"],
         MessageBody=message["Body"],
         MessageAttributes={
             name: {"DataType": value["DataType"], "StringValue": value["StringValue"]}
             for name, value in message.get("MessageAttributes", {}).items()
         },
-        **more,
+        **({"MessageGroupId": group} if group else {}),
     )
     deployment.sqs.delete_message(QueueUrl=parked_in, ReceiptHandle=message["ReceiptHandle"])
-    return 1
+    return str(sent["MessageId"])
 
 
 def _look_into(deployment: Deployment, output: str) -> list[QueuedMessage]:

@@ -155,8 +155,8 @@ class Page:
         if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
             abort(400)
         sent = retry(self._deployment, ids)
-        self.overview.look_soon()
-        return {"sent": sent}
+        self.overview.follow_retry(sent)
+        return {"sent": len(sent)}
 
     def _turn(self) -> tuple[dict[str, Any], int]:
         try:

@@ -1,4 +1,4 @@
-"""The story of one lead, in sentences, from what its attempts, its requests and the queues tell."""
+"""The story of one lead, in sentences, made of its attempts, its requests and the queues."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -88,7 +88,7 @@ def _came_by(source: str) -> str:
 
 
 def _requests_told(requests: Iterable[Request], attempts: Sequence[Attempt]) -> Iterator[Step]:
-    """`is_in_doubt` from a create whose answer nobody could read until an update has shown the truth."""
+    """`is_in_doubt`: from a create whose answer the function couldn't read to an update with an answer."""
     wanted = {attempt.operation for attempt in attempts}
     is_in_doubt = False
     for request in requests:
@@ -150,7 +150,7 @@ def _plain_told(request: Request, what: str, good: str) -> Step:
 
 
 def _attempts_told(attempts: Iterable[Attempt], requests: Sequence[Request]) -> Iterator[Step]:
-    """Neighbours that say the same are one step, unless a request was sent between them."""
+    """Joins neighbours that say the same into one step, unless a request was sent between them."""
     alike: list[Attempt] = []
     for attempt in attempts:
         if alike and not (

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from local.stack.deployment import Deployment
@@ -23,7 +23,17 @@ _MODES: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [{"operation": "any", "fault": {"kind": "status", "status": 503}}],
     ),
     "down": ("can't be reached", []),
-    "wrong secret": ("refuses the credentials, because the secret holds wrong ones", []),
+    "wrong secret": (
+        "refuses the credentials: 400 invalid_client instead of a token",
+        [
+            {
+                "operation": "token",
+                "fault": {"kind": "status", "status": 400, "body": {"error": "invalid_client"}},
+            },
+            # Else the function would go on with the tokens that it has.
+            {"operation": "leads", "fault": {"kind": "revoked_token"}},
+        ],
+    ),
 }
 DESCRIPTIONS = {mode: description for mode, (description, _) in _MODES.items()}
 UP = "up"
@@ -44,7 +54,7 @@ class Period:
 class Switch:
     """Safe to share between threads. `periods` are all since the start, the last one lasts.
 
-    Starts at `up`, whatever faults are set: it changes nothing until it is told to.
+    Starts at `up`, whatever faults are set: nothing changes until somebody turns the switch.
     """
 
     def __init__(self, deployment: Deployment) -> None:
@@ -68,19 +78,9 @@ class Switch:
         with self._lock:
             if self.mode == "down" and mode != "down":
                 sandbox.start()
-            if self.mode == "wrong secret" and mode != "wrong secret":
-                self._deployment.fill_secret()
-            if mode == "down" and self.mode != "down":
+            if mode == "down":
                 sandbox.kill()
-            if mode != "down":
+            else:
                 sandbox.set_faults(_MODES[mode][1])
-            if mode == "wrong secret" and self.mode != "wrong secret":
-                self._spoil_secret()
             if mode != self.mode:
                 self._periods.append(Period(mode, time.time()))
-
-    def _spoil_secret(self) -> None:
-        """The tokens too: with a good one the function would not notice for an hour."""
-        good = self._deployment.credentials
-        self._deployment.fill_secret(replace(good, client_secret="not-the-secret"))  # noqa: S106
-        self._deployment.sandbox.revoke_tokens()

@@ -28,6 +28,7 @@ from local.sample.events import (
 )
 from local.sample.report import THEME, Progress, RunFigures, check_figures, print_tables, print_verdict
 from local.stack.deployment import Deployment, deployed
+from local.stack.ports import PAGE_PORT, usual_port
 from local.stack.waiting import NotInTimeError, wait_until
 from local.staying import stay
 from local.steps import Steps
@@ -68,7 +69,7 @@ class Run:
 
     def observe(self) -> Observed:
         sandbox, emulator = self._deployment.sandbox, self._deployment.emulator
-        # Not received, so that they stay in the queue for who looks at the run afterwards.
+        # Not received, so that they stay in the queue for a person who looks at the run afterwards.
         parked = emulator.messages(self._deployment.outputs["DeadLetterQueueUrl"])
         return Observed(sandbox.requests(), sandbox.leads(), parked)
 
@@ -102,7 +103,7 @@ def run(console: Console, folder: Path, seed: int, *, stays: bool) -> bool:
         if stays:
             # From here on a lead fails only where somebody wants it to.
             deployment.sandbox.set_faults([])
-            stay(console, deployment)
+            stay(console, deployment, page_port=usual_port(PAGE_PORT))
     if stays:
         console.print("Ended. Nothing is left running.")
     return adds_up

@@ -80,7 +80,7 @@ class SandboxLeads:
         order, _, direction = query.get("sort", "lastModifiedDate,desc").partition(",")
         if not (page.isdecimal() and size.isdecimal() and int(size)):
             raise Refusal(400, "page must be a number from 0, size one from 1")
-        # Assistants are never modified here, so their ids tell the order of the dates.
+        # Assistants are never modified here, so their ids have the order of their dates.
         key = "id" if order == "lastModifiedDate" else order
         if key not in {"id", "name", "emailid"} or direction not in {"", "asc", "desc"}:
             raise Refusal(400, "sort must be id, name, emailid or lastModifiedDate, then ,asc or ,desc")

@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS revoked (jti TEXT PRIMARY KEY) WITHOUT ROWID;
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request and what came of it; credentials and tokens are left out, `jti` tells tokens apart.
+    """One request and its effect; credentials and tokens are left out, `jti` distinguishes tokens.
 
     `at` is the epoch second it arrived, `effect_at` that of its effect. `status` is None when the connection
     was cut.

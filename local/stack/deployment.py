@@ -67,7 +67,7 @@ class Deployment:
         return _read_outputs(self.emulator)
 
     def check_alive(self) -> None:
-        """Raises `ChildFailedError` when emulator or sandbox have ended."""
+        """Raises `ChildFailedError` when emulator or sandbox have ended by themselves."""
         self.emulator.check_alive()
         self.sandbox.check_alive()
 

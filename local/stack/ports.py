@@ -1,4 +1,4 @@
-"""Ports on the loopback interface: a free one, or a certain one that must not be taken."""
+"""Ports on the loopback interface: a free one, a usual one, or a certain one that must not be taken."""
 
 import random
 import socket
@@ -9,6 +9,8 @@ from local.stack.child_process import ChildFailedError
 
 # Below the ranges from which Linux and macOS take the ports of outgoing connections.
 _PORTS = range(20_000, 32_000)
+# Where the page of a local run is, so that a bookmark works, unless something else is there.
+PAGE_PORT = 8700
 
 
 class PortTakenError(ChildFailedError):
@@ -21,6 +23,11 @@ def free_port() -> int:
         if _is_free(port):
             return port
     raise PortTakenError("no free port on 127.0.0.1")
+
+
+def usual_port(port: int) -> int:
+    """This one, or a free one where it is taken."""
+    return port if _is_free(port) else free_port()
 
 
 def require_free(port: int, variable: str) -> None:
@@ -43,7 +50,7 @@ def _is_free(port: int) -> bool:
 
 
 def _owner(port: int) -> str:
-    """By which process, where the operating system tells it (macOS tells it to root only)."""
+    """The process that has the port, where the operating system shows it (macOS shows it to root only)."""
     try:
         for connection in psutil.net_connections("tcp"):
             is_it = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)

@@ -47,6 +47,7 @@ class SandboxProcess:
         self._session = requests.Session()
         self._session.trust_env = False
         self._starts = 0
+        self._is_stopped = False
         self._port = port
         self.start()
 
@@ -64,6 +65,7 @@ class SandboxProcess:
             environment=dict(os.environ),
             log=self._folder / f"sandbox-{self._starts}.log",
         )
+        self._is_stopped = False
         try:
             wait_until("the sandbox's start", self._is_listening, timeout_s=_START_TIMEOUT_S)
         except BaseException:
@@ -71,10 +73,14 @@ class SandboxProcess:
             raise
 
     def check_alive(self) -> None:
-        self._process.check_alive()
+        """Raises `ChildFailedError` if it has ended by itself: after a `kill` it is meant to be away."""
+        if not self._is_stopped:
+            self._process.check_alive()
 
     def kill(self) -> None:
-        """SIGKILL: connections break, requests under way get no answer."""
+        """SIGKILL: connections break, requests under way get no answer. Does no harm twice."""
+        # First, because another thread may look at the process meanwhile.
+        self._is_stopped = True
         self._process.kill()
 
     def close(self) -> None:

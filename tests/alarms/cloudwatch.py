@@ -1,7 +1,7 @@
 """CloudWatch as its documents describe it: metrics by the minute, and the states of a template's alarms.
 
 An alarm is evaluated every minute over periods that end at that minute; every hour over whole hours if it
-looks back further than a day. How it treats missing data is told with examples; tests hold this module to
+looks back further than a day. AWS shows by examples how it treats missing data; tests hold this module to
 them.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html

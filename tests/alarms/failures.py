@@ -168,7 +168,7 @@ FAILURES: tuple[Failure, ...] = (
     Failure(name="the same, with few leads", begin=_set(breaks="at its start"), traffic=QUIET, lasts=DAY),
     Failure(name="the function times out on every batch", begin=_set(breaks="at its time-out")),
     Failure(name="invocations take nearly as long as the time-out", begin=_set(breaks="near its time-out")),
-    Failure(name="the function dies over one lead", begin=_one_lead(_kill), over_at_once=True),
+    Failure(name="the function crashes over one lead", begin=_one_lead(_kill), over_at_once=True),
     Failure(name="throttled by the account's concurrency", begin=_set(throttled=True)),
     Failure(name="the same, with few leads", begin=_set(throttled=True), traffic=QUIET, lasts=DAY),
     Failure(name="the event source mapping is disabled", begin=lambda s: s.enable_mapping(False)),
@@ -222,7 +222,7 @@ FAILURES: tuple[Failure, ...] = (
         traffic=QUIET,
         over_at_once=True,
     ),
-    Failure(name="a second and a third lot of parked leads", begin=_lots, over_at_once=True),
+    Failure(name="leads are parked three times, two hours apart", begin=_lots, over_at_once=True),
     Failure(name="a producer sends leads that are rejected, one a minute", begin=_many),
     Failure(
         name="15 of the 90 leads of an hour are rejected", begin=_some, traffic=1, lasts=HOUR, after=2 * HOUR

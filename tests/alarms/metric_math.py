@@ -1,9 +1,11 @@
-"""CloudWatch's metric math, as far as the alarms use it: a value for each period, or None without data.
+"""CloudWatch's metric math of alarms and dashboard: the value for a period, or None without data.
 
 AWS says: functions of a list take what is there; the result of an operator is missing where one side is.
+A row has no period before it, so `FILL(m, REPEAT)` has nothing to repeat.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +16,7 @@ Row = Mapping[str, Value]
 """What each metric of an expression has for one period, by its id."""
 Expression = Callable[[Row], Value]
 
-_TOKEN = re.compile(r"\s*([A-Za-z_]\w*|\d+(?:\.\d+)?|[<>=!]=|[<>()\[\],*+])")
+_TOKEN = re.compile(r"\s*([A-Za-z_]\w*|\d+(?:\.\d+)?|[<>=!]=|[<>()\[\],*/+])")
 _COMPARISONS = {
     ">": operator.gt,
     "<": operator.lt,
@@ -23,6 +25,7 @@ _COMPARISONS = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+_FACTORS: Mapping[str, Callable[[float, float], float]] = {"*": operator.mul, "/": operator.truediv}
 _JOINS: Mapping[str, Callable[[float, float], float]] = {
     "AND": lambda a, b: bool(a and b),
     "OR": lambda a, b: bool(a or b),
@@ -91,9 +94,8 @@ class _Parser:
 
     def _read_product(self) -> Expression:
         value = self._read_operand()
-        while self.left and self.left[0] == "*":
-            self.left.pop(0)
-            value = _both(operator.mul, value, self._read_operand())
+        while self.left and self.left[0] in _FACTORS:
+            value = _both(_FACTORS[self.left.pop(0)], value, self._read_operand())
         return value
 
     def _read_operand(self) -> Expression:
@@ -118,7 +120,12 @@ class _Parser:
             self._expect("]")
             return self._closed(_listed(sum if name == "SUM" else max, parts), ")")
         first = self.read_condition()
+        if name == "CEIL":
+            return self._closed(lambda row: None if (v := first(row)) is None else math.ceil(v), ")")
         self._expect(",")
+        if name == "FILL" and self.left[0] == "REPEAT":
+            self.left.pop(0)
+            return self._closed(first, ")")
         second = self.read_condition()
         if name == "FILL":
             return self._closed(lambda row: second(row) if (v := first(row)) is None else v, ")")

@@ -177,7 +177,9 @@ class Simulation:
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Powertools' of an invocation that died before its metrics
+                warnings.simplefilter(
+                    "ignore"
+                )  # Powertools warns when an invocation crashed before its metrics
                 response: dict[str, Any] = self._environments[place].handler(event, context)
         except KilledError:
             self._environments[place] = None
@@ -280,10 +282,6 @@ class _AwsClient:
 
     def batch_execute_statement(self, Statements: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         return run_together(Statements, self.update_item)
-
-    def get_item(self, **_: Any) -> dict[str, Any]:
-        """The marker of a table in which an earlier version left nothing."""
-        return {"Item": {"oldItemsUntil": {"N": "0"}}}
 
 
 def _refuse(code: str, **_: Any) -> Any:

@@ -12,9 +12,12 @@ from tests.infra.synthesis import WITH_EVERY_ALARM, Templates, synthesise
 
 # CloudWatch has a minute's metrics some time later.
 LATE_MIN = 2
-# These tell of each new lot, and so turn green while a fault lasts.
+# These report each newly parked lead, and so turn green while a fault lasts.
 OF_EACH_LOT = {"LeadsParked"}
-UNSEEN = "| an e-mail address isn't confirmed, or SNS can't deliver | none: no topic tells of itself | - |"
+UNSEEN = (
+    "| an e-mail address isn't confirmed, or SNS can't deliver "
+    "| none: a topic can't report its own failure | - |"
+)
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,10 @@ def _reds(states: tuple[str, ...]) -> tuple[Red, ...]:
 def row_of(alarms: Alarms, failure: Failure) -> str:
     """As the runbook shows it."""
     reds = reds_of(alarms, failure)
-    told = [
+    raised = [
         f"`{name}` {_times(name, reds[name])}" for name in sorted(reds, key=lambda name: reds[name][0].begin)
     ]
-    return f"| {failure.name} | {', '.join(told) or 'none'} | {_end(failure, reds)} |"
+    return f"| {failure.name} | {', '.join(raised) or 'none'} | {_end(failure, reds)} |"
 
 
 def _times(name: str, found: tuple[Red, ...]) -> str:

@@ -7,6 +7,8 @@ import pytest
 from tests.alarms.cloudwatch import ALARM, INSUFFICIENT, OK, MetricAlarm, Metrics, Watched, evaluate, key_of
 from tests.alarms.metric_math import Row, UnknownSyntaxError, Value, compile_expression
 
+pytestmark = pytest.mark.simulation
+
 BEFORE = "as before"
 TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
 KEY = key_of("N", "M", {"d": "v"})
@@ -99,14 +101,17 @@ def test_short_periods_flap_where_a_long_one_doesn_t() -> None:
         ("IF(FILL(a, 0) >= 15, IF(a > 0.2 * SUM([a, b]), 1, 0), 0)", {"a": None, "b": 1}, 0),
         ("IF((a > b) OR (a > b + 2 * a), 1, 0)", {"a": 2, "b": 1}, 1),
         ("IF(a > 1, 1, 0)", {"a": None}, None),
+        ("CEIL(MAX([a, b]) / 60)", {"a": 90, "b": None}, 2),
+        ("CEIL(a)", {"a": None}, None),
+        ("SUM([FILL(a, REPEAT), 0 * FILL(b, REPEAT)])", {"a": 2, "b": None}, 2),
     ],
 )
 def test_metric_math_is_evaluated_as_documented(expression: str, row: Row, value: Value) -> None:
-    """As far as the alarms use it."""
+    """As far as alarms and dashboard use it."""
     assert compile_expression(expression)(row) == value
 
 
-@pytest.mark.parametrize("expression", ["RATE(a)", "a / b", "IF(a > 1, 1)", "a b"])
+@pytest.mark.parametrize("expression", ["RATE(a)", "a - b", "IF(a > 1, 1)", "a b"])
 def test_metric_math_that_isn_t_known_here_is_refused(expression: str) -> None:
     """A new expression must not be misread in silence."""
     with pytest.raises((UnknownSyntaxError, IndexError)):

@@ -13,7 +13,7 @@ from tests.infra.synthesis import Resource, Templates
 
 RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 # The simulations are made once in a process.
-pytestmark = pytest.mark.xdist_group("templates")
+pytestmark = [pytest.mark.simulation, pytest.mark.xdist_group("templates")]
 WELL = [each for each in FAILURES if each.name.startswith("nothing")]
 MADE = sorted(TEXTS)
 METRICS = [
@@ -68,7 +68,7 @@ def test_the_table_in_the_runbook_is_what_the_simulation_shows(capsys: pytest.Ca
 @pytest.mark.parametrize("failure", FAILURES, ids=by_name)
 @pytest.mark.parametrize("late_min", [0, 2, 4])
 def test_no_alarm_flaps_or_is_green_while_the_failure_lasts(failure: Failure, late_min: int) -> None:
-    """However late CloudWatch has its metrics. A new lot of parked leads is told of anew, on purpose."""
+    """The delay of CloudWatch's metrics makes no difference. Newly parked leads raise an alarm again."""
     for name, found in reds_of(alarms_of(templates()), failure, late_min).items():
         assert all(red.begin >= 0 for red in found), f"{name} is red before anything fails"
         if name not in OF_EACH_LOT:
@@ -89,13 +89,13 @@ def test_after_the_end_every_alarm_is_green_again(failure: Failure) -> None:
     assert None not in ends.values(), ends
 
 
-def test_every_lot_of_parked_leads_is_told_of() -> None:
-    """Three lots, two hours apart."""
-    (failure,) = (each for each in FAILURES if each.name.startswith("a second and a third lot"))
+def test_newly_parked_leads_raise_the_alarm_each_time() -> None:
+    """Leads are parked three times, two hours apart."""
+    (failure,) = (each for each in FAILURES if each.name.startswith("leads are parked three times"))
     assert [red.begin // 120 for red in reds_of(alarms_of(templates()), failure)["LeadsParked"]] == [0, 1, 2]
 
 
-def test_leads_parked_for_long_are_told_of_before_sqs_deletes_them() -> None:
+def test_leads_parked_for_long_raise_an_alarm_before_sqs_deletes_them() -> None:
     """After 14 days; what SQS itself moved there may have 5.7 of them left."""
     (failure,) = (each for each in FAILURES if each.name.startswith("a parked lead is left"))
     (red,) = reds_of(alarms_of(templates()), failure)["LeadsParkedForLong"]

@@ -111,7 +111,7 @@ def test_more_memory_is_never_slower_and_never_cheaper_where_time_stays() -> Non
 
 
 def test_the_items_are_what_a_million_leads_use_times_the_prices() -> None:
-    """By hand, in batches of ten."""
+    """The figures were computed by hand, for batches of ten."""
     cost = cost_of_a_million(10, 0.2, CONFIG, INPUTS, PRICES)
     assert cost["EventBridge: an event each"] == pytest.approx(1.00)
     assert cost["SQS: send, receive, delete"] == pytest.approx(0.40 * (1 + 0.1 + 0.1))
@@ -129,7 +129,7 @@ def test_a_batch_of_more_than_ten_is_received_and_deleted_by_tens() -> None:
     ] == pytest.approx(0)
 
 
-def test_the_readme_tells_the_models_figures() -> None:
+def test_the_readme_shows_the_models_figures() -> None:
     """On the first screen, so a newcomer plans by them."""
     tens, singly = (usd_of_a_million(leads, 0.2, CONFIG, INPUTS, PRICES) for leads in (10, 1))
     at_rest = sum(monthly(INPUTS, PRICES).values())

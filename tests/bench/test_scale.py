@@ -17,6 +17,8 @@ from bench.scale.simulation import Answer, LeadsApi, Result, Scenario, Simulatio
 from deliver_leads.breaker import FAULTS_TO_OPEN
 from infra.config import DeploymentConfig
 
+pytestmark = pytest.mark.simulation
+
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULTS, INPUTS = DeploymentConfig(stage="model"), Inputs()
 
@@ -114,7 +116,7 @@ def test_an_outage_costs_few_calls() -> None:
 
 
 def test_a_window_fills_batches() -> None:
-    """As the cost model says of it."""
+    """The simulation agrees with the cost model."""
     single, gathered = simulate(600), simulate(600, batching_window_seconds=2)
     assert single.receives / single.usage.invocations == pytest.approx(1, abs=0.1)
     assert gathered.receives / gathered.usage.invocations == pytest.approx(1 + 10 * 2 / 5, rel=0.2)

@@ -11,6 +11,8 @@ from bench.leads import Leads, records
 from bench.processes import Child, ChildFailedError, environment
 from bench.servers import NotTakenError, Servers
 
+pytestmark = pytest.mark.shipped
+
 PROJECT = Path(__file__).resolve().parents[2]
 KEY = {"lead": {"S": "hash"}, "event": {"S": "lead"}}
 
@@ -48,7 +50,7 @@ def test_an_update_appends_to_a_list_and_removes_by_the_indices_of_before() -> N
 
 
 def test_an_item_is_inserted_once_and_then_changed_by_statements() -> None:
-    """As the ledger does for all leads of a batch in one call."""
+    """The ledger does so for all leads of a batch in one call."""
     tables = Tables()
     insert = {
         "Statement": "INSERT INTO \"ledger\" VALUE {'lead': ?, 'event': ?, 'journal': ?}",

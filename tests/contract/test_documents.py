@@ -11,7 +11,7 @@ import pytest
 from deliver_leads.contract import Metric
 from deliver_leads.outcome import Outcome
 from deliver_leads.retry_policy import LATE_AGE_S, retry_delay_s
-from infra.config import DeploymentConfig
+from infra.config import ConfigError, DeploymentConfig
 from tests.infra.synthesis import WITH_EVERY_ALARM, resources, synthesise
 
 PROJECT = Path(__file__).parents[2]
@@ -43,12 +43,48 @@ def configuration_rows() -> dict[str, tuple[str, str]]:
     return rows
 
 
+def configuration(**settings: int) -> DeploymentConfig:
+    """What the stack makes of these settings. Raises `ConfigError`."""
+    return DeploymentConfig.from_context({"stages": {"dev": settings}, "stage": "dev"})
+
+
 def test_the_configuration_table_lists_every_setting_with_its_values_and_default() -> None:
     """A setting that nobody can read about doesn't exist for a newcomer."""
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \| [^|]* \|$", read("docs/settings.md"), re.MULTILINE))
     assert rows == {
         name: f"{values} | `{default}`" for name, (values, default) in configuration_rows().items()
     }
+
+
+def test_what_the_settings_page_says_of_other_settings_is_what_the_stack_checks() -> None:
+    """The least value by the page is accepted, and one less is not."""
+    meaning = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", read("docs/settings.md"), re.MULTILINE))
+    sums = re.search(
+        r"at least (\d+) x \(`connectTimeoutSeconds` \+ `readTimeoutSeconds`\) \+ (\d+); the queue's "
+        r"visibility timeout is (\d+) times this \+ `batchingWindowSeconds`$",
+        meaning["functionTimeoutSeconds"],
+    )
+    assert sums
+    factor, rest, timeouts = map(int, sums.groups())
+    assert configuration(batchingWindowSeconds=7).visibility_timeout_seconds == timeouts * 150 + 7
+    assert meaning["settlingTimeSeconds"].endswith("; at least `readTimeoutSeconds`")
+    assert meaning["updateGraceMinutes"].endswith(
+        "; more than `retryMaxDelaySeconds` and once more that or the queue's visibility timeout, whichever "
+        "is longer"
+    )
+    for others, name, least in (
+        (
+            {"connectTimeoutSeconds": 4, "readTimeoutSeconds": 31},
+            "functionTimeoutSeconds",
+            factor * 35 + rest,
+        ),
+        ({"readTimeoutSeconds": 25}, "settlingTimeSeconds", 25),
+        ({"retryMaxDelaySeconds": 1200}, "updateGraceMinutes", (1200 + 1200) // 60 + 1),
+        ({"functionTimeoutSeconds": 450}, "updateGraceMinutes", (900 + timeouts * 450) // 60 + 1),
+    ):
+        assert configuration(**others, **{name: least})
+        with pytest.raises(ConfigError, match=f"^[^-]*- {name} is {least - 1}, but must"):
+            configuration(**others, **{name: least - 1})
 
 
 def test_the_outcome_table_has_a_row_for_every_outcome() -> None:

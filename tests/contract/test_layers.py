@@ -22,6 +22,7 @@ STANDARD_LIBRARY = "standard library"
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "deliver_leads": ("deliver_leads",),
     "deliver_leads.contract": (STANDARD_LIBRARY,),
+    "deliver_leads.dynamodb_notation": (STANDARD_LIBRARY,),
     "deliver_leads.outcome": (STANDARD_LIBRARY, "deliver_leads.contract"),
     "deliver_leads.event": (
         STANDARD_LIBRARY,
@@ -29,8 +30,14 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "deliver_leads.event",
         "deliver_leads.outcome",
     ),
+    "deliver_leads.event.mappings": ("deliver_leads.event",),
     "infra": ("infra", "deliver_leads.contract"),
-    "leadctl": ("leadctl", "deliver_leads.contract", "deliver_leads.event"),
+    "leadctl": (
+        "leadctl",
+        "deliver_leads.contract",
+        "deliver_leads.dynamodb_notation",
+        "deliver_leads.event",
+    ),
     "leadctl.importing": ("leadctl.importing", "deliver_leads.contract", "deliver_leads.event"),
     "local": ("local",),
     "local.sandbox": ("local.sandbox",),
@@ -53,7 +60,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "local.steps",
         "local.supervised_run",
     ),
-    "local.page": ("local.page", "local.stack", "local.publishing", "local.supervised_run"),
+    "local.page": ("local.page", "local.stack", "local.publishing"),
     "local.chaos": ("local.chaos", "local.stack", "local.publishing", "local.judge", "local.supervised_run"),
     "bench": (
         "bench",

@@ -15,6 +15,8 @@ import pytest
 
 from local.chaos.mutants import MUTANTS
 
+pytestmark = pytest.mark.simulation
+
 PROJECT = Path(__file__).resolve().parents[2]
 DELIVERY = "tests/integration/test_delivery.py"
 CONSISTENCY = "tests/integration/test_lead_consistency.py"
@@ -68,7 +70,7 @@ def test_a_mutant_is_killed_by_its_test(tmp_path: Path, name: str) -> None:
 
 
 def test_the_unbroken_copy_passes_all_of_these_tests(tmp_path: Path) -> None:
-    """So that a mutant dies of its patch, not of being a copy."""
+    """A broken build must fail because of its patch, not because it is a copy."""
     shutil.copytree(PROJECT / "lambdas", tmp_path / "lambdas", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["-o", f"pythonpath=. {tmp_path / 'lambdas'}", *KILLED_BY.values()]

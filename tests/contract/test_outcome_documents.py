@@ -1,4 +1,4 @@
-"""What consumers of outcome events are told: examples, and rules to start from."""
+"""The documents for consumers of outcome events: examples, and rules to start from."""
 
 import json
 import re

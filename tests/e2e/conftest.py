@@ -1,4 +1,4 @@
-"""One deployed stack for all end-to-end tests; each test finds it as if it had just been deployed."""
+"""A deployed stack that end-to-end tests share; each test finds it as if it had just been deployed."""
 
 import json
 from collections.abc import Iterator
@@ -10,6 +10,17 @@ from local.sample.events import LEAD_DEFAULTS
 from local.stack.deployment import Deployment, deployed
 from tests.e2e.foreign import foreign_mappings
 from tests.e2e.shell import Operator, blocks
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spreads the end-to-end tests over workers, which deploy the stack once each, because they mostly wait.
+
+    A module that starts a run of its own names its group itself.
+    """
+    for item in items:
+        if item.get_closest_marker("e2e") and not item.get_closest_marker("xdist_group"):
+            has_operator = "operator" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("operator" if has_operator else "deployed stack"))
 
 
 @pytest.fixture(scope="session")

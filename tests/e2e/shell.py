@@ -57,7 +57,6 @@ class Operator:
             | {
                 "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}",
                 "PYTHONPATH": str(PROJECT),
-                "NO_PROXY": "127.0.0.1,localhost",
             }
             | variables,
             check=False,

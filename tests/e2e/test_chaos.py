@@ -9,7 +9,7 @@ import pytest
 
 from local.stack.child_process import PROJECT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("fault suite")]
 
 
 def run_chaos(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
@@ -42,7 +42,7 @@ def test_every_lead_is_accounted_for_under_all_faults(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_arguments_are_refused_in_words(options: tuple[str, str], words: str, tmp_path: Path) -> None:
-    """A person who mistypes an option is told what it takes."""
+    """For a mistyped option, the error says what it takes."""
     done = run_chaos(tmp_path, *options)
     assert done.returncode == 2
     assert words in done.stdout

@@ -19,7 +19,7 @@ from local.stack.emulator import is_alive
 from local.stack.ports import free_port
 from local.stack.waiting import wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("runs")]
 
 PARTS = ("app.py", "cdk.json", "pyproject.toml", "requirements.lock", "infra", "lambdas", "local")
 INSTALLED = (".venv", ".emulator", "node_modules")
@@ -61,13 +61,13 @@ class Developer:
         return dict(json.loads((self.clone / ".local" / "run.json").read_text("utf-8")))
 
     def publish(self, email: str) -> None:
-        """From a shell that has only what `make env` prints."""
+        """Publishes from a shell that has only what `make env` prints."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         script = f'eval "$({sys.executable} -m local.environment)"; exec {sys.executable} -c "$PROGRAM"'
         subprocess.run(  # noqa: S603 - this project's own program
             [shutil.which("sh") or "sh", "-ec", script],
             cwd=self.clone,
-            env=kept | {"PROGRAM": CREATE % email, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+            env=kept | {"PROGRAM": CREATE % email},
             check=True,
         )
 
@@ -88,7 +88,7 @@ class Developer:
 
 @pytest.fixture
 def developer(tmp_path: Path) -> Developer:
-    """With a fresh clone."""
+    """A developer with a fresh clone."""
     return Developer(tmp_path / "clone")
 
 

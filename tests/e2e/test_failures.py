@@ -29,7 +29,7 @@ def test_killing_the_sandbox_in_mid_run_loses_nothing(deployment: Deployment) ->
 
 
 def test_a_wrong_secret_blocks_without_parking_and_fixing_it_is_enough(deployment: Deployment) -> None:
-    """Refused credentials keep the leads in the queue and tell what to do; no redeploy is needed."""
+    """Refused credentials keep the leads in the queue, with a reason that says what to do; no redeploy."""
     wrong = Credentials(deployment.credentials.client_id, "not-the-secret")
     deployment.fill_secret(wrong)
     leads = [new_lead() for _ in range(5)]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 PROJECT = Path(__file__).parents[2]
 # More than may be ahead of what is settled, so that there is something left after an interruption.
 ROWS = AHEAD + 400
-IMPORT_TIMEOUT_S = 600.0
+IMPORT_TIMEOUT_S = 240.0
 HEADER = "First_Name;Last_Name;Email_ID;phone;Assistant;Notes\r\n"
 
 

@@ -71,7 +71,7 @@ def test_a_lead_is_sent_and_found_by_address_id_and_key(deployment: Deployment, 
 def test_a_rejected_lead_is_corrected_and_delivered(
     deployment: Deployment, leadctl: Leadctl, tmp_path: Path
 ) -> None:
-    """From the parked message to 7Targets; nothing is left behind."""
+    """The lead goes from the parked message to 7Targets, and nothing is left behind."""
     lead = new_lead(assistantEmail="sam@example.com")
     wrong = {"operation": "create", "lead": lead | {"phone": 12}}
     deployment.sqs.send_message(QueueUrl=deployment.outputs["LeadQueueUrl"], MessageBody=json.dumps(wrong))

@@ -70,7 +70,7 @@ def test_each_statement_fails_alone(ledger: Ledger) -> None:
 
 
 def test_a_claim_after_others_is_completed_with_its_whole_journal(ledger: Ledger) -> None:
-    """An environment died over the first claim, so that the second one finds two entries."""
+    """An environment crashed over the first claim, so that the second one finds two entries."""
     event, message = new_event()
     [dead] = ledger.claim_new([(event, message)], lease_s=-1000)
     assert dead.claim

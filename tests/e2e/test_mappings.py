@@ -71,7 +71,7 @@ def test_a_wrong_foreign_event_is_parked_whole_with_its_mapping_s_name(deploymen
     assert deployment.sandbox.leads() == {}
 
 
-def test_on_a_bus_of_others_only_what_was_told_is_taken(on_the_default_bus: Deployment) -> None:
+def test_on_a_shared_bus_only_what_the_pattern_names_is_taken(on_the_default_bus: Deployment) -> None:
     """The worked examples and our own kinds of events come in; everything else on the bus passes by."""
     order = {"source": "com.example.shop", "detail-type": "Order Placed", "detail": {"order": 1}}
     other_form, _ = new_foreign_event("typeform")

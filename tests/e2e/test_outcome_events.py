@@ -1,4 +1,4 @@
-"""The deployed stack tells the bus what became of its events, and never takes that for a lead."""
+"""The deployed stack publishes what became of its events, and never takes that for a lead."""
 
 import json
 import uuid

@@ -30,8 +30,6 @@ def environment(deployment: Deployment, tmp_path: Path) -> dict[str, str]:
         **variables(describe(deployment, page_url="")),
         "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(PROJECT),
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
     }
 
 
@@ -58,7 +56,7 @@ def wait_for(deployment: Deployment, *emails: str) -> None:
 def test_the_shell_s_examples_deliver(
     deployment: Deployment, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """By message, by event, and with the address for version 1 of the command line."""
+    """They send by message, by event, and with the address for version 1 of the command line."""
     output = run(["sh", "-ec", example("Shell", "sh")], tmp_path, environment)
     wait_for(deployment, "jane.shell@example.com", "jane.bus@example.com")
     assert "\n0\n" in output
@@ -70,7 +68,7 @@ def test_the_shell_s_examples_deliver(
 def test_the_python_example_delivers(
     deployment: Deployment, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """With nothing but boto3."""
+    """The example needs nothing but boto3."""
     (tmp_path / "example.py").write_text(example("Python", "python"), "utf-8")
     run([sys.executable, "example.py"], tmp_path, environment)
     wait_for(deployment, "jane.python@example.com")
@@ -79,7 +77,7 @@ def test_the_python_example_delivers(
 def test_the_javascript_example_delivers(
     deployment: Deployment, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """With a stand-in for the SDK, which takes the commands' input for the body of AWS's own call."""
+    """A stand-in for the SDK takes the commands' input for the body of AWS's own call."""
     for package in ("client-sqs", "client-eventbridge"):
         folder = tmp_path / "node_modules" / "@aws-sdk" / package
         folder.mkdir(parents=True)

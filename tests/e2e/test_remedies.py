@@ -173,7 +173,7 @@ def test_a_refused_secret_names_the_command_that_puts_it_right(operator: Operato
 
 @follows("LeadsParked", "LeadsParkedForLong")
 def test_a_parked_lead_shows_its_reason_and_is_sent_again(redriver: Operator) -> None:
-    """The API's own words tell what to fix; here it has been."""
+    """The API's own words say what to fix; here it has been fixed."""
     deployment = redriver.deployment
     lead = new_lead()
     [message_id] = park(deployment, lead)

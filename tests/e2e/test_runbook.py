@@ -211,24 +211,6 @@ def test_leads_of_an_old_stack_s_queue_are_taken_over(redriver: Operator) -> Non
     wait_for_leads(deployment, leads)
 
 
-def test_messages_move_between_fifo_queues_in_their_groups(redriver: Operator) -> None:
-    """A FIFO queue refuses a message without group and deduplication id; the rule's events come without."""
-    sqs = redriver.deployment.sqs
-    fifo = {"FifoQueue": "true"}
-    names = [f"{uuid.uuid4().hex}.fifo" for _ in range(2)]
-    source, target = (sqs.create_queue(QueueName=name, Attributes=fifo)["QueueUrl"] for name in names)
-    standard = sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
-    sqs.send_message(QueueUrl=source, MessageBody="1", MessageGroupId="jane", MessageDeduplicationId="1")
-    sqs.send_message(QueueUrl=standard, MessageBody="2")
-    for queue in (source, standard):
-        redriver.run(f"move {queue} {target}")
-    found = sqs.receive_message(QueueUrl=target, MaxNumberOfMessages=10, AttributeNames=["All"])["Messages"]
-    assert {each["Body"]: each["Attributes"]["MessageGroupId"] for each in found} == {
-        "1": "jane",
-        "2": "leads",
-    }
-
-
 def test_a_failed_first_deployment_is_cleared_away(operator: Operator) -> None:
     """Stack and table go although both are protected."""
     cloudformation = operator.deployment.emulator.client("cloudformation")

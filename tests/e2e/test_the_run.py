@@ -15,9 +15,10 @@ import requests
 from local import run_file
 from local.stack.child_process import PROJECT
 from local.stack.emulator import is_alive
+from local.stack.ports import PAGE_PORT, usual_port
 from local.stack.waiting import wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("runs")]
 
 RUN = (sys.executable, "-m", "local.sample")
 
@@ -58,7 +59,10 @@ def test_the_run_accounts_for_every_event(running: "subprocess.Popen[str]", tmp_
 
 
 def test_on_a_terminal_the_run_stays_until_ctrl_c(tmp_path: Path) -> None:
-    """Its addresses work after the tables, parked leads are still parked, and Ctrl-C ends it well."""
+    """Its addresses work after the tables, the page's is the usual one and the last, parked leads are still
+    parked and add up with the others, and Ctrl-C ends it well.
+    """
+    page = usual_port(PAGE_PORT)
     controller, terminal = pty.openpty()
     with (
         open(controller, "rb", buffering=0) as screen,  # noqa: PTH123 - it has no path
@@ -74,13 +78,18 @@ def test_on_a_terminal_the_run_stays_until_ctrl_c(tmp_path: Path) -> None:
         os.close(terminal)
         shown = ""
         try:
-            while "Ctrl-C ends everything" not in shown:
+            while "\nOpen http://" not in shown or not shown.endswith("\n"):
                 shown += screen.read(4096).decode("utf-8", "replace")
             assert "each exactly once" in shown
             run = run_file.read()
             assert run is not None
             assert run["process"] == process.pid
+            assert shown.split()[-2:] == ["Open", run["pageUrl"]]
+            assert run["pageUrl"].endswith(f":{PAGE_PORT}") == (page == PAGE_PORT)
             assert "<html" in get(run["pageUrl"]).text
+            figures = get(f"{run['pageUrl']}/overview").json()
+            names = ("cameIn", "delivered", "duplicates", "waiting", "parked")
+            assert [figures[name] for name in names] == [350, 308, 16, 0, 26]
             reasons = get(f"{run['pageUrl']}/parked").json()["reasons"]
             assert sum(each["count"] for each in reasons) == 26
             started = psutil.Process(process.pid).children(recursive=True)

@@ -20,7 +20,7 @@ from tests.explore.search import Bounds, Failure, Findings, explore, read_replay
 from tests.explore.story import tell
 from tests.explore.worlds import World, large_worlds, pair_worlds, small_worlds
 
-# So many failing worlds are told; more of them seldom tell more.
+# So many failing worlds are printed; more of them seldom show more.
 MOST_STORIES = 5
 WALKS_PER_TASK = 200
 
@@ -54,7 +54,7 @@ def _read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--walks", type=int, default=20_000, help="random histories of the large worlds")
     parser.add_argument("--seed", default="1", help="of the random histories")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--replay", help="tell the one history that this string names, e.g. s17:3=2,9=1")
+    parser.add_argument("--replay", help="print the one history that this string names, e.g. s17:3=2,9=1")
     parser.add_argument(
         "--mutant", choices=sorted(MUTANTS), help="search the source with this rule taken away"
     )

@@ -209,7 +209,7 @@ class _Http:
         path = url.removeprefix(self._base_url)
         what = f"{method} {path} {_shown(body)}"
         if body.get("context") == POISON:
-            history.step(f"{what}, over which the function dies", ())
+            history.step(f"{what}, over which the function crashes", ())
             history.kill()
         fault = history.step(what, CALL_FAULTS, str(body["email"]))
         if fault == Fault.KILLED_BEFORE:
@@ -241,8 +241,8 @@ class _Http:
 
 
 def _shown(body: Mapping[str, Any]) -> str:
-    told = {name: body[name] for name in body if name not in {"email", "assistantEmail"}}
-    return ", ".join(f"{name} {value!r}" for name, value in told.items())
+    shown = {name: body[name] for name in body if name not in {"email", "assistantEmail"}}
+    return ", ".join(f"{name} {value!r}" for name, value in shown.items())
 
 
 class _DynamoDb:

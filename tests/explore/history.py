@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from deliver_leads.dynamodb_notation import plain
 from tests.explore.core import Core
 from tests.explore.environments import (
     ANSWER_FAULTS,
@@ -466,8 +467,7 @@ class History:
             )
 
     def _ledger_item(self) -> dict[str, Any]:
-        item = self.table.items.get((_hash(EMAIL), "#lead"), {})
-        return {name: _plain(value) for name, value in item.items()}
+        return plain(self.table.items.get((_hash(EMAIL), "#lead"), {}))
 
     def _named(self, message: QueuedMessage) -> str:
         return f"the {self.judge.see(message.message_id).event.name}"
@@ -486,14 +486,3 @@ def _letter(index: int) -> str:
 
 def _hash(email: str) -> str:
     return hashlib.sha256(email.lower().encode()).hexdigest()
-
-
-def _plain(value: Mapping[str, Any]) -> Any:
-    kind, content = next(iter(value.items()))
-    if kind == "N":
-        return float(content)
-    if kind == "L":
-        return [_plain(each) for each in content]
-    if kind == "M":
-        return {name: _plain(each) for name, each in content.items()}
-    return content

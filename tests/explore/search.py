@@ -1,6 +1,6 @@
 """Goes through the histories of worlds: all of them within bounds, and random ones beyond.
 
-A history is told by its deviations: at which decisions something else than "all goes well" happens. The
+A history is described by its deviations: at which decisions something else than "all goes well" happens. The
 search starts at the history without any, and adds one deviation after the other, always behind the last one,
 so that it comes to each history once.
 """

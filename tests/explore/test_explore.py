@@ -17,6 +17,8 @@ from tests.explore.search import (
 from tests.explore.story import tell
 from tests.explore.worlds import CREATE, UPDATE, Before, World, find_world, large_worlds, small_worlds
 
+pytestmark = pytest.mark.simulation
+
 
 @pytest.fixture(scope="module")
 def laboratory() -> Laboratory:
@@ -56,7 +58,7 @@ def test_no_random_history_of_a_large_world_breaks_an_invariant(laboratory: Labo
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_the_search_finds_what_a_mutant_breaks(name: str) -> None:
-    """And tells it in a story that fits a screen."""
+    """The failing history is printed as a story that fits a screen."""
     mutant = MUTANTS[name]
     broken = Laboratory(mutant.build())
     findings = explore(broken, mutant.world, bounds_of(mutant))
@@ -67,7 +69,7 @@ def test_the_search_finds_what_a_mutant_breaks(name: str) -> None:
 
 
 def test_the_search_finds_nothing_in_the_mutants_worlds_without_the_mutants(laboratory: Laboratory) -> None:
-    """So that a mutant dies of its patch."""
+    """A mutant must fail because of its patch."""
     for mutant in MUTANTS.values():
         findings = explore(laboratory, mutant.world, bounds_of(mutant))
         assert not findings.failures, describe(laboratory, findings.failures)

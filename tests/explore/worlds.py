@@ -28,7 +28,7 @@ class Event:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Without a key, a create is told apart by its content; the others are told apart by their ids."""
+        """Without a key, a create is identified by its content, the others by their ids."""
         return self.operation, self.key or self.name
 
     @property
@@ -82,7 +82,7 @@ UPDATE_OF_NAME = _event("update of the name", "update", "edit-2", name="Joan", c
 STOP = _event("stop", "stop_followup", "stop-1")
 STOP_WITH_CREATES_KEY = _event("stop with the create's key", "stop_followup", "form-1")
 REFUSED = _event("update that the API refuses", "update", "edit-3", phone=REFUSED_PHONE)
-POISONOUS = _event("update over which the function dies", "update", "edit-5", context=POISON)
+POISONOUS = _event("update over which the function crashes", "update", "edit-5", context=POISON)
 UNREADABLE = Event("event without a name", "update", {"email": EMAIL}, "edit-4", readable=False)
 EARLIER = _event("create before", "create", "form-0", context="before", phone="0", scheduleName="Before")
 OTHER = Event(
@@ -142,7 +142,7 @@ class World:
 
 
 def small_worlds() -> list[World]:
-    """One event, with and without an event of another lead; and the pairs that tell most."""
+    """One event, with and without an event of another lead; and the pairs that show most."""
     singles = itertools.product(KINDS, Before, (False, True))
     alone = [
         World("", (event,), before, with_other=with_other)

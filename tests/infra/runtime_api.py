@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 VERSION = "/2018-06-01/runtime"
-# What an invocation is told to have left at its start.
+# The time that an invocation has at its start.
 TIMEOUT_S = 60
 
 

@@ -29,7 +29,7 @@ def arn(template: Template, output: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("output", [PRODUCER, OPERATOR])
 def test_the_output_is_a_managed_policy(output: str) -> None:
-    """To be attached to a role or a group by its ARN."""
+    """A person attaches it to a role or a group, by its ARN."""
     policy = resource_behind(synthesise().delivery, output)
     assert policy["Type"] == "AWS::IAM::ManagedPolicy"
     # Whom it is for is up to the account: the stack attaches it to nobody.
@@ -92,7 +92,7 @@ def test_an_operator_may_do_what_the_documents_ask_for() -> None:
         assert rights[f"sqs:{action}"] == both[:1]
     assert rights["sqs:SendMessage"] == [arn(template, "LeadQueueUrl")]
     assert rights["sqs:GetQueueAttributes"] == [*both, arn(template, "LeadQueueUrl")]
-    assert rights["dynamodb:GetItem"] == rights["dynamodb:Query"] == [arn(template, "LedgerTableName")]
+    assert rights["dynamodb:GetItem"] == [arn(template, "LedgerTableName")]
     for action in ("StartQuery", "FilterLogEvents", "StartLiveTail"):
         assert rights[f"logs:{action}"] == [arn(template, "LogGroupName")]
     for action in ("InvokeFunction", "GetFunctionConfiguration"):
@@ -106,7 +106,7 @@ def test_an_operator_may_do_what_the_documents_ask_for() -> None:
         assert rights[f"secretsmanager:{action}"] == [{"Ref": output_target(template, "SecretName")}]
     assert {"Ref": "AWS::StackId"} in rights["cloudformation:DescribeStacks"]
     assert ":stack/LeadMonitoring-dev/*" in json.dumps(rights["cloudformation:DescribeStacks"])
-    assert rights["dynamodb:BatchGetItem"] == rights["dynamodb:Query"]
+    assert rights["dynamodb:BatchGetItem"] == rights["dynamodb:GetItem"]
     assert "LeadRule" in json.dumps(rights["events:DescribeRule"])
     assert ":LeadMonitoring-dev-*" in json.dumps(rights["sns:ListSubscriptionsByTopic"])
 

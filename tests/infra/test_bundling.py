@@ -17,6 +17,8 @@ from infra.bundling import PROJECT, BundlingError, LocalBundling, build_bundle
 from infra.runtime_python import find_runtime_python
 from tests.settings import ENVIRONMENT
 
+pytestmark = pytest.mark.shipped
+
 # https://docs.python.org/3/reference/import.html#cached-bytecode-invalidation
 UNCHECKED_HASH = 0b01
 
@@ -45,7 +47,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_two_builds_are_byte_identical(bundle: Path, tmp_path: Path) -> None:
-    """In another folder and under another umask too: an unchanged function isn't redeployed."""
+    """Folder and umask make no difference, so an unchanged function isn't redeployed."""
     umask = os.umask(0o077)
     try:
         build_bundle(tmp_path / "some" / "other-folder")
@@ -107,7 +109,7 @@ def test_every_module_is_compiled_for_the_function_s_python(bundle: Path) -> Non
 
 
 def test_the_handler_imports_from_the_bundle_alone(bundle: Path) -> None:
-    """No package of the development environment helps it, and nothing dear comes in by the back door."""
+    """It needs no package of the development environment, and imports no expensive package by accident."""
     program = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import deliver_leads.handler as h;"
         "json.dump([h.__file__, callable(h.handler), sorted(sys.modules)], sys.stdout)"
@@ -164,7 +166,7 @@ def test_a_package_that_needs_its_compiled_part_is_refused(
 
     monkeypatch.setattr(bundling, "_install", install)
     with pytest.raises(
-        BundlingError, match=r"fast/core\.cpython-313-aarch64-linux-gnu\.so has no Python twin"
+        BundlingError, match=r"fast/core\.cpython-313-aarch64-linux-gnu\.so has no Python version"
     ):
         build_bundle(tmp_path / "bundle")
 
@@ -204,7 +206,7 @@ def no_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_uv")
 def test_bundling_never_falls_back_to_docker(tmp_path: Path) -> None:
-    """The CDK starts Docker when it is told False, so an error is raised instead."""
+    """The CDK starts Docker when it gets False, so an error is raised instead."""
     local_bundling = LocalBundling()
     with pytest.raises(BundlingError, match="uv is missing: install the development requirements"):
         local_bundling.try_bundle(str(tmp_path / "bundle"))
@@ -255,7 +257,7 @@ def test_the_newest_of_pyenv_s_is_taken_behind_a_broken_shim(bare_machine: Path)
 
 
 def test_a_python_that_uv_installed_is_found(bare_machine: Path) -> None:
-    """The notice tells people to install it this way."""
+    """The notice says to install it this way."""
     python = fake_python(bare_machine / "uv/cpython-3.13.5-linux/bin/python3.13", "echo cpython 3.13")
     assert find_runtime_python() == python
 

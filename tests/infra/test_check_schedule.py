@@ -31,7 +31,7 @@ def test_no_check_is_scheduled_unless_a_stage_asks_for_it() -> None:
     ("minutes", "rate"), [(5, "rate(5 minutes)"), (60, "rate(1 hour)"), (1440, "rate(1 day)")]
 )
 def test_the_schedule_invokes_the_function_with_the_check_event(minutes: int, rate: str) -> None:
-    """As often as the setting says; a check that comes late, or again, is worth nothing."""
+    """It does so as often as the setting says; a check that comes late, or again, is worth nothing."""
     template = scheduled(minutes)
     schedule = properties(template, "AWS::Scheduler::Schedule")
     target = schedule["Target"]
@@ -75,7 +75,7 @@ def test_only_this_stack_s_schedules_may_take_the_role() -> None:
 
 
 def test_the_schedule_goes_with_the_stack() -> None:
-    """In prod too: it holds no data."""
+    """It is deleted in prod too, because it holds no data."""
     template = synthesise("prod", checkEveryMinutes="60").delivery
     for resource_type in ("AWS::Scheduler::ScheduleGroup", "AWS::Scheduler::Schedule"):
         [resource] = resources(template, resource_type).values()

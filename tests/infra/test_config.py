@@ -1,4 +1,4 @@
-"""What the configuration accepts, and what it tells a person when it doesn't."""
+"""What the configuration accepts, and what its errors say."""
 
 import os
 import subprocess
@@ -10,12 +10,9 @@ from typing import Any
 
 import pytest
 
-from deliver_leads import retry_policy
-from deliver_leads.api import http_client
+from deliver_leads.api.http_client import LONGEST_AWS_CALL_S
+from deliver_leads.contract import RESERVE_S
 from infra.config import (
-    AFTER_THE_CALLS_S,
-    LATE_FACTOR,
-    LONGEST_RETRY_AFTER_S,
     ConfigError,
     DeploymentConfig,
 )
@@ -33,7 +30,7 @@ def read(stage_settings: Mapping[str, Any] | None = None, /, **context: Any) -> 
 
 
 def problems(stage_settings: Mapping[str, Any] | None = None, /, **context: Any) -> tuple[str, ...]:
-    """What is told about a configuration that can't be used."""
+    """The problems of a configuration that can't be used."""
     with pytest.raises(ConfigError) as caught:
         read(stage_settings, **context)
     return caught.value.problems
@@ -48,7 +45,7 @@ def test_a_stage_without_settings_has_every_default() -> None:
 
 @pytest.mark.parametrize(("stage", "kept"), [("dev", False), ("prod", True)])
 def test_only_prod_keeps_data(stage: str, kept: bool) -> None:
-    """As cdk.json has it."""
+    """The settings are those of cdk.json."""
     assert DeploymentConfig.from_context({**CDK_JSON["context"], "stage": stage}).keep_data is kept
 
 
@@ -60,7 +57,6 @@ def test_the_command_line_wins_over_the_stage() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "field", "value"),
     [
-        ("fifo", "true", "fifo", True),
         ("outcomeEvents", "ids", "outcome_events", "ids"),
         ("readTimeoutSeconds", "5", "read_timeout_seconds", 5),
         ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
@@ -128,7 +124,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("name", "must_be", "outside"), RANGES, ids=[r[0] for r in RANGES])
-def test_a_number_out_of_range_is_told_with_its_range_and_unit(
+def test_a_number_out_of_range_is_reported_with_its_range_and_unit(
     name: str, must_be: str, outside: tuple[int, int]
 ) -> None:
     """One step beyond either end, in cdk.json and on the command line."""
@@ -144,8 +140,8 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("batchSize", 1.5, "a whole number of messages from 1 to 100"),
         ("batchSize", True, "a whole number of messages from 1 to 100"),
         ("batchSize", None, "a whole number of messages from 1 to 100"),
-        ("fifo", "true", "true or false"),
-        ("fifo", 1, "true or false"),
+        ("tracing", "true", "true or false"),
+        ("tracing", 1, "true or false"),
         ("outcomeEvents", "all", "one of off, ids, lead"),
         ("outcomeEvents", True, "one of off, ids, lead"),
         ("logRetentionDays", 2, "one of these numbers of days: 1, 3, 5, 7, 14, 30"),
@@ -166,8 +162,9 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("eventBusName", None, "the name or the ARN of an event bus"),
         ("mappings", {}, "a list of objects, one for each mapping"),
         ("mappings", ["crm"], "a list of objects, one for each mapping"),
-        ("snsTopicArns", ["leads"], "a list of SNS topic ARNs, each once"),
-        ("snsTopicArns", [TOPIC, TOPIC], "a list of SNS topic ARNs, each once"),
+        ("snsTopicArns", ["leads"], "a list of ARNs of standard SNS topics, each once"),
+        ("snsTopicArns", [TOPIC, TOPIC], "a list of ARNs of standard SNS topics, each once"),
+        ("snsTopicArns", [f"{TOPIC}.fifo"], "a list of ARNs of standard SNS topics, each once"),
         ("producerAccounts", [111122223333], "a list of AWS account ids, texts of 12 digits"),
         ("producerAccounts", ["1111"], "a list of AWS account ids, texts of 12 digits"),
         ("producerOrganization", "ou-a1b2-c3d4", "the id of an organization"),
@@ -192,7 +189,7 @@ def test_a_number_out_of_range_is_told_with_its_range_and_unit(
         ("keepData", None, "true or false"),
     ],
 )
-def test_a_wrong_value_in_cdk_json_is_told_with_what_it_must_be(
+def test_a_wrong_value_in_cdk_json_is_reported_with_what_it_must_be(
     name: str, value: object, must_be: str
 ) -> None:
     """JSON has types, so text is no number there."""
@@ -201,26 +198,26 @@ def test_a_wrong_value_in_cdk_json_is_told_with_what_it_must_be(
 
 
 @pytest.mark.parametrize("text", ["many", "", "1e1", "9" * 5000])
-def test_text_that_is_no_number_is_told(text: str) -> None:
+def test_text_that_is_no_number_is_reported(text: str) -> None:
     """A slip on the command line ends in a sentence."""
     (problem,) = problems(batchSize=text)
     assert "must be a whole number of messages from 1 to 100" in problem
 
 
-def test_lead_defaults_that_are_no_json_are_told() -> None:
+def test_lead_defaults_that_are_no_json_are_reported() -> None:
     """The shell ate the quotes, for example."""
     (problem,) = problems(leadDefaults="{source: Fair}")
     assert problem.startswith("leadDefaults is '{source: Fair}', but must be an object of texts")
 
 
-def test_a_missing_stage_is_told_with_the_choices() -> None:
+def test_a_missing_stage_is_reported_with_the_choices() -> None:
     """The one thing that has no default."""
     with pytest.raises(ConfigError) as caught:
         DeploymentConfig.from_context({"stages": {"dev": {}, "prod": {}}})
     assert caught.value.problems == ("stage is missing; give -c stage=dev or -c stage=prod",)
 
 
-def test_an_unknown_stage_is_told_with_a_suggestion() -> None:
+def test_an_unknown_stage_is_reported_with_a_suggestion() -> None:
     """A typo must not deploy something with all defaults."""
     assert problems(stage="prd") == (
         "stage is 'prd', but must be given as -c stage=dev or -c stage=prod; did you mean prod?",
@@ -228,13 +225,13 @@ def test_an_unknown_stage_is_told_with_a_suggestion() -> None:
 
 
 @pytest.mark.parametrize("stage", [7, [], {}])
-def test_a_stage_that_is_no_text_is_told(stage: object) -> None:
+def test_a_stage_that_is_no_text_is_reported(stage: object) -> None:
     """Someone put it into cdk.json."""
     (problem,) = problems(stage=stage)
     assert problem.startswith(f"stage is {stage!r}, but must be given as -c stage=dev or -c stage=prod")
 
 
-def test_a_stage_that_no_stack_can_be_named_after_is_told() -> None:
+def test_a_stage_that_no_stack_can_be_named_after_is_reported() -> None:
     """CloudFormation would refuse it later, in its own words."""
     assert problems(stages={"pre_prod": {}}, stage="pre_prod") == (
         "stage is 'pre_prod', but must be of letters, digits and -: stacks are named after it",
@@ -242,19 +239,19 @@ def test_a_stage_that_no_stack_can_be_named_after_is_told() -> None:
 
 
 @pytest.mark.parametrize("stages", [None, [], {"dev": 1}])
-def test_stages_that_are_no_objects_are_told(stages: object) -> None:
+def test_stages_that_are_no_objects_are_reported(stages: object) -> None:
     """Someone edited cdk.json by hand."""
     assert problems(stages=stages) == (
         "stages is missing in cdk.json, or not an object with an object for each stage",
     )
 
 
-def test_an_unknown_setting_of_a_stage_is_told_with_a_suggestion() -> None:
+def test_an_unknown_setting_of_a_stage_is_reported_with_a_suggestion() -> None:
     """Else a typo would silently mean the default."""
     assert problems({"batchsize": 1}) == ("batchsize (in stages.dev) is no setting; did you mean batchSize?",)
 
 
-def test_an_unknown_key_on_the_command_line_is_told_with_a_suggestion() -> None:
+def test_an_unknown_key_on_the_command_line_is_reported_with_a_suggestion() -> None:
     """`-c` takes any key, and an unread one would silently do nothing."""
     assert problems(readTimeout="5") == ("readTimeout is no setting; did you mean readTimeoutSeconds?",)
 
@@ -280,10 +277,17 @@ def test_the_cdk_s_own_context_keys_are_let_through(key: str) -> None:
     assert read(**{key: "x"}) == read()
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """Nobody wants to run synth once for each."""
-    found = problems({"batchSize": 0, "memory": 1}, fifo="yes", parkafterhours="1")
-    assert [problem.split(" ")[0] for problem in found] == ["parkafterhours", "memory", "fifo", "batchSize"]
+    found = problems({"batchSize": 0, "memory": 1}, tracing="yes", parkafterhours="1")
+    names = [problem.split(" ")[0] for problem in found]
+    assert names == ["parkafterhours", "memory", "batchSize", "tracing"]
+
+
+def test_who_asks_for_fifo_learns_why_there_is_none() -> None:
+    """A setting that is no longer known must not be taken for one that is misspelt."""
+    why = "; docs/decisions/0005 says why, and how FIFO queues and topics connect"
+    assert problems({"fifo": True}) == (f"fifo (in stages.dev) is no setting{why}",)
 
 
 @pytest.mark.parametrize(
@@ -306,17 +310,7 @@ def test_all_problems_are_told_at_once() -> None:
             {"eventBusName": "default", "producerOrganization": "o-a1b2c3d4e5"},
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is",
         ),
-        (
-            {"snsTopicArns": [f"{TOPIC}.fifo"]},
-            f"snsTopicArns has {TOPIC}.fifo, but fifo is false, so it must be a standard topic",
-        ),
-        (
-            {"snsTopicArns": [TOPIC], "fifo": True},
-            f"snsTopicArns has {TOPIC}, but fifo is true, so it must be a FIFO topic",
-        ),
         ({"batchSize": 11}, "batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of 11"),
-        ({"fifo": True, "batchSize": 11}, "fifo is true, but then AWS wants batchSize to be at most 10"),
-        ({"fifo": True, "batchingWindowSeconds": 1}, "fifo is true, but then AWS wants batchSize to be at"),
         (
             {"retryBaseDelaySeconds": 61, "retryMaxDelaySeconds": 60},
             "retryMaxDelaySeconds is 60, but must not be less than retryBaseDelaySeconds, 61",
@@ -336,7 +330,7 @@ def test_all_problems_are_told_at_once() -> None:
         ),
     ],
 )
-def test_settings_that_contradict_each_other_are_told(settings: dict[str, object], start: str) -> None:
+def test_settings_that_contradict_each_other_are_reported(settings: dict[str, object], start: str) -> None:
     """Each in its range, but not together; the sentence names both and says why."""
     (problem,) = problems(settings)
     assert problem.startswith(start)
@@ -348,7 +342,6 @@ def test_settings_that_contradict_each_other_are_told(settings: dict[str, object
         {"functionTimeoutSeconds": 136},
         {"settlingTimeSeconds": 30},
         {"batchSize": 11, "batchingWindowSeconds": 1},
-        {"fifo": True, "batchSize": 10, "snsTopicArns": [f"{TOPIC}.fifo"]},
         {"snsTopicArns": [TOPIC]},
         {"updateGraceMinutes": 41, "retryMaxDelaySeconds": 1200},
         {"updateGraceMinutes": 61, "functionTimeoutSeconds": 450},
@@ -382,15 +375,13 @@ def test_the_ledger_can_t_forget_a_delivery_before_its_repetitions_stop_to_count
     assert config.ledger_days > max(config.key_window_days, config.duplicate_window_hours / 24)
 
 
-def test_the_stack_leaves_the_function_at_least_the_time_that_it_keeps_free_itself() -> None:
-    """Else the function would never start a call that the settings promise to have room for."""
-    assert http_client.RESERVE_S <= AFTER_THE_CALLS_S
+def test_the_reserve_has_room_for_four_calls_of_aws_and_a_second() -> None:
+    """What follows the last call of the API must end before the time-out."""
+    assert 4 * LONGEST_AWS_CALL_S + 1 <= RESERVE_S
 
 
 def test_the_alarms_know_the_longest_delay_that_the_function_gives() -> None:
     """They look back further than that."""
-    assert retry_policy.LATE_FACTOR == LATE_FACTOR
-    assert retry_policy.LONGEST_RETRY_AFTER_S == LONGEST_RETRY_AFTER_S
     assert read().longest_delay_seconds == 3600
     assert read({"retryMaxDelaySeconds": 1000}).longest_delay_seconds == 4000
 

@@ -1,6 +1,8 @@
 """What the delivery stack's template promises."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -9,7 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from cfnlint.api import lint_all  # type: ignore[import-untyped]
 
 from app import build_stacks
-from infra.bundling import LocalBundling
+from infra.bundling import PROJECT, LocalBundling
 from tests.foreign_events import mappings
 from tests.infra.synthesis import (
     Resource,
@@ -19,7 +21,9 @@ from tests.infra.synthesis import (
     properties,
     resource_behind,
     resources,
+    sources,
     synthesise,
+    synthesise_anew,
 )
 
 QUEUES = ("LeadQueueUrl", "DeadLetterQueueUrl", "RuleDeadLetterQueueUrl")
@@ -109,13 +113,12 @@ def test_the_receive_count_never_parks_a_lead() -> None:
     }
 
 
-@pytest.mark.parametrize("fifo", ["false", "true"])
-def test_the_dead_letter_queue_is_the_lead_queue_s_alone(fifo: str) -> None:
+def test_the_dead_letter_queue_is_the_lead_queue_s_alone() -> None:
     """No other queue of the account may have its messages moved among the parked leads.
 
     The policy gives the lead queue's ARN by its name, which must be the name that the lead queue gets.
     """
-    template = synthesise(fifo=fifo).delivery
+    template = synthesise().delivery
     policy = resource_behind(template, "DeadLetterQueueUrl")["Properties"]["RedriveAllowPolicy"]
     assert policy["redrivePermission"] == "byQueue"
     name = resource_behind(template, "LeadQueueUrl")["Properties"]["QueueName"]
@@ -124,18 +127,17 @@ def test_the_dead_letter_queue_is_the_lead_queue_s_alone(fifo: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(("fifo", "ending"), [("false", ""), ("true", ".fifo")])
-def test_a_new_stack_never_meets_a_kept_lead_queue_of_an_old_one(fifo: str, ending: str) -> None:
+def test_a_new_stack_never_meets_a_kept_lead_queue_of_an_old_one() -> None:
     """The queue's name has the stack's own id in it, and no more than SQS's 80 characters."""
-    app = new_app("x" * 100, fifo=fifo)
+    app = new_app("x" * 100)
     app.node.set_context("stages", {"x" * 100: {}})
     stack, _ = build_stacks(app, LocalBundling())
     template = app.synth().get_stack_artifact(stack.artifact_id).template
     name = as_text(resource_behind(template, "LeadQueueUrl")["Properties"]["QueueName"])
     start, stack_s_id, end = name.partition("-{AWS::StackId/2}")
     assert stack_s_id
-    assert end == ending
-    assert len(start) + len("-12345678-1234-1234-1234-123456789012") + len(end) <= 80
+    assert end == ""
+    assert len(start) + len("-12345678-1234-1234-1234-123456789012") <= 80
 
 
 @pytest.mark.parametrize("settings", [{}, {"eventSources": "my.crm,my.forms"}], ids=["any", "listed"])
@@ -215,7 +217,7 @@ def test_the_ledger_is_keyed_by_lead_and_event() -> None:
 
 
 def test_the_ledger_is_encrypted_and_paid_by_use() -> None:
-    """With a key that AWS manages, and no capacity that a burst of leads could exhaust."""
+    """AWS manages its key, and it has no capacity that a burst of leads could exhaust."""
     table = properties(synthesise().delivery, "AWS::DynamoDB::Table")
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -306,37 +308,11 @@ def test_stages_in_one_account_never_collide() -> None:
     assert properties(synthesise("prod").delivery, "AWS::Events::EventBus")["Name"] == "LeadDelivery-prod"
 
 
-@pytest.mark.parametrize("output", ["LeadQueueUrl", "DeadLetterQueueUrl"])
-def test_fifo_makes_the_lead_queue_and_its_dead_letter_queue_fifo(output: str) -> None:
-    """SQS takes a FIFO queue as a FIFO queue's dead-letter queue only; producers need give no id."""
-    queue = resource_behind(synthesise(fifo="true").delivery, output)["Properties"]
-    assert queue["FifoQueue"] is True
-    assert queue["ContentBasedDeduplication"] is True
-
-
-def test_fifo_leaves_the_rule_s_dead_letter_queue_standard() -> None:
-    """EventBridge takes no FIFO queue there."""
-    queue = resource_behind(synthesise(fifo="true").delivery, "RuleDeadLetterQueueUrl")["Properties"]
-    assert "FifoQueue" not in queue
-
-
-def test_fifo_gives_the_rule_s_events_a_message_group() -> None:
-    """A FIFO queue refuses a message without one."""
-    assert rule_target(synthesise(fifo="true").delivery)["SqsParameters"] == {"MessageGroupId": "leads"}
-
-
-def test_fifo_sets_no_batching_window() -> None:
-    """AWS refuses one on a FIFO queue."""
-    mapping = properties(synthesise(fifo="true").delivery, "AWS::Lambda::EventSourceMapping")
-    assert "MaximumBatchingWindowInSeconds" not in mapping
-
-
 EVERY_KIND: list[dict[str, str]] = [
     {"stage": "dev"},
     {"stage": "prod"},
     {
         "stage": "prod",
-        "fifo": "true",
         "alarmEmails": "ops@example.com,sales@example.com",
         "checkEveryMinutes": "60",
         "outcomeEvents": "lead",
@@ -353,14 +329,14 @@ EVERY_KIND: list[dict[str, str]] = [
     {"stage": "prod", "eventBusName": "arn:aws:events:eu-west-1:999988887777:event-bus/central"},
     {
         "stage": "prod",
-        "fifo": "true",
-        "snsTopicArns": "arn:aws:sns:eu-west-1:111122223333:leads.fifo",
+        "snsTopicArns": "arn:aws:sns:eu-west-1:111122223333:leads",
         "producerAccounts": "111122223333,444455556666",
         "producerOrganization": "o-a1b2c3d4e5",
     },
 ]
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize("context", EVERY_KIND, ids=str)
 def test_templates_pass_cfn_lint(context: dict[str, str]) -> None:
     """Neither an error nor a warning; informational rules (I…) are off by default in the tool, too."""
@@ -393,3 +369,17 @@ def test_the_templates_suit_any_account_and_region() -> None:
 def test_the_templates_report_nothing_to_the_cdk_s_makers() -> None:
     """No metadata resource with what is used where."""
     assert not any(resources(template, "AWS::CDK::Metadata") for template in synthesise())
+
+
+def test_a_template_is_cached_only_as_long_as_all_that_it_is_made_from_is_the_same() -> None:
+    """Every file of the project that a synthesis opens is one of the cache's sources."""
+    opened: set[Path] = set()
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str):
+            opened.add(Path(arguments[0]).resolve())
+
+    sys.addaudithook(note)
+    synthesise_anew()
+    of_project = {path for path in opened if path.is_relative_to(PROJECT) and path.suffix != ".pyc"}
+    assert of_project - {path for path in of_project if ".venv" in path.parts} <= set(sources())

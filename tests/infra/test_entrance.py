@@ -48,7 +48,7 @@ def sns_statements(template: Template, output: str) -> list[Resource]:
 
 
 class TestOwnBus:
-    """Without eventBusName."""
+    """A stage without eventBusName."""
 
     def test_mappings_leave_the_rule_that_takes_everything_as_it_is(self) -> None:
         """One rule: a second one for a mapping would bring its events twice."""
@@ -87,7 +87,7 @@ class TestOwnBus:
 
 
 class TestExistingBus:
-    """With eventBusName."""
+    """A stage with eventBusName."""
 
     @pytest.mark.parametrize("name", ["default", PARTNER, CENTRAL])
     def test_no_bus_is_made_and_the_rule_listens_on_the_named_one(self, name: str) -> None:
@@ -114,7 +114,7 @@ class TestExistingBus:
         ],
     )
     def test_the_rule_s_metrics_are_found_by_aws_s_dimensions(self, name: str, bus: dict[str, str]) -> None:
-        """With the bus's name, not its ARN; a default bus is none of the dimensions."""
+        """The dimension is the bus's name, not its ARN; for a default bus there is none."""
         delivery, _ = build_stacks(new_app("dev", eventBusName=name), LocalBundling())
         assert delivery.rule_dimensions == {**bus, "RuleName": "LeadDelivery-dev"}
 
@@ -129,7 +129,7 @@ class TestExistingBus:
         assert pattern == {"source": ["my.crm"], "detail-type": OWN_TYPES}
 
     def test_the_rule_takes_what_a_mapping_is_for(self) -> None:
-        """In one rule, so that an event that fits twice comes once."""
+        """One rule takes all, so that an event that fits twice comes once."""
         settings = {"eventBusName": "default", "mappings": json.dumps(mappings())}
         pattern = rule(synthesise(**settings).delivery)["EventPattern"]
         assert pattern == {
@@ -139,7 +139,7 @@ class TestExistingBus:
             ]
         }
 
-    def test_a_pattern_that_eventbridge_would_refuse_is_told(self) -> None:
+    def test_a_pattern_that_eventbridge_would_refuse_is_reported(self) -> None:
         """At synth, with the number of characters."""
         wide = mappings()[0] | {"pattern": {"source": [f"source-{n}" for n in range(200)]}}
         with pytest.raises(ConfigError) as caught:
@@ -147,7 +147,7 @@ class TestExistingBus:
         (problem,) = caught.value.problems
         assert "but EventBridge takes 2048" in problem
 
-    def test_a_stage_too_long_for_the_rule_s_name_is_told(self) -> None:
+    def test_a_stage_too_long_for_the_rule_s_name_is_reported(self) -> None:
         """On the stage's own bus the rule has a short name."""
         stages: dict[str, Any] = {"x" * 60: {}}
         with pytest.raises(ConfigError) as caught:
@@ -173,7 +173,7 @@ class TestTopics:
         assert sns_statements(template, "LeadQueueUrl") == []
 
     def test_each_topic_is_subscribed_to_the_lead_queue(self) -> None:
-        """In SNS's envelope, whose message id traces an event back."""
+        """Messages keep SNS's envelope, whose message id traces an event back."""
         template = synthesise(snsTopicArns=f"{TOPIC},{OTHER_TOPIC}").delivery
         found = [s["Properties"] for s in resources(template, "AWS::SNS::Subscription").values()]
         assert [each["TopicArn"] for each in found] == [TOPIC, OTHER_TOPIC]
@@ -192,18 +192,9 @@ class TestTopics:
         assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": [TOPIC, OTHER_TOPIC]}}
         assert statement["Resource"] == {"Fn::GetAtt": [output_target(template, output), "Arn"]}
 
-    @pytest.mark.parametrize(
-        ("fifo", "topic", "output"),
-        [
-            ("false", TOPIC, "RuleDeadLetterQueueUrl"),
-            ("true", f"{TOPIC}.fifo", "DeadLetterQueueUrl"),
-        ],
-    )
-    def test_what_sns_can_t_deliver_goes_to_a_dead_letter_queue(
-        self, fifo: str, topic: str, output: str
-    ) -> None:
-        """A FIFO topic's must be FIFO, which the rule's never is."""
-        template = synthesise(fifo=fifo, snsTopicArns=topic).delivery
+    def test_what_sns_can_t_deliver_goes_to_a_dead_letter_queue(self) -> None:
+        """The rule's, so that what couldn't get in lies in one place."""
+        template, output = synthesise(snsTopicArns=TOPIC).delivery, "RuleDeadLetterQueueUrl"
         subscription = properties(template, "AWS::SNS::Subscription")
         arn = {"Fn::GetAtt": [output_target(template, output), "Arn"]}
         assert subscription["RedrivePolicy"] == {"deadLetterTargetArn": arn}

@@ -1,4 +1,4 @@
-"""What a person is told about a mapping that can't be used, before anything is built."""
+"""The problems of a mapping that can't be used, found before anything is built."""
 
 import json
 import random
@@ -23,8 +23,8 @@ GOOD: dict[str, Any] = {
 }
 
 
-def told(**other: Any) -> list[str]:
-    """What is told of the good mapping with these parts instead; a part that is None is left out."""
+def problems_of(**other: Any) -> list[str]:
+    """The problems of the good mapping with these parts instead; a part that is None is left out."""
     changed = {key: value for key, value in (GOOD | other).items() if value is not None}
     return list(mapping_problems([changed], []))
 
@@ -42,8 +42,8 @@ def test_the_mapping_that_the_documents_explain_is_good() -> None:
 
 
 def test_the_good_mapping_is_good() -> None:
-    """So what the other tests are told comes of what they change."""
-    assert told() == []
+    """So the problems in the other tests come from their changes."""
+    assert problems_of() == []
 
 
 def fields(**more: object) -> dict[str, Any]:
@@ -119,23 +119,23 @@ def detail(pattern_of_it: object) -> dict[str, Any]:
         (constants(source=7), "constants.source must be a text"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_sentence(other: dict[str, Any], sentence: str) -> None:
+def test_what_is_wrong_is_reported_in_a_sentence(other: dict[str, Any], sentence: str) -> None:
     """One sentence for one mistake, with the mapping's name."""
-    (found,) = told(**other)
+    (found,) = problems_of(**other)
     assert found.startswith(f'mapping "crm": {sentence}')
 
 
 @pytest.mark.parametrize("name", ["my crm", None, "", "x" * 65, 7])
-def test_a_name_that_could_not_be_logged_is_told(name: object) -> None:
+def test_a_name_that_could_not_be_logged_is_reported(name: object) -> None:
     """Reasons repeat it, and reasons are logged."""
-    (found,) = told(name=name)
+    (found,) = problems_of(name=name)
     assert found.startswith("mappings[0].name must be of up to 64 letters, digits and . _ -, because")
 
 
 @pytest.mark.parametrize("address", ["someone@example.com"])
-def test_one_address_for_all_leads_is_told(address: str) -> None:
+def test_one_address_for_all_leads_is_reported(address: str) -> None:
     """All of them would be one lead."""
-    found = told(fields={"name": "detail.who"}, constants=GOOD["constants"] | {"email": address})
+    found = problems_of(fields={"name": "detail.who"}, constants=GOOD["constants"] | {"email": address})
     assert found == ['mapping "crm": constants.email can\'t be a constant']
 
 
@@ -148,18 +148,18 @@ def test_a_default_assistant_is_enough() -> None:
 
 def test_a_key_of_the_source_s_own_may_be_mapped() -> None:
     """It is no field of the lead, but of the event."""
-    assert told(fields=GOOD["fields"] | {"idempotencyKey": "detail.id"}) == []
+    assert problems_of(fields=GOOD["fields"] | {"idempotencyKey": "detail.id"}) == []
 
 
 def test_an_id_may_be_mapped_for_an_update() -> None:
     """7Targets takes it there."""
-    assert told(operation="update", fields=GOOD["fields"] | {"id": "detail.id"}) == []
+    assert problems_of(operation="update", fields=GOOD["fields"] | {"id": "detail.id"}) == []
 
 
-def test_two_mappings_of_one_name_or_one_pattern_are_told() -> None:
+def test_two_mappings_of_one_name_or_one_pattern_are_reported() -> None:
     """A reason's name must lead to one mapping; the second of two equal patterns would never be used."""
     assert list(mapping_problems([GOOD, GOOD | {"pattern": {"source": ["x"]}}], [])) == [
-        'mappings has two mappings named "crm"; a name must tell which one it is'
+        'mappings has two mappings named "crm"; each needs a name of its own'
     ]
     assert list(mapping_problems([GOOD, GOOD | {"name": "other"}], [])) == [
         'mapping "other": has the pattern of "crm", which comes first and so takes all'
@@ -168,14 +168,14 @@ def test_two_mappings_of_one_name_or_one_pattern_are_told() -> None:
 
 def test_all_problems_are_told_at_once_and_with_the_other_settings_problems() -> None:
     """By the configuration, as synth reads it."""
-    stages = {"dev": {"mappings": [GOOD | {"operation": "x", "fields": {}}], "fifo": True, "batchSize": 11}}
+    stages = {"dev": {"mappings": [GOOD | {"operation": "x", "fields": {}}], "batchSize": 11}}
     with pytest.raises(ConfigError) as caught:
         DeploymentConfig.from_context({"stages": stages, "stage": "dev"})
     assert [problem.split(" is ")[0] for problem in caught.value.problems] == [
         'mapping "crm": operation',
         'mapping "crm": name',
         'mapping "crm": email',
-        "fifo",
+        "batchingWindowSeconds",
     ]
 
 
@@ -183,7 +183,7 @@ def test_the_fields_and_operations_are_the_function_s() -> None:
     """The rules can't import its checks, only the contract."""
     assert set(FIELD_CHECKS) <= set(LEAD_FIELDS)
     assert set(MANDATORY_FIELDS) <= set(FIELD_CHECKS)
-    assert told(operation=str(Operation.STOP_FOLLOWUP)) == []
+    assert problems_of(operation=str(Operation.STOP_FOLLOWUP)) == []
 
 
 def test_twenty_mappings_fit_into_the_function_s_environment() -> None:
@@ -194,7 +194,7 @@ def test_twenty_mappings_fit_into_the_function_s_environment() -> None:
     assert synthesise(mappings=json.dumps(twenty)).delivery["Resources"]
 
 
-def test_an_environment_that_lambda_would_refuse_is_told_with_the_bytes() -> None:
+def test_an_environment_that_lambda_would_refuse_is_reported_with_the_bytes() -> None:
     """At synth, not in the middle of a deployment."""
     draw = random.Random(1)  # noqa: S311 - what can't be compressed
     big = GOOD | {"constants": GOOD["constants"] | {"context": f"{draw.getrandbits(16_000):x}"}}

@@ -3,7 +3,6 @@
 That the alarms see what they are for is shown in tests/alarms.
 """
 
-import json
 import re
 
 import pytest
@@ -43,7 +42,7 @@ def metrics_of(alarm: Resource) -> list[Resource]:
     return [each["MetricStat"] for each in alarm.get("Metrics", []) if "MetricStat" in each]
 
 
-def told(alarm: Resource) -> str:
+def text_of(alarm: Resource) -> str:
     """The alarm's text, with `<ResourceOutput>` for each name that the deployment fills in."""
     text = alarm["AlarmDescription"]
     if isinstance(text, str):
@@ -70,12 +69,12 @@ def test_the_alarms_cost_what_the_documents_say() -> None:
     assert f"All alarms cost USD {monthly(inputs, prices)['the alarms']:.2f} a month" in runbook
 
 
-def test_an_alarm_over_silence_is_made_only_for_who_asks_for_it() -> None:
+def test_an_alarm_over_silence_is_made_only_if_a_setting_asks_for_it() -> None:
     """Most stages have quiet nights."""
     assert "NoLeads" not in all_alarms(synthesise().monitoring)
 
 
-def test_every_alarm_tells_the_topic_of_its_beginning_and_of_its_end() -> None:
+def test_every_alarm_sends_its_beginning_and_its_end_to_the_topic() -> None:
     """Silence after an alarm leaves open whether it is over."""
     template = synthesise().monitoring
     (topic_id,) = resources(template, "AWS::SNS::Topic")
@@ -87,7 +86,7 @@ def test_every_alarm_tells_the_topic_of_its_beginning_and_of_its_end() -> None:
 def test_every_alarm_says_what_it_means_who_acts_and_what_to_type(name: str) -> None:
     """An e-mail shows nothing else. CloudWatch takes 1,024 characters; a name or URL has 150 at most."""
     settings = {**WITH_EVERY_ALARM, "runbookUrl": "https://git.example.com/runbook.md"}
-    text = told(all_alarms(synthesise("prod", **settings).monitoring)[name])
+    text = text_of(all_alarms(synthesise("prod", **settings).monitoring)[name])
     assert text.startswith("prod: ")
     assert re.search(r"\bacts?\b|\boperator\b|\bperson\b|\baccount\b", text)
     assert re.search(r" Type: aws [a-z]", text)
@@ -127,10 +126,10 @@ def test_parking_is_announced_at_three_quarters_of_its_time() -> None:
     """So that a day is left to act in, with the defaults."""
     alarm = all_alarms(synthesise(parkAfterHours="100").monitoring)["LeadsNearParking"]
     assert alarm["Threshold"] == 75 * 3600
-    assert "after 100 it is parked" in told(alarm)
+    assert "after 100 it is parked" in text_of(alarm)
 
 
-def test_leads_parked_for_long_are_told_of_in_time() -> None:
+def test_leads_parked_for_long_are_announced_in_time() -> None:
     """Five days of six, for each dead-letter queue: what SQS itself moved there may be deleted after six."""
     delivery, monitoring = synthesise()
     alarm = all_alarms(monitoring)["LeadsParkedForLong"]
@@ -177,13 +176,6 @@ def test_a_pager_is_called_for_what_needs_somebody_now() -> None:
     assert {p for p in parts if isinstance(p, str)} == {'(ALARM("', '") OR ALARM("', '"))'}
 
 
-def test_alarms_follow_the_queues_to_fifo() -> None:
-    """A changed reference is what makes CloudFormation update the alarms with the queues."""
-    standard, fifo = synthesise().monitoring, synthesise(fifo="true").monitoring
-    watched = [json.dumps(metrics_of(all_alarms(each)["LeadsNotTaken"])[0]) for each in (standard, fifo)]
-    assert watched[0] != watched[1]
-
-
 def test_the_topic_is_encrypted_with_a_key_that_alarms_may_use() -> None:
     """CloudWatch can't publish through AWS's own key for SNS, so the alarm would be lost."""
     template = synthesise().monitoring
@@ -214,7 +206,7 @@ def test_only_alarms_of_this_account_may_publish() -> None:
 
 
 def test_each_of_the_alarm_e_mails_subscribes_to_the_topic() -> None:
-    """`alarmEmails` is all it takes to be told."""
+    """`alarmEmails` is all it takes to get the alarms."""
     template = synthesise(alarmEmails="ops@example.com,sales@example.com").monitoring
     found = [each["Properties"] for each in resources(template, "AWS::SNS::Subscription").values()]
     assert [(each["Protocol"], each["Endpoint"]) for each in found] == [
@@ -223,7 +215,7 @@ def test_each_of_the_alarm_e_mails_subscribes_to_the_topic() -> None:
     ]
 
 
-def test_an_existing_topic_is_told_and_nothing_is_made_beside_it() -> None:
+def test_an_existing_topic_gets_the_alarms_and_nothing_is_made_beside_it() -> None:
     """No topic, key or policy of ours: it has an owner."""
     template = synthesise("prod", alarmTopicArn=TOPIC_ARN).monitoring
     for alarm in all_alarms(template).values():
@@ -250,7 +242,7 @@ def test_the_topic_is_an_output(settings: dict[str, str]) -> None:
         ("dev", {}, False),
     ],
 )
-def test_synth_warns_when_nobody_is_told_of_a_stage_that_keeps_its_data(
+def test_synth_warns_when_nobody_gets_the_alarms_of_a_stage_that_keeps_its_data(
     stage: str, settings: dict[str, str], warned: bool
 ) -> None:
     """It deploys all the same, because the topic may get its subscribers later."""

@@ -32,7 +32,7 @@ def test_the_cdk_example_attaches_the_policy() -> None:
 
 
 def test_the_terraform_example_reads_outputs_that_the_stack_has() -> None:
-    """Of a stack by its name; what it refers to is there, but for the producer's own role."""
+    """It names the stack; everything that it refers to is there, but for the producer's own role."""
     text = block("hcl")
     outputs = set(re.findall(r'\.outputs\["(\w+)"\]', text))
     assert outputs == {"ProducerPolicyArn", "LeadQueueUrl"}

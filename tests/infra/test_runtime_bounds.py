@@ -25,6 +25,8 @@ from tests.infra.runtime_api import RuntimeApi
 from tests.ledger_table import create_ledger_table
 from tests.settings import ENVIRONMENT
 
+pytestmark = pytest.mark.shipped
+
 # Calls and the reserve fit well into an invocation; the good leads fit into them on a busy machine too.
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 4
@@ -35,7 +37,7 @@ Answer = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Grants tokens and takes leads; answers as told where a test says so."""
+    """Grants tokens and takes leads; a test may set other answers."""
 
     protocol_version = "HTTP/1.1"
     server: "HostileApi"
@@ -80,7 +82,7 @@ class HostileApi(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Of both."""
+        """The address of both, API and token endpoint."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:

@@ -158,7 +158,7 @@ class TestTime:
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """A port that drops whatever comes, like a dead address: its queue of connections is full."""
+    """A port that drops everything, as an address without a host does: its queue of connections is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         with socket.create_connection(address):
@@ -178,7 +178,7 @@ class TestConnecting:
     def test_all_dead_addresses_of_a_name_together_take_the_connect_time_out(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Not one time-out for each of them."""
+        """There isn't one time-out for each of them."""
         with silent_port() as port:
             monkeypatch.setattr(socket, "getaddrinfo", addresses_of(*[port] * 50))
             with within(CONNECT_TIMEOUT_S), pytest.raises(NotSentError, match="no connection in time"):
@@ -186,8 +186,8 @@ class TestConnecting:
 
     def test_a_dead_address_leaves_time_for_the_next_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Half of the service's hosts may be down."""
-        with silent_port() as dead, serving(lambda s: s.sendall(OK)) as server:
-            monkeypatch.setattr(socket, "getaddrinfo", addresses_of(dead, server.port))
+        with silent_port() as silent, serving(lambda s: s.sendall(OK)) as server:
+            monkeypatch.setattr(socket, "getaddrinfo", addresses_of(silent, server.port))
             assert post(client(), server.port) == b"ok"
 
     def test_names_that_are_not_resolved_end_in_time_and_hold_one_thread(

@@ -15,7 +15,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from deliver_leads.api import assistants
+from deliver_leads.check import assistants
 from deliver_leads.contract import CHECK_EVENT
 from local.sandbox.server import LeadsApiSandbox
 from local.sandbox.tokens import OwnTokenEndpoint
@@ -290,7 +290,7 @@ def test_all_is_well(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> 
     assert (line["level"], line["message"], line["ok"]) == ("INFO", "check", True)
 
 
-def test_what_could_not_be_tried_is_told_with_the_reason(pipeline: Pipeline) -> None:
+def test_what_could_not_be_tried_is_reported_with_the_reason(pipeline: Pipeline) -> None:
     """A part that wasn't looked at must not look right."""
     fill_secret(client_secret="wrong-secret")(pipeline)
     assert check(pipeline)["notChecked"] == [
@@ -300,7 +300,7 @@ def test_what_could_not_be_tried_is_told_with_the_reason(pipeline: Pipeline) -> 
     ]
 
 
-def test_several_problems_are_told_at_once(pipeline: Pipeline) -> None:
+def test_several_problems_are_reported_at_once(pipeline: Pipeline) -> None:
     """A new deployment has more than one, and each check costs."""
     fill_secret(client_secret="wrong-secret")(pipeline)
     deleted("dead_letter_queue_url")(pipeline)
@@ -406,7 +406,7 @@ def guard() -> Iterator[Guard]:
 
 
 @pytest.mark.parametrize(("path", "is_right"), [("", True), ("/leads", False)])
-def test_behind_a_guard_a_path_in_the_address_tells_a_wrong_address_from_an_unknown_call(
+def test_behind_a_guard_a_path_in_the_address_distinguishes_a_wrong_address_from_an_unknown_call(
     pipeline: Pipeline, path: str, is_right: bool
 ) -> None:
     """It answers 401 without a token, whatever the path is; 7Targets' own address has none."""
@@ -425,7 +425,7 @@ def test_behind_a_guard_a_path_in_the_address_tells_a_wrong_address_from_an_unkn
     ids=["503", "429", "cut"],
 )
 @pytest.mark.parametrize(("operation", "name"), [("leads", "leads API"), ("token", "token endpoint")])
-def test_an_outage_is_told_as_one_that_may_pass(
+def test_an_outage_is_reported_as_one_that_may_pass(
     pipeline: Pipeline, operation: str, name: str, fault: dict[str, Any]
 ) -> None:
     """No setting is blamed before it has lasted."""
@@ -471,7 +471,7 @@ class TestAssistants:
         why = "the assistant isn't among the first 3 of the user's"
         assert report["notChecked"] == [{"what": "assistants", "why": why}]
 
-    def test_a_user_without_assistants_is_told(self, pipeline: Pipeline) -> None:
+    def test_a_user_without_assistants_is_reported(self, pipeline: Pipeline) -> None:
         """No lead could be given to anyone."""
         self.listed()(pipeline)
         [problem] = check(pipeline)["problems"]
@@ -507,7 +507,7 @@ class TestTime:
     def test_a_part_for_which_no_time_is_left_is_not_begun(
         self, pipeline: Pipeline, left_s: float, right: list[str]
     ) -> None:
-        """A call of the API takes up to 33 s, and leaves 28 s; one of AWS takes up to 9 s."""
+        """A call of the API takes up to 33 s, and leaves 37 s; one of AWS takes up to 9 s."""
         pipeline.context.remaining_s = left_s
         report = check(pipeline)
         assert report["checked"] == right
@@ -517,7 +517,7 @@ class TestTime:
         assert len(report["problems"]) == (1 if left_s == 60.0 else 4)
 
 
-def test_what_nobody_foresaw_is_told_without_its_words(
+def test_an_unexpected_error_is_reported_without_its_words(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug in one part neither hides the others nor quotes what it met."""
@@ -533,7 +533,9 @@ def test_what_nobody_foresaw_is_told_without_its_words(
     assert SECRET["client_secret"] not in json.dumps(report) + pipeline.log.getvalue()
 
 
-def test_a_host_whose_name_is_not_known_is_told(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_whose_name_is_not_known_is_reported(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A slip in the setting, or a network without DNS."""
 
     def unknown(*_: object, **__: object) -> None:
@@ -558,7 +560,7 @@ def test_a_host_whose_name_is_not_known_is_told(pipeline: Pipeline, monkeypatch:
 def test_an_event_that_is_neither_a_batch_nor_a_check_is_refused_in_words(
     pipeline: Pipeline, event: object
 ) -> None:
-    """As an error, so that a rule that invokes the function directly doesn't drop leads unseen."""
+    """It is an error, so that a rule that invokes the function directly doesn't drop leads unseen."""
     with pytest.raises(Exception, match=re.escape('nor {"check": true}')) as caught:
         pipeline.handler(event, pipeline.context)
     assert type(caught.value).__name__ == "UnknownEventError"

@@ -46,7 +46,7 @@ class TestRaces:
 
     @pytest.fixture
     def settings(self) -> dict[str, str]:
-        """As many threads as can be configured."""
+        """The most threads that can be configured."""
         return {"PARALLEL_CALLS": "32"}
 
     @pytest.mark.usefixtures("short_switch_interval")

@@ -211,7 +211,7 @@ class TestRetries:
         assert pipeline.dead_letters() == []
 
     def test_a_create_without_an_answer_is_sent_again_as_an_update(self, pipeline: Pipeline) -> None:
-        """With all of its own fields but the sequence, which the answer shows to be right."""
+        """The update has all of the create's fields but the sequence, which the answer shows to be right."""
         pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "cut_after"}})
         pipeline.send(create(scheduleName="Demo", context="c", source="Web"))
         records = pipeline.receive()
@@ -223,7 +223,7 @@ class TestRetries:
         assert pipeline.bodies("update") == [lead("jane", source="Web", context="c")]
 
     def test_a_create_that_did_not_arrive_is_posted_again_after_a_404(self, pipeline: Pipeline) -> None:
-        """The settling time is over, so 404 tells that the create left no trace."""
+        """The settling time is over, so a 404 shows that the create left no trace."""
         pipeline.fail({"operation": "create", "times": 1, "fault": {"kind": "cut_before"}})
         pipeline.send(create())
         records = pipeline.receive()
@@ -434,7 +434,7 @@ class TestGracePeriod:
 
     @pytest.fixture
     def settings(self) -> dict[str, str]:
-        """As short as can be."""
+        """The shortest settling time and delays that the settings allow."""
         return {"UPDATE_GRACE_S": "1"}
 
     def test_after_the_grace_period_it_is_rejected(self, pipeline: Pipeline) -> None:
@@ -516,7 +516,7 @@ class TestOutage:
 
 
 def test_the_log_line_has_every_field_by_which_leadctl_finds_it(pipeline: Pipeline) -> None:
-    """By an id at 7Targets, of the message or the event, and by the producer's key."""
+    """leadctl searches by 7Targets' id, the ids of message and event, and the producer's key."""
     pipeline.send(create() | {"idempotencyKey": "crm-1"})
     pipeline.deliver()
     line = next(json.loads(text) for text in pipeline.log.getvalue().splitlines() if '"attempt"' in text)

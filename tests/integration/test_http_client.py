@@ -9,12 +9,12 @@ import pytest
 
 from deliver_leads.api.http_client import (
     LONGEST_IDLE_S,
-    RESERVE_S,
     HttpAnswer,
     HttpClient,
     NoAnswerError,
     NotSentError,
 )
+from deliver_leads.contract import RESERVE_S
 from deliver_leads.outcome import DeferredError
 from tests.integration.raw_server import certificate, closed_port, serving
 
@@ -159,6 +159,8 @@ class TestSharing:
         netrc = tmp_path / "netrc"
         netrc.write_text("machine 127.0.0.1 login me password mine")
         monkeypatch.setenv("NETRC", str(netrc))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name)
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
         with serving(lambda s: s.sendall(OK)) as server:
             post(client(), server.port)
@@ -171,7 +173,7 @@ class TestSharing:
             assert post(client(), server.port).status_code == 302
 
     def test_a_connection_that_idled_long_is_not_used_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It may be dead without a word, and a create sent over it would go unanswered."""
+        """It may be broken without a sign, and a create sent over it would go unanswered."""
         now = [1000.0]
         monkeypatch.setattr("deliver_leads.api.http_client.time.time", lambda: now[0])
         with serving(lambda s: s.sendall(OK)) as server:
@@ -197,7 +199,7 @@ class TestTls:
     def test_an_unknown_authority_is_refused_before_anything_is_sent(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle_override: bool
     ) -> None:
-        """Not even when the environment names another bundle."""
+        """It is refused even if the environment names another bundle."""
         context, pem = certificate(tmp_path, "127.0.0.1")
         if bundle_override:
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))

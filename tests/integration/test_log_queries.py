@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from infra import log_queries
-from local.dashboard.log_insights import Record, fields_of, flatten, run
 from tests.integration.conftest import Pipeline
+from tests.log_insights import Record, fields_of, flatten, run
 
 # What CloudWatch adds to every line.
 _OF_CLOUDWATCH = {"@timestamp"}
@@ -23,7 +23,7 @@ def create(name: str, **more: object) -> dict[str, Any]:
 
 
 def lead_hash(name: str) -> str:
-    """As `printf %s <address> | sha256sum` gives it."""
+    """The lead's hash, as `printf %s <address> | sha256sum` gives it."""
     return hashlib.sha256(f"{name}@example.com".encode()).hexdigest()
 
 
@@ -119,7 +119,7 @@ def test_one_lead_s_story_has_each_of_its_attempts_in_order(log: list[Record]) -
     assert [row["outcome"] for row in rows] == ["delivered", "duplicate"]
 
 
-def test_unknown_fields_are_told_with_who_sends_them(log: list[Record]) -> None:
+def test_unknown_fields_are_reported_with_who_sends_them(log: list[Record]) -> None:
     """A producer's misspelt field is dropped silently otherwise."""
     _, rows = run(log_queries.UNKNOWN_FIELDS, log)
     (row,) = rows
@@ -131,7 +131,7 @@ def test_unknown_fields_are_told_with_who_sends_them(log: list[Record]) -> None:
 
 
 def test_the_slowest_attempt_comes_first(log: list[Record]) -> None:
-    """In milliseconds."""
+    """`duration_ms` is compared as a number of milliseconds."""
     _, rows = run(log_queries.SLOWEST, log)
     durations = [row["duration_ms"] for row in rows]
     assert durations == sorted(durations, reverse=True)

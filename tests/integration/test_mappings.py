@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deliver_leads.contract import pack_mappings
-from deliver_leads.mappings import EventMapper
+from deliver_leads.event.mappings import EventMapper
 from tests.foreign_events import EXAMPLES, load, mappings
 from tests.integration.conftest import Pipeline
 
@@ -91,7 +91,7 @@ def test_events_of_a_source_that_no_mapping_and_no_list_has_are_parked(pipeline:
 
 
 def test_an_event_in_our_own_form_passes_beside_the_mappings(pipeline: Pipeline) -> None:
-    """In the same batch as foreign ones."""
+    """Both kinds may be in one batch."""
     lead = {"name": "Max", "email": "max@example.com", "assistantEmail": "sam@example.net"}
     own = {"id": "e-1", "detail-type": "Lead Created", "source": "com.example.crm", "detail": {"lead": lead}}
     pipeline.send(own)

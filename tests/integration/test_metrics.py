@@ -171,8 +171,7 @@ def outage(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
 
 def no_ledger(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """It refuses the first claim, together with the other and alone."""
-    deliver(pipeline)  # looks for items of an earlier version, with a write
-    fail_call(monkeypatch, "UpdateItem", 2, 4)
+    fail_call(monkeypatch, "UpdateItem", 1, 3)
     deliver(pipeline, create(), create("kim"))
 
 
@@ -233,7 +232,7 @@ CAUSES: dict[Metric, tuple[Callable[[Pipeline, pytest.MonkeyPatch], None], list[
 def test_each_metric_is_written_when_its_cause_occurs(
     pipeline: Pipeline, written: Written, monkeypatch: pytest.MonkeyPatch, name: Metric
 ) -> None:
-    """With its unit and its one dimension, and not before its cause."""
+    """The metric has its unit and its one dimension, and isn't written before its cause."""
     deliver(pipeline, "not json")
     before = written()
     assert name in ZEROS or name in {Metric.REJECTED, Metric.PARKED} or name not in before
@@ -286,7 +285,7 @@ class TestBatch:
         assert len(values.pop(Metric.API_LATENCY)) == len(values.pop(Metric.DELIVERY_TIME)) == 2
         assert values == ZEROS | {Metric.DELIVERED: [2], Metric.ANSWERED_2XX: [2]}
 
-    def test_a_batch_of_more_values_than_an_array_holds_tells_each_of_them_once(
+    def test_a_batch_of_more_values_than_an_array_holds_writes_each_of_them_once(
         self, pipeline: Pipeline, written: Written
     ) -> None:
         """CloudWatch takes 100 values for a metric in a line; here the second line is full, too."""
@@ -305,7 +304,7 @@ class TestBatch:
     def test_each_attempt_counts_once(
         self, pipeline: Pipeline, written: Written, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Also one that is tried again in its batch, alone, because the function died over it."""
+        """An event that is tried again alone, because the function crashed over it, counts once."""
         deliver(pipeline, create("max"))  # fetches the token
         jane, kim, lee, unreadable = (
             record(body, number)
@@ -348,7 +347,7 @@ class TestBatch:
         no_visibility(pipeline, monkeypatch)
         assert '"messages":2,"reason":"AccessDenied"' in pipeline.log.getvalue()
 
-    def test_a_visibility_timeout_that_is_refused_in_an_answer_is_counted_and_told_too(
+    def test_a_visibility_timeout_that_is_refused_in_an_answer_is_counted_and_logged_too(
         self, pipeline: Pipeline, written: Written
     ) -> None:
         """SQS answers 200 for a batch, whatever it thinks of its entries."""
@@ -358,7 +357,7 @@ class TestBatch:
         assert '"messages":1,"reason":"ReceiptHandleIsInvalid"' in pipeline.log.getvalue()
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
-    def test_the_calls_of_a_batch_that_fails_are_told_by_the_next_one(
+    def test_the_calls_of_a_batch_that_fails_are_counted_by_the_next_one(
         self, pipeline: Pipeline, written: Written, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its attempts are made again; its calls were made, and count once."""
@@ -422,7 +421,7 @@ class TestCalls:
         assert values[Metric.BLOCKED] == [1]
 
     def test_the_latency_is_the_calls_own(self, pipeline: Pipeline, written: Written) -> None:
-        """In milliseconds, without the token's and the ledger's. An update fetches its own first token."""
+        """It is in milliseconds, without calls for token and ledger. An update fetches its own token."""
         pipeline.fail(
             {"operation": "update", "fault": {"kind": "delay", "seconds": 0.3}},
             {"operation": "token", "fault": {"kind": "delay", "seconds": 1}},
@@ -450,7 +449,7 @@ class TestNoConnection:
 
 
 class TestTime:
-    """From an event's first sending until it was delivered."""
+    """The delivery time, from an event's first sending until it was delivered."""
 
     def test_a_delivery_after_a_retry_counts_from_the_sending(
         self, pipeline: Pipeline, written: Written
@@ -493,7 +492,7 @@ class TestTime:
         assert written()[Metric.DELIVERY_TIME] == [0]
 
     def test_the_oldest_lead_that_goes_back_gives_its_age(self, pipeline: Pipeline, written: Written) -> None:
-        """Not the one that is delivered, nor the one that is parked."""
+        """A lead that is delivered doesn't count, nor one that is parked."""
         pipeline.fail(answer(429) | {"email": "jane@example.com"}, answer(429) | {"email": "lee@example.com"})
         records = deliver(pipeline, create())
         older = pipeline.bring_back([record(create("kim"), 1), record("not json", 2)], aged_s=10_000)
@@ -554,7 +553,7 @@ class TestLedger:
         self, pipeline: Pipeline, written: Written, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """So that a missing table or right is told within minutes; the log has AWS's code."""
-        fail_call(monkeypatch, "GetItem")
+        fail_call(monkeypatch, "UpdateItem")
         deliver(pipeline, create())
         values = written()
         assert (values[Metric.LEDGER_NOT_WRITTEN], values[Metric.RETRY]) == ([1], [1])

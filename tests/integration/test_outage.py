@@ -23,6 +23,8 @@ from deliver_leads.outcome import BlockedError, DeliveredLead, RetryError, Uncon
 from deliver_leads.settings import Settings
 from tests.settings import ENVIRONMENT
 
+pytestmark = pytest.mark.simulation
+
 HOUR_S, DAY_S = 3600, 24 * 3600
 ENVIRONMENTS = 5
 LEADS = 250
@@ -91,7 +93,7 @@ class Simulation:
         return BatchRunner(delivery, self, SETTINGS, silent, silent)
 
     def run(self) -> None:
-        """Until every lead is out of the queue. Leads keep arriving through the whole outage."""
+        """Simulates until every lead is out of the queue. Leads keep arriving through the whole outage."""
         environments = itertools.cycle([self.environment() for _ in range(ENVIRONMENTS)])
         sent_at = {number: number * DAY_S / LEADS for number in range(LEADS)}
         queue = [(at, number) for number, at in sent_at.items()]

@@ -1,4 +1,4 @@
-"""What finally became of each event is told on the bus, and no lead suffers when the bus doesn't take it."""
+"""Each event's final outcome is published on the bus; no lead is affected when the bus doesn't take it."""
 
 import importlib
 import json
@@ -167,10 +167,10 @@ def test_a_delivered_lead_s_event_says_what_a_crm_needs(pipeline: Pipeline, bus:
     assert held["nextScheduleTime"]
 
 
-def test_a_delivery_whose_event_got_lost_in_a_crash_is_told_as_a_duplicate(
+def test_a_delivery_whose_event_got_lost_in_a_crash_is_published_as_a_duplicate(
     pipeline: Pipeline, bus: Bus
 ) -> None:
-    """The function ended after the ledger was written: its message comes again, and the lead's id is told."""
+    """The function crashed after the ledger was written: the next outcome event has the lead's id."""
     pipeline.send(body("jane"))
     records = pipeline.receive()
     pipeline.invoke(records)
@@ -182,7 +182,7 @@ def test_a_delivery_whose_event_got_lost_in_a_crash_is_told_as_a_duplicate(
     assert duplicate["detail"]["outcomeId"] != delivered["detail"]["outcomeId"]
 
 
-def test_an_outcome_that_is_told_twice_has_one_id(pipeline: Pipeline, bus: Bus) -> None:
+def test_an_outcome_that_is_published_twice_has_one_id(pipeline: Pipeline, bus: Bus) -> None:
     """Parked, redriven and parked again, then delivered: consumers drop the second, not the third."""
     pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 422}})
     pipeline.send(body("jane"))
@@ -199,7 +199,7 @@ def test_an_outcome_that_is_told_twice_has_one_id(pipeline: Pipeline, bus: Bus) 
     assert len({detail["eventId"] for detail in events}) == 1
 
 
-def test_events_of_two_leads_with_one_id_are_told_apart(pipeline: Pipeline, bus: Bus) -> None:
+def test_events_of_two_leads_with_one_id_are_distinguished(pipeline: Pipeline, bus: Bus) -> None:
     """A producer that sends EventBridge's envelope itself may write the same id into each."""
     for name in ("jane", "kim"):
         detail = {"lead": body(name)["lead"]}
@@ -288,7 +288,7 @@ class TestWithTheLead:
         return "lead"
 
     def test_the_events_have_the_lead_s_fields(self, pipeline: Pipeline, bus: Bus) -> None:
-        """As they were read, with the producer's key and the sequence's name as they are."""
+        """The fields are as they were read; the producer's key and the sequence's name are as they are."""
         event = {"operation": "create", "lead": PRIVATE, "idempotencyKey": f"key-{PRIVATE['email']}"}
         pipeline.send(event)
         pipeline.send("not JSON")
@@ -339,7 +339,7 @@ def test_an_event_from_before_all_time_takes_no_other_event_along(pipeline: Pipe
 def test_what_the_bus_refuses_is_put_again_alone(
     pipeline: Pipeline, bus: Bus, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """EventBridge answers 200 although it refused some; a repeat of the others would be told twice."""
+    """EventBridge answers 200 although it refused some; a repeat of the others would be published twice."""
     bus.faults = [{1}, {0}]
     for name in ("jane", "kim", "lee"):
         pipeline.send(body(name))
@@ -491,7 +491,7 @@ def clients(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
 
 
 def test_a_function_that_publishes_makes_a_client(clients: Callable[[], list[str]]) -> None:
-    """So that the next test can tell."""
+    """The next test relies on that."""
     assert "events" in clients()
 
 

@@ -182,7 +182,7 @@ def shared_client(service: Any) -> Any:
     return boto3.Session().client(service)
 
 
-def _create(fifo: bool) -> Stage:
+def _create() -> Stage:
     sqs = shared_client("sqs")
     create_ledger_table(shared_client("dynamodb"))
     shared_client("logs").create_log_group(logGroupName=LOG_GROUP)
@@ -193,14 +193,10 @@ def _create(fifo: bool) -> Stage:
         ),
     )["ARN"]
 
-    def queue(name: str, fifo: bool) -> str:
-        attributes: Any = {"FifoQueue": "true", "ContentBasedDeduplication": "true"} if fifo else {}
-        return sqs.create_queue(QueueName=name + (".fifo" if fifo else ""), Attributes=attributes)["QueueUrl"]
-
     outputs = {
-        "LeadQueueUrl": queue("leads", fifo),
-        "DeadLetterQueueUrl": queue("parked", fifo),
-        "RuleDeadLetterQueueUrl": queue("undelivered", False),
+        "LeadQueueUrl": sqs.create_queue(QueueName="leads")["QueueUrl"],
+        "DeadLetterQueueUrl": sqs.create_queue(QueueName="parked")["QueueUrl"],
+        "RuleDeadLetterQueueUrl": sqs.create_queue(QueueName="undelivered")["QueueUrl"],
         "EventBusName": "LeadDelivery-dev",
         "EventRuleName": "leads",
         "FunctionName": "deliver-leads",
@@ -216,22 +212,12 @@ def _create(fifo: bool) -> Stage:
 
 
 @pytest.fixture
-def make_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Stage]]:
-    """Makes a stage, with FIFO queues or standard ones; the current directory is an empty one."""
+def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stage]:
+    """A stage; the current directory is an empty one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LEADCTL_STAGE", raising=False)
     with mock_aws():
-
-        def make(*, fifo: bool = False) -> Stage:
-            stage = _create(fifo)
-            handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-call", stage.hook)]
-            monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
-            return stage
-
-        yield make
-
-
-@pytest.fixture
-def stage(make_stage: Callable[..., Stage]) -> Stage:
-    """A stage with standard queues."""
-    return make_stage()
+        made = _create()
+        handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-call", made.hook)]
+        monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
+        yield made

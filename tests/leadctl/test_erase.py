@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from deliver_leads.event.idempotency_key import hash_address
 from deliver_leads.lead_state import State
 from tests.leadctl.conftest import Stage
@@ -29,7 +31,7 @@ def test_parked_messages_of_the_person_are_deleted_and_nobody_elses(stage: Stage
     complete(stage, claim(stage), "4711", state=State.DELIVERED)
     result = stage.run("erase", "Jane@example.com", "--yes")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("Deleted: 3 parked messages.\nLeft:\n  the ledger's item: ")
+    assert result.stdout.startswith("Deleted: 3 parked messages.\nWhat stays:\n  the ledger's item: ")
     assert "https://solution.7targets.com/all-leads?id=4711" in result.stdout
     assert len(stage.take("DeadLetterQueueUrl")) == 1
     assert stage.take("RuleDeadLetterQueueUrl") == []
@@ -81,3 +83,13 @@ def test_a_dry_run_names_what_there_is(stage: Stage) -> None:
     assert result.exit_code == 0
     assert "Delete 1 parked message of this person" in result.stderr
     assert len(stage.take("DeadLetterQueueUrl")) == 1
+
+
+@pytest.mark.parametrize("parked", [0, 1])
+def test_a_dry_run_says_nothing_in_the_past_tense(stage: Stage, parked: int) -> None:
+    """It would be read as done."""
+    if parked:
+        stage.park(BODY)
+    result = stage.run("erase", JANE, "--ledger", "--dry-run")
+    assert "Deleted" not in result.output
+    assert ("There is nothing to delete." in result.stdout) is not bool(parked)

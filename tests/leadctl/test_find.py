@@ -112,7 +112,7 @@ def test_a_parked_lead_is_found_in_the_dead_letter_queue(stage: Stage, name: str
     bodies = {"message": BODY, "body": f"{JANE} in no JSON", "rejected": {"lead": BODY["lead"]}}
     stage.park(bodies[name], message_id="message-7")
     result = stage.run("find", JANE)
-    assert result.exit_code == 0
+    assert result.exit_code == 3
     assert "Parked since" in result.stdout
     assert "answered 422: on the suppression list" in result.stdout
     assert len(stage.take("DeadLetterQueueUrl")) == 1

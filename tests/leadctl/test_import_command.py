@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +19,9 @@ from deliver_leads.breaker import CircuitBreaker
 from deliver_leads.dead_letters import DeadLetterQueue
 from deliver_leads.delivery import Delivery
 from deliver_leads.event.lead import Json, Operation
+from deliver_leads.event.mappings import EventMapper
 from deliver_leads.event.message import Message
 from deliver_leads.ledger import Ledger
-from deliver_leads.mappings import EventMapper
 from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
@@ -177,10 +177,27 @@ def test_the_preview_says_what_will_be_sent_and_asks(stage: Stage, function: Fun
         "        1  sam@example.com, a day at 100 a day",
     ):
         assert line in result.stderr.splitlines()
-    assert "Send 1 lead to LeadDelivery-dev? 7Targets begins to e-mail them" in result.stderr
+    assert result.stderr.endswith("Nothing was done, because off a terminal this needs --yes.\n")
     assert "a@b.co" not in result.stderr, "stderr may be a log"
     assert stage.take() == []
     assert [path.name for path in Path.cwd().iterdir()] == ["leads.csv"]
+
+
+def test_rows_with_several_reasons_are_counted_once(stage: Stage, function: Function) -> None:
+    """And it is said, because the reasons' counts are more than the rows then."""
+    write("name,email,assistantEmail\nJane,wrong,wrong\nJoe,wrong,sam@example.com\n")
+    result = stage.run("import", "leads.csv", "--dry-run")
+    assert "Wrong: 2 rows, some for several reasons" in result.stderr.splitlines()
+
+
+def test_a_file_without_a_row_has_nothing_to_ask_for(stage: Stage, function: Function) -> None:
+    """Neither really nor in a dry run."""
+    write(HEADER)
+    for option in ("--yes", "--dry-run"):
+        result = stage.run("import", "leads.csv", option)
+        assert result.exit_code == 0
+        assert "There is no lead to send." in result.stderr
+        assert "Send 0" not in result.stderr
 
 
 def test_a_dry_run_sends_and_writes_nothing(stage: Stage, function: Function) -> None:
@@ -190,6 +207,7 @@ def test_a_dry_run_sends_and_writes_nothing(stage: Stage, function: Function) ->
     assert result.exit_code == 3
     plan = json.loads(result.stdout)
     assert (plan["rows"], plan["toSend"], plan["wrong"]) == (3, 2, 1)
+    assert "Send 2 leads to LeadDelivery-dev? 7Targets begins to e-mail them" in result.stderr
     assert plan["reasons"] == {"email: is not an e-mail address": 1}
     assert stage.take() == []
     assert [path.name for path in Path.cwd().iterdir()] == ["leads.csv"]
@@ -293,19 +311,6 @@ def test_leads_go_as_one_fair_queue_group(stage: Stage, function: Function) -> N
     assert all("MessageDeduplicationId" not in each for each in groups)
 
 
-def test_on_a_fifo_queue_each_lead_is_its_own_group(make_stage: Callable[..., Stage]) -> None:
-    """And a row that is sent twice within five minutes is one message."""
-    stage = make_stage(fifo=True)
-    write(rows("a@b.co", "c@d.co"))
-    for _ in range(2):
-        result = stage.run("import", "leads.csv", "--yes", "--no-wait")
-        assert result.exit_code == 0, result.stderr
-        Path("leads.csv.leadctl").unlink()
-    messages = stage.take()
-    assert len(messages) == 2
-    assert len({message["Attributes"]["MessageGroupId"] for message in messages}) == 2
-
-
 def test_without_waiting_the_outcome_is_one_more_call(stage: Stage, function: Function) -> None:
     """Which sends nothing."""
     function.is_running = False
@@ -391,9 +396,8 @@ def test_what_is_wrong_with_the_file_as_a_whole_is_one_sentence(
     assert stage.take() == []
 
 
-def test_the_assistant_may_come_from_the_stages_defaults(make_stage: Callable[..., Stage]) -> None:
+def test_the_assistant_may_come_from_the_stages_defaults(stage: Stage) -> None:
     """The preview counts it, and the message holds it."""
-    stage = make_stage()
     stage.function_settings["LEAD_DEFAULTS"] = json.dumps({"assistantEmail": "sam@example.com"})
     write("name,email\nJane,a@b.co\n")
     result = stage.run("import", "leads.csv", "--yes", "--no-wait")

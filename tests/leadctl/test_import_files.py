@@ -202,6 +202,8 @@ def test_json_lines_go_back_as_json_lines_with_a_reason() -> None:
         ("in/leads.csv", ".leadctl", "in/leads.csv.leadctl"),
         ("in/leads.csv", ".csv", "in/leads_invalid.csv"),
         ("leads.v2.xlsx", ".csv", "leads.v2_invalid.csv"),
+        ("leads_invalid.csv", ".csv", "leads_invalid-2.csv"),
+        ("leads_invalid-2.csv", ".csv", "leads_invalid-3.csv"),
         ("-", ".csv", "stdin_invalid.csv"),
         ("-", ".leadctl", "stdin.leadctl"),
     ],
@@ -270,7 +272,6 @@ def _cell(column: str, row: int, value: object) -> str:
 
 def test_a_spreadsheet_is_read_from_its_header_on_with_whole_numbers() -> None:
     """The title above is no header, a hidden sheet is no table, and a phone is no float."""
-    pytest.importorskip("python_calamine", reason="the extra `spreadsheets` is not installed")
     content = spreadsheet(
         ("Notes", "hidden", [["x", "y"]]),
         (
@@ -295,13 +296,5 @@ def test_a_spreadsheet_is_read_from_its_header_on_with_whole_numbers() -> None:
 
 def test_a_spreadsheet_that_is_broken_is_said() -> None:
     """In one sentence."""
-    pytest.importorskip("python_calamine", reason="the extra `spreadsheets` is not installed")
     with pytest.raises(NotATableError, match="It can't be read as a spreadsheet"):
         table_of(b"PK\x03\x04 nothing more")
-
-
-def test_without_the_extra_a_spreadsheet_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And how to do without."""
-    monkeypatch.setitem(__import__("sys").modules, "python_calamine", None)
-    with pytest.raises(NotATableError, match=r"spreadsheets.*save it as CSV"):
-        table_of(b"PK\x03\x04")

@@ -325,7 +325,7 @@ def test_batches_are_small_enough_for_sqs() -> None:
     """Ten messages, and 256 KiB together."""
     sizes = [100] * 25 + [100_000] * 5
     items = [(size, Outgoing("x" * size, "", "")) for size in sizes]
-    found = list(batches(items))
+    found = list(batches(items, lambda each: each[1].size))
     assert [size for batch in found for size, _ in batch] == sizes
     assert [len(batch) for batch in found] == [10, 10, 7, 2, 1]
 

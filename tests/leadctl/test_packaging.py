@@ -30,7 +30,7 @@ def test_the_wheels_files_are_enough_for_every_command(tmp_path: Path) -> None:
             (tmp_path / target).parent.mkdir(exist_ok=True)
             shutil.copy(origin, tmp_path / target)
     assert {path.name for path in (tmp_path / "deliver_leads").iterdir()} == {
-        *("__init__.py", "contract.py", "event", "outcome.py")
+        *("__init__.py", "contract.py", "dynamodb_notation.py", "event", "outcome.py")
     }
     ended = subprocess.run(
         [sys.executable, "-m", "leadctl", "version"],
@@ -49,7 +49,6 @@ def test_version_and_requirements_are_the_projects() -> None:
     project = settings(PROJECT / "pyproject.toml")
     alone = settings(PYPROJECT)["project"]
     assert leadctl.__version__ == project["project"]["version"]
-    wanted = [*alone["dependencies"], *alone["optional-dependencies"]["spreadsheets"]]
-    names = sorted(requirement.partition(">=")[0] for requirement in wanted)
+    names = sorted(requirement.partition(">=")[0] for requirement in alone["dependencies"])
     assert names == project["dependency-groups"]["leadctl"]
     assert alone["requires-python"] == project["project"]["requires-python"]

@@ -73,10 +73,10 @@ def test_who_may_not_list_stacks_is_asked_to_name_one(stage: Stage) -> None:
 
 def test_a_missing_right_names_the_action_and_the_policy(stage: Stage) -> None:
     """So that the reader knows what to ask for."""
-    stage.failures["Query"] = "AccessDeniedException"
+    stage.failures["GetItem"] = "AccessDeniedException"
     result = stage.run("find", "a@b.co")
     assert result.exit_code == 4
-    assert "dynamodb:Query" in result.stderr
+    assert "dynamodb:GetItem" in result.stderr
     assert "arn:aws:iam::123456789012:policy/operators" in result.stderr
 
 
@@ -130,7 +130,7 @@ def test_a_local_run_that_has_ended_is_said(stage: Stage, tmp_path: Path) -> Non
         raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
 
     write_local_run(tmp_path, stage)
-    stage.answers["Query"] = refuse
+    stage.answers["GetItem"] = refuse
     result = stage.run("--local", "find", "a@b.co")
     assert result.exit_code == 4
     assert "make dev" in result.stderr

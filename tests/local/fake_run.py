@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from local.stack.deployment import Deployment
-from local.stack.user_pool import Credentials
 
 if TYPE_CHECKING:
     from tests.local.sandbox_caller import Caller
@@ -112,9 +111,6 @@ class FakeSandbox:
         assert self._caller.call("PUT", "/_sandbox/faults", rules).ok
         self.faults = rules
 
-    def revoke_tokens(self) -> None:
-        self._caller.call("POST", "/_sandbox/revoke")
-
     def kill(self) -> None:
         self.is_down = True
 
@@ -129,7 +125,6 @@ class FakeRun:
         self.queues = self.sqs = self.events = FakeQueues()
         self.sandbox = FakeSandbox(caller)
         self.outputs = OUTPUTS
-        self.credentials = self.secret = Credentials("client", "good-secret")
         self.ledger: dict[str, Any] = {}
         self.log = ""
         self.emulator = SimpleNamespace(
@@ -145,9 +140,6 @@ class FakeRun:
 
     def lead_queue_count(self) -> int:
         return len(self.queues.queues[LEAD_QUEUE])
-
-    def fill_secret(self, credentials: Credentials | None = None) -> None:
-        self.secret = credentials or self.credentials
 
     def attempt(self, **fields: Any) -> None:
         """The function's log line of an attempt that ends now, among the emulator's own."""

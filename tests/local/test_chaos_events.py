@@ -41,19 +41,10 @@ def test_every_world_is_in_the_plan() -> None:
 
 
 def test_two_creates_of_a_lead_never_go_out_in_one_call() -> None:
-    """So that the time of sending, which decides whose fields count, tells them apart."""
+    """The time of sending, which decides whose fields count, must distinguish them."""
     places = {event.lead[event.own_field]: place for place, event in enumerate(PLAN.storm) if event.own_field}
     for events in by_lead().values():
         creates = [event for event in events if event.own_field in {FORM_FIELD, FILE_FIELD}]
         if len(creates) == 2:
             first, second = (places[event.lead[event.own_field]] for event in creates)
             assert abs(first - second) > 20
-
-
-def test_in_a_fifo_queue_each_lead_is_one_group() -> None:
-    """Whatever comes by the queue has its lead's group, and nothing else has it."""
-    events = [event for event in make_plan(2, 300, fifo=True).storm if event.channel == "sqs"]
-    assert all(event.group for event in events)
-    for event in events:
-        if event.email:
-            assert event.group == event.email.partition("@")[0]

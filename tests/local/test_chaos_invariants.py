@@ -150,7 +150,7 @@ def test_a_lead_that_was_held_before_may_be_created_once_or_not_at_all() -> None
 
 
 def test_of_two_creates_the_later_ones_fields_stand() -> None:
-    """In whichever order they were delivered; what only the earlier one has is there, too."""
+    """The order of delivery doesn't matter; fields that only the earlier one has are there, too."""
     requests = (CREATED, request(200, "update", FILE, 200, "updated"))
     good = run(CREATE, SECOND_CREATE, requests=requests, held=FORM | FILE | MADE_BY_API)
     assert broken(good) == []
@@ -159,7 +159,7 @@ def test_of_two_creates_the_later_ones_fields_stand() -> None:
 
 
 def test_an_event_that_would_undo_a_later_ones_name_may_be_parked() -> None:
-    """With that reason, and only if such an event was published later."""
+    """It must have that reason, and such an event must have been published later."""
     other = published("create", FILE | {"name": "Ms Lead 1"}, FILE_FIELD)
     evidence = run(
         other,
@@ -295,7 +295,7 @@ def test_a_stop_must_have_had_its_effect() -> None:
 
 
 def test_an_event_that_is_wrong_must_be_parked_with_its_reason() -> None:
-    """Not lost, not parked for something else, and in the ledger if its address could be read."""
+    """It isn't lost or parked for another reason, and is in the ledger if its address could be read."""
     wrong = published("update", NAMED | {"name": " "}, problem="lead.name")
     good = run(wrong, dead_letters=[letter(wrong.id, "lead.name: must not be empty")])
     assert broken(good) == []

@@ -44,7 +44,7 @@ class Reader:
         return self.session.post(self.page.url + path, json=body, timeout=10)
 
     def figures(self) -> dict[str, Any]:
-        """As of now, not of the last second."""
+        """The figures as of now, not of the last second."""
         self.page.overview.look()
         return dict(self.get("/overview"))
 
@@ -111,17 +111,21 @@ def test_an_answer_is_lost_only_if_the_lead_was_stored(
     assert reader.figures()["answersLost"] == lost
 
 
-def test_each_event_is_counted_once_wherever_it_is(run: FakeRun, reader: Reader, api: Caller) -> None:
-    """Delivered after a retry, waiting, parked: three events came in."""
+def test_each_event_is_counted_once_so_that_the_figures_add_up(
+    run: FakeRun, reader: Reader, api: Caller
+) -> None:
+    """Delivered after a retry, a duplicate, waiting, parked: four events came in."""
     api.create()
     run.attempt(outcome="retry", event_id="e-1", delay_s=3)
     run.attempt(outcome="delivered", event_id="e-1")
     run.attempt(outcome="rejected", event_id="e-2", parked=True)
+    run.attempt(outcome="duplicate", event_id="e-3")
     run.queues.park(WISH, "no")
     run.queues.send_message(QueueUrl=LEAD_QUEUE, MessageBody=WISH)
     figures = reader.figures()
-    seen = {name: figures[name] for name in ("cameIn", "waiting", "at7Targets", "parked")}
-    assert seen == {"cameIn": 3, "waiting": 1, "at7Targets": 1, "parked": 1}
+    parts = {name: figures[name] for name in ("delivered", "duplicates", "waiting", "parked")}
+    assert parts == dict.fromkeys(parts, 1)
+    assert (figures["cameIn"], figures["at7Targets"]) == (4, 1)
     bars = figures["chart"]["bars"]
     assert {kind: sum(bar.get(kind, 0) for bar in bars) for kind in ("later", "delivered", "parked")} == {
         "later": 1,
@@ -132,10 +136,22 @@ def test_each_event_is_counted_once_wherever_it_is(run: FakeRun, reader: Reader,
 
 
 def test_a_retried_event_is_not_counted_as_another(run: FakeRun, reader: Reader) -> None:
-    """Sent again it has another message id, but the same event id."""
+    """Neither while it waits nor after it: sent again it has another message id, but the same event id."""
     run.attempt(outcome="rejected", message_id="m-1", parked=True)
-    run.attempt(outcome="delivered", message_id="m-2")
+    reader.post("/parked/retry", {"ids": [run.queues.park(WISH, "no", eventId="e-1")]})
     assert reader.figures()["cameIn"] == 1
+    run.queues.queues[LEAD_QUEUE].clear()
+    run.attempt(outcome="delivered", message_id="m-2")
+    figures = reader.figures()
+    assert (figures["cameIn"], figures["delivered"], figures["parked"]) == (1, 1, 0)
+
+
+def test_a_message_that_sqs_brings_twice_stays_delivered(run: FakeRun, reader: Reader) -> None:
+    """A duplicate is what a producer has sent twice, as in the table on the terminal."""
+    run.attempt(outcome="delivered")
+    run.attempt(outcome="duplicate")
+    figures = reader.figures()
+    assert (figures["delivered"], figures["duplicates"]) == (1, 0)
 
 
 def test_figures_come_as_server_sent_events_until_the_page_stops(run: FakeRun, reader: Reader) -> None:
@@ -179,10 +195,10 @@ def test_a_run_that_has_ended_is_said_so(
 # The story of one lead
 
 
-def test_the_story_tells_the_lost_answer_the_pause_and_the_confirmation(
+def test_the_story_shows_the_lost_answer_the_pause_and_the_confirmation(
     run: FakeRun, reader: Reader, api: Caller
 ) -> None:
-    """In the order in which it happened, with the id at the end and no second create."""
+    """The steps are in the order in which they happened, with the id at the end and no second create."""
     lose_the_answer(run, api)
     api.update()
     run.attempt(
@@ -203,7 +219,7 @@ def test_the_story_tells_the_lost_answer_the_pause_and_the_confirmation(
 
 
 def test_the_story_begins_when_the_ledger_says_that_the_event_came(run: FakeRun, reader: Reader) -> None:
-    """With its source; times are as exact as SQS's."""
+    """The story has the event's source; times are as exact as SQS's."""
     event = {
         "key": {"S": "create#1"},
         "state": {"S": "waiting"},
@@ -219,7 +235,9 @@ def test_the_story_begins_when_the_ledger_says_that_the_event_came(run: FakeRun,
     assert first["text"] == "An event on the bus, from com.example.crm, to create the lead."
 
 
-def test_a_create_that_was_not_stored_is_not_told_as_there(run: FakeRun, reader: Reader, api: Caller) -> None:
+def test_a_create_that_was_not_stored_is_not_shown_as_there(
+    run: FakeRun, reader: Reader, api: Caller
+) -> None:
     """404 to the question: then, and only then, a second POST is right."""
     api.script("create", {"kind": "cut_before"}, times=1)
     with pytest.raises(requests.ConnectionError):
@@ -269,7 +287,7 @@ def test_a_create_in_doubt_that_was_turned_away_needs_no_pause(run: FakeRun, rea
     assert step["text"] == "Sent back: leads API answered 429. Comes back after 1 s."
 
 
-def test_an_update_before_its_create_is_told_as_such(run: FakeRun, reader: Reader, api: Caller) -> None:
+def test_an_update_before_its_create_is_shown_as_such(run: FakeRun, reader: Reader, api: Caller) -> None:
     """No fault, though it was answered 404."""
     api.update()
     run.attempt(outcome="retry", lead=JOHNS_HASH, operation="update", delay_s=1)
@@ -298,7 +316,7 @@ def test_a_lead_that_waits_untried_is_found(run: FakeRun, reader: Reader) -> Non
     assert (story["found"], story["summary"]) == (True, "Waits in the lead queue.")
 
 
-def test_a_parked_lead_and_its_retry_are_told(run: FakeRun, reader: Reader) -> None:
+def test_a_parked_lead_and_its_retry_are_shown(run: FakeRun, reader: Reader) -> None:
     """Its story offers the retry, and goes on after it."""
     run.attempt(outcome="rejected", lead=JOHNS_HASH, parked=True, reason="suppressed")
     parked = run.queues.park(WISH, "suppressed", messageId="m-1", eventId="e-1")
@@ -355,6 +373,19 @@ def test_a_retry_sends_before_it_deletes_and_keeps_the_attributes(run: FakeRun, 
     assert len(again["Messages"]) == len(others)
 
 
+def test_a_retry_tells_what_became_of_what_it_sent(run: FakeRun, reader: Reader) -> None:
+    """One that is still wrong is parked again, where it was before."""
+    parked = [run.queues.park(WISH, "no") for _ in range(4)]
+    reader.post("/parked/retry", {"ids": parked[1:]})
+    assert reader.figures()["retried"] == {"waiting": 3}
+    first, second, _ = [each["MessageId"] for each in run.queues.queues[LEAD_QUEUE]]
+    run.attempt(outcome="rejected", message_id=first, parked=True)
+    run.attempt(outcome="delivered", message_id=second, event_id="e-2")
+    assert reader.figures()["retried"] == {"parked": 1, "delivered": 1, "waiting": 1}
+    reader.post("/parked/retry", {"ids": parked[:1]})
+    assert reader.figures()["retried"] == {"waiting": 1}
+
+
 def test_a_retry_that_could_not_be_sent_stays_parked(run: FakeRun, reader: Reader) -> None:
     """Nothing is lost, and the page says why."""
     parked = run.queues.park(WISH, "no")
@@ -390,22 +421,24 @@ def test_an_api_that_loses_answers_stores_the_lead(run: FakeRun, reader: Reader,
 
 
 def test_down_ends_the_sandbox_and_any_other_mode_starts_it(run: FakeRun, reader: Reader) -> None:
-    """Down means that nobody listens, which the function tells from a 503."""
+    """Down means that no process listens, which the function distinguishes from a 503."""
     reader.post("/api", {"mode": "down"})
     assert run.sandbox.is_down
     reader.post("/api", {"mode": "slow"})
     assert not run.sandbox.is_down
 
 
-def test_a_wrong_secret_counts_at_once_and_only_until_the_switch_is_turned(
-    run: FakeRun, reader: Reader, api: Caller
+def test_a_wrong_secret_is_refused_at_once_and_only_until_the_switch_is_turned(
+    reader: Reader, api: Caller
 ) -> None:
-    """With the tokens it has, the function would go on for an hour."""
+    """With a token that it has the function would go on for an hour, and a good secret would buy another."""
     reader.post("/api", {"mode": "wrong secret"})
-    assert run.secret.client_secret != run.credentials.client_secret
     assert api.create().status_code == 401
+    refused = api.token()
+    assert (refused.status_code, refused.json()) == (400, {"error": "invalid_client"})
     reader.post("/api", {"mode": "up"})
-    assert run.secret == run.credentials
+    assert api.create().status_code == 201
+    assert api.token().status_code == 200
 
 
 def test_an_unknown_mode_changes_nothing(reader: Reader) -> None:
@@ -435,7 +468,7 @@ def test_made_up_leads_are_published_by_both_ways_in(run: FakeRun, reader: Reade
 
 
 def test_examples_name_this_run(reader: Reader) -> None:
-    """With the endpoint, because version 1 of the command line ignores its variable for SQS."""
+    """The endpoint is in them, because version 1 of the command line ignores its variable for SQS."""
     examples = dict(reader.get("/examples")["examples"])
     assert all("http://127.0.0.1:4566" in text for text in examples.values())
     assert (

@@ -19,11 +19,11 @@ from rich.console import Console
 
 from infra.bundling import _not_shipped
 from local import environment, run_file
-from local.dev.__main__ import main
+from local.dev import __main__ as dev
 from local.dev.code_watch import CodeWatch, shipped, zip_code
 from local.run_file import AnotherRunError
 from local.stack.deployment import Deployment
-from local.stack.ports import PortTakenError, free_port, require_free
+from local.stack.ports import PortTakenError, free_port, require_free, usual_port
 from local.steps import Steps
 
 
@@ -76,29 +76,46 @@ def ended_process() -> int:
     return process.pid
 
 
-def test_a_taken_port_is_told_with_the_remedy(taken_port: int) -> None:
+def test_a_taken_port_is_reported_with_the_remedy(taken_port: int) -> None:
     """A second `make dev`, or another product's emulator, is there already."""
     with pytest.raises(PortTakenError, match=rf"port {taken_port} is taken.*PAGE_PORT=<port>"):
         require_free(taken_port, "PAGE_PORT")
     require_free(free_port(), "PAGE_PORT")
 
 
+def test_a_usual_port_that_is_taken_gives_way_to_a_free_one(taken_port: int) -> None:
+    """A bookmark works wherever it can; two products with the same usual port can both run."""
+    free = free_port()
+    assert usual_port(free) == free
+    assert usual_port(taken_port) != taken_port
+
+
 @pytest.mark.usefixtures("place", "restored_signals")
-def test_make_dev_on_a_taken_port_fails_in_a_sentence(
+def test_make_dev_on_a_taken_port_that_was_asked_for_fails_in_a_sentence(
     taken_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status 1, no traceback, and nothing was started."""
-    assert main(["--port", str(taken_port)]) == 1
+    assert dev.main(["--port", str(taken_port)]) == 1
     output = capsys.readouterr().out
     assert f"port {taken_port} is taken" in output
     assert "PORT=<port>" in output.replace("\n", " ")
 
 
+@pytest.mark.usefixtures("place", "restored_signals")
+def test_state_takes_no_other_port_than_its_own(
+    taken_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queues' addresses in it name the port, so that the next run could not use it."""
+    monkeypatch.setattr(dev, "_EMULATOR_PORT", taken_port)
+    assert dev.main(["--state", str(tmp_path / "state")]) == 1
+    assert f"port {taken_port} is taken" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("restored_signals")
 def test_a_second_run_that_stays_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`make env` and leadctl couldn't tell them apart; it is told which one is up."""
+    """`make env` and leadctl couldn't distinguish them; the error says which one is up."""
     place.write_text(describe_run(os.getpid()), "utf-8")
-    assert main([]) == 1
+    assert dev.main([]) == 1
     assert f"a local run is up already (process {os.getpid()})" in capsys.readouterr().out
 
 
@@ -168,7 +185,7 @@ class Watched:
         for name in ("requests/api.py", "deliver_leads/handler.py", "deliver_leads/__pycache__/handler.pyc"):
             (self.bundle / name).parent.mkdir(parents=True, exist_ok=True)
             (self.bundle / name).write_text("deployed", "utf-8")
-        self.told: list[str] = []
+        self.reports: list[str] = []
         self.put: list[dict[str, Any]] = []
         functions = SimpleNamespace(update_function_code=lambda **arguments: self.put.append(arguments))
         deployment = SimpleNamespace(
@@ -176,7 +193,7 @@ class Watched:
             outputs={"FunctionName": "leads"},
             emulator=SimpleNamespace(client=lambda _: functions),
         )
-        self.watch = CodeWatch(cast(Deployment, deployment), self.told.append, folder)
+        self.watch = CodeWatch(cast(Deployment, deployment), self.reports.append, folder)
 
     def change(self, text: str) -> None:
         self.module.write_text(text, "utf-8")
@@ -193,7 +210,7 @@ def test_a_change_takes_effect_once_it_is_over(tmp_path: Path) -> None:
     watched.watch.look()
     [put] = watched.put
     assert put["FunctionName"] == "leads"
-    assert "its workers start anew" in watched.told[0]
+    assert "its workers start anew" in watched.reports[0]
 
 
 def test_the_new_code_is_the_bundle_with_the_package_as_it_now_is(tmp_path: Path) -> None:
@@ -209,15 +226,15 @@ def test_the_new_code_is_the_bundle_with_the_package_as_it_now_is(tmp_path: Path
         }
 
 
-def test_what_is_no_python_is_told_and_not_taken(tmp_path: Path) -> None:
+def test_a_file_that_is_no_python_is_reported_and_not_run(tmp_path: Path) -> None:
     """Every lead would wait for the correction; corrected, it is taken."""
     watched = Watched(tmp_path)
     watched.change("def (\n")
     watched.watch.look()
     watched.watch.look()
     assert watched.put == []
-    assert len(watched.told) == 1
-    assert "handler.py is no Python" in watched.told[0]
+    assert len(watched.reports) == 1
+    assert "handler.py is no Python" in watched.reports[0]
     watched.change("VERSION = 333\n")
     watched.watch.look()
     assert len(watched.put) == 1

@@ -1,4 +1,4 @@
-"""Each kind of fault of the sandbox, as its client sees it and as its record tells it."""
+"""Each kind of fault of the sandbox, as its client sees it and as its record shows it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_late_effect_has_no_trace_when_the_client_gets_its_answer(
 
 
 def test_a_late_effect_keeps_its_time(api: Caller) -> None:
-    """It takes effect no sooner than it is told to, by its record."""
+    """By its record, it takes effect no sooner than the rule says."""
     api.script("update", {"kind": "late", "seconds": 0.1, "status": 504})
     api.create()
     assert api.update(name="Jon").status_code == 504

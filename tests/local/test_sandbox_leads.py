@@ -163,7 +163,7 @@ def test_the_sequence_id_wins_and_without_one_the_name_decides(api: Caller) -> N
 def test_an_update_or_stop_that_fits_no_lead_is_refused(
     api: Caller, path: str, fields: dict[str, Any], status: int, message: str
 ) -> None:
-    """An unknown lead, a changed address and a wrong id are told apart."""
+    """An unknown lead, a changed address and a wrong id are distinguished."""
     api.create()
     answer = api.call("PUT", path, JOHN | fields)
     assert answer.status_code == status
@@ -235,7 +235,7 @@ def test_a_call_the_api_does_not_have_is_refused_and_recorded(
 
 
 def test_a_connection_serves_many_calls_and_ends_with_the_sandbox(tokens: OwnTokenEndpoint) -> None:
-    """Keep-alive works, after chunked bodies too, and an idle connection doesn't outlive the sandbox."""
+    """Keep-alive works, after chunked bodies too, and an idle connection ends with the sandbox."""
     with (
         LeadsApiSandbox(tokens=tokens) as sandbox,
         closing(HTTPConnection(sandbox.url.removeprefix("http://"), timeout=10)) as connection,

@@ -10,10 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import requests
 
+from local.stack.child_process import ChildFailedError
+from local.stack.sandbox_process import SandboxProcess
+from local.stack.waiting import wait_until
 from tests.local.sandbox_caller import CLIENT, JOHN, Caller, caller_of
+
+pytestmark = pytest.mark.shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +105,29 @@ def test_a_killed_sandbox_goes_on_where_it_was(tmp_path: Path) -> None:
                 "token",
                 "update",
             ]
+
+
+def test_only_a_sandbox_that_ended_by_itself_ends_the_run(tmp_path: Path) -> None:
+    """One that was killed on purpose is an outage to watch; once it is started again, its end counts."""
+    nowhere = "http://127.0.0.1:1"
+    others = set(psutil.Process().children())
+
+    def look() -> bool:
+        sandbox.check_alive()
+        return False
+
+    with SandboxProcess(
+        tmp_path, token_upstream=nowhere, jwks=nowhere, client_id="client", user_identifier="user"
+    ) as sandbox:
+        sandbox.check_alive()
+        sandbox.kill()
+        sandbox.check_alive()
+        sandbox.start()
+        sandbox.check_alive()
+        [process] = set(psutil.Process().children()) - others
+        process.kill()
+        with pytest.raises(ChildFailedError, match=r"^sandbox-2 ended with status -9"):
+            wait_until("the failure", look, timeout_s=60)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -176,7 +176,7 @@ def test_a_rotated_secret_is_read_again_when_the_old_one_is_refused(secrets: Sec
 
 
 def test_a_refused_secret_that_was_not_changed_is_not_tried_twice(secrets: SecretsManagerClient) -> None:
-    """One request tells enough; the next one comes with the next probe."""
+    """One request shows enough; the next one comes with the next probe."""
     endpoint = Endpoint(answer(400, {"error": "invalid_client"}))
     with pytest.raises(BlockedError, match=r"put-secret-value --secret-id lead-delivery/client"):
         get(tokens(endpoint, secrets))
@@ -331,10 +331,10 @@ def test_a_secret_that_can_not_be_read_is_blocked_or_retried(
         (10**9, 225),
     ],
 )
-def test_a_life_that_is_not_told_or_not_believable_is_taken_as_five_minutes(
+def test_a_validity_that_is_missing_or_not_plausible_is_taken_as_five_minutes(
     expires_in: object, used_s: int
 ) -> None:
-    """OAuth only recommends to tell it; a token is used for three quarters of it."""
+    """OAuth only recommends `expires_in`; a token is used for three quarters of it."""
     clock = Clock()
     first = answer(200, {"access_token": "one", "expires_in": expires_in})
     source = tokens(Endpoint(first, token("two")), Secret(), clock)
@@ -346,7 +346,7 @@ def test_a_life_that_is_not_told_or_not_believable_is_taken_as_five_minutes(
 
 
 class TestCounts:
-    """What the metrics tell of tokens."""
+    """The metrics of tokens."""
 
     def test_threads_that_share_a_token_or_its_failure_count_it_once(
         self, secrets: SecretsManagerClient
@@ -388,7 +388,7 @@ class TestRefusedByTheApi:
     """What follows a 401 or 403 of the leads API."""
 
     def test_a_corrected_secret_takes_effect_with_the_next_lead(self) -> None:
-        """Not only when the cached token ends: the user identifier goes with each call."""
+        """It doesn't wait for the cached token's end, because the user identifier goes with each call."""
         secret = Secret()
         source = tokens(Endpoint(token("one"), token("two")), secret)
         get(source)

@@ -35,7 +35,7 @@ def test_any_2xx_with_a_lead_is_a_delivery(operation: Operation, status: int) ->
 
 
 def test_a_lead_without_a_state_is_a_delivery_too() -> None:
-    """Only the id tells that it is a lead."""
+    """Only the id shows that it is a lead."""
     assert classify(CREATE, 201, b'{"id": 1}', None) == DeliveredLead(1, None, 201)
 
 

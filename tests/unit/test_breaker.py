@@ -27,7 +27,7 @@ def run(breaker: CircuitBreaker, evidence: Evidence, subject: str = "lead") -> N
 
 
 def open_up(breaker: CircuitBreaker) -> None:
-    """As many faults as it takes."""
+    """Counts as many faults as the breaker needs to open."""
     for number in range(FAULTS_TO_OPEN):
         run(breaker, Evidence.FAULT, f"lead {number}")
 

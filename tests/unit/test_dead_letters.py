@@ -21,13 +21,9 @@ def sqs() -> Iterator[SQSClient]:
         yield boto3.client("sqs")
 
 
-def park(sqs: SQSClient, message: Message, error: RejectedError, *, fifo: bool = False) -> dict[str, Any]:
+def park(sqs: SQSClient, message: Message, error: RejectedError) -> dict[str, Any]:
     """The parked message as a person receives it."""
-    url = (
-        sqs.create_queue(QueueName="parked.fifo", Attributes={"FifoQueue": "true"})
-        if fifo
-        else sqs.create_queue(QueueName="parked")
-    )["QueueUrl"]
+    url = sqs.create_queue(QueueName="parked")["QueueUrl"]
     DeadLetterQueue(sqs, url).park(message, "event-1", Outcome.REJECTED, error)
     [parked] = sqs.receive_message(
         QueueUrl=url, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
@@ -101,26 +97,14 @@ def test_characters_that_sqs_refuses_are_replaced(sqs: SQSClient) -> None:
     assert attributes_of(parked)["detail"] == "bad ? ? word\n"
 
 
-def test_on_a_fifo_queue_the_group_is_kept(sqs: SQSClient) -> None:
-    """A FIFO queue's dead-letter queue is FIFO too."""
-    parked = park(sqs, message(group_id="group-1"), RejectedError("no"), fifo=True)
-    assert parked["Attributes"]["MessageGroupId"] == "group-1"
-
-
-def test_on_a_fifo_queue_a_lead_that_is_parked_twice_within_minutes_is_there_once() -> None:
-    """The message's id tells SQS so; equal bodies of two messages must both be kept."""
-    request = request_for(message(group_id="group-1"), "https://sqs.example.com/1/parked.fifo")
-    assert request["MessageDeduplicationId"] == "message-1"
-
-
-def test_on_a_standard_queue_a_message_with_a_group_is_parked_without_a_deduplication_id() -> None:
+def test_a_message_with_a_group_is_parked_in_it_without_a_deduplication_id() -> None:
     """Fair queues give messages groups, but SQS refuses a deduplication id on every standard queue."""
     request = request_for(message(group_id="tenant-1"), "https://sqs.example.com/1/parked")
     assert request["MessageGroupId"] == "tenant-1"
     assert "MessageDeduplicationId" not in request
 
 
-def test_on_a_standard_queue_a_message_without_a_group_is_parked_without_one() -> None:
+def test_a_message_without_a_group_is_parked_without_one() -> None:
     """SQS takes no empty group."""
     request = request_for(message(), "https://sqs.example.com/1/parked")
     assert not {"MessageGroupId", "MessageDeduplicationId"} & request.keys()

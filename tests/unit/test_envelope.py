@@ -275,7 +275,7 @@ class TestEnvelopes:
 
     @pytest.mark.parametrize("source", ["my.crn", None, 7])
     def test_an_unlisted_source_is_rejected_with_the_listed_ones(self, source: object) -> None:
-        """Not lost at the bus after a 200: somebody can read why it wasn't delivered."""
+        """The event isn't lost at the bus after a 200: its reason says why it wasn't delivered."""
         with pytest.raises(UnreadableError) as caught:
             read_event(message(on_the_bus(source=source)), {}, ["my.crm", "my.forms"])
         assert caught.value.detail == (
@@ -359,7 +359,7 @@ class TestIdentity:
         sha = hashlib.sha256(b"record-7").hexdigest()
         assert [event.key.text for event in events] == [f"key#{o}#{sha}" for o in Operation]
 
-    def test_updates_are_told_apart_by_the_events_id(self) -> None:
+    def test_updates_are_distinguished_by_the_events_id(self) -> None:
         """Two updates of one lead are two events; one update delivered twice is one."""
         update = {"operation": "update", "lead": LEAD}
         one = read_event(message(update), {})
@@ -428,7 +428,7 @@ class TestIdentity:
         ids=["operation", "key"],
     )
     def test_a_rejection_has_no_key_that_was_not_the_producers(self, body: object) -> None:
-        """Without a known operation or a readable key, the event can't be told from the lead's others."""
+        """Without a known operation or a readable key, nothing distinguishes the lead's events."""
         error = unreadable(body)
         assert error.key is None
         assert error.lead_hash == read(PLAIN).lead_hash
@@ -610,7 +610,7 @@ class TestMessage:
     @pytest.mark.parametrize(
         "text", [None, "", "yesterday", "2026-11-01", "2026-11-01T00:00:00", "9999-12-31T00:00Z"]
     )
-    def test_without_a_first_time_that_can_be_true_the_sent_time_tells_the_order(
+    def test_without_a_first_time_that_can_be_true_the_sent_time_gives_the_order(
         self, text: str | None
     ) -> None:
         """No attribute can make an event later than it came."""

@@ -19,6 +19,8 @@ from tests.explore.schedule import Deviations
 from tests.explore.worlds import CREATE, REFUSED, UNREADABLE, UPDATE, Before, World
 from tests.ledger_table import TABLE, create_ledger_table
 
+pytestmark = pytest.mark.simulation
+
 KEY = {"lead": {"S": "hash"}, "event": {"S": "#lead"}}
 PLACE = ("hash", "#lead")
 
@@ -75,7 +77,7 @@ def empty(dynamodb: DynamoDBClient) -> None:
 def test_every_expression_of_the_ledger_is_evaluated_as_moto_evaluates_it(
     dynamodb: DynamoDBClient, deviations: dict[int, int]
 ) -> None:
-    """In histories in which claims are refused, repeated and left behind, and events are noted."""
+    """The histories refuse, repeat and leave claims, and note events."""
     empty(dynamodb)
     world = World("both", (CREATE, UPDATE, REFUSED, UNREADABLE), Before.NOTHING)
     history = History(Laboratory(Core()), world, Deviations(deviations))

@@ -205,13 +205,12 @@ class TestWhichEventAClaimIsAbout:
             deaths=3,
             unanswered=True,
             began_lead=True,
-            failing_since_s=1,
             unknown_since_s=1,
         )
         event = LeadState(events=(known,)).claimed(dead_claim("own", CREATE, order_ms=2))
         assert (event.state, event.operation, event.message_id) == (State.WAITING, CREATE, "claimed")
         assert (event.order_ms, event.deaths, event.parked_as) == (2, 0, "")
-        assert (event.failing_since_s, event.unknown_since_s) == (0, 0)
+        assert event.unknown_since_s == 0
         assert (event.unanswered, event.began_lead) == (True, True)
 
 

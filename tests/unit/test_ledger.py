@@ -28,7 +28,7 @@ from deliver_leads.ledger import (
     Ledger,
     new_record,
 )
-from deliver_leads.outcome import DeferredError, LedgerError, Outcome, RetryError
+from deliver_leads.outcome import DeferredError, Outcome, RetryError
 from deliver_leads.settings import Settings
 from tests.clock import Clock
 from tests.lead_records import SEEN_S, any_record, record
@@ -373,29 +373,6 @@ class TestWhatAClaimFinds:
         assert [each.state for each in again.state.events] == [State.DELIVERED]
 
 
-class TestALeadOfAnEarlierVersion:
-    """What was stored in another form is found elsewhere, until the lead's first event is complete."""
-
-    def test_its_first_claim_knows_it(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
-        """No delivery is forgotten by an update of the function, even if the first claim dies."""
-        old = LeadState("2345", SEEN_S - 10, (record("old", state=State.DELIVERED),))
-        ledger = Ledger(dynamodb, SETTINGS, {LEAD_HASH: old}.__getitem__)
-        assert claim(ledger).state == old
-        clock.now += DEAD_S
-        granted = claim(ledger)
-        assert granted.state.find("old") == old.find("old")
-        assert granted.state.known_s == old.known_s
-        assert granted.record.deaths == 1
-
-    def test_after_that_only_its_item_counts(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
-        """What was stored earlier says less by then."""
-        old = LeadState("2345", SEEN_S - 10, (record("old", state=State.WAITING),))
-        ledger = Ledger(dynamodb, SETTINGS, {LEAD_HASH: old}.__getitem__)
-        granted = claim(ledger, event("old"))
-        ledger.complete(granted, done := delivered(granted), lead_id="2346")
-        assert claim(ledger).state == LeadState("2346", SEEN_S, (done,))
-
-
 class TestWhatIsStored:
     """The item as it lies in the table."""
 
@@ -560,18 +537,6 @@ class TestWritesOfSeveralLeads:
         assert early.claim is None
         granted = ledger.claim(*events[0], LEASE_S, early.owner)
         assert (granted.state.events, granted.record.deaths, granted.journal_length) == ((), 0, 2)
-
-    def test_without_what_an_earlier_version_knew_nothing_is_claimed(
-        self, dynamodb: DynamoDBClient, clock: Clock, events: list[tuple[LeadEvent, Message]]
-    ) -> None:
-        """The old items may hold a delivery."""
-
-        def fail(_: str) -> LeadState:
-            raise LedgerError("ThrottlingException")
-
-        early = Ledger(dynamodb, SETTINGS, fail).claim_new(events, LEASE_S)
-        assert [each.claim for each in early] == [None, None]
-        assert "Item" not in dynamodb.get_item(TableName=TABLE, Key=ITEM_KEY)
 
     def test_deliveries_are_completed_as_by_a_completion_of_each(
         self, ledger: Ledger, dynamodb: DynamoDBClient, events: list[tuple[LeadEvent, Message]]

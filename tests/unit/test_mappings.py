@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from deliver_leads.contract import pack_mappings, unpack_mappings
 from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.lead import Operation
+from deliver_leads.event.mappings import EventMapper, matches
 from deliver_leads.event.message import Message
-from deliver_leads.mappings import EventMapper, matches
 from tests.foreign_events import EXAMPLES, load, mappings
 
 MAPPING: dict[str, Any] = {
@@ -61,7 +61,7 @@ class TestExamples:
 
     @pytest.mark.parametrize("example", EXAMPLES)
     def test_the_event_becomes_exactly_the_lead_that_the_documents_show(self, example: str) -> None:
-        """With all mappings in place, so that none takes another's event."""
+        """All mappings are in place, so none takes another's event."""
         expected = load(example, "lead")
         event = read(load(example, "event"), *mappings())
         assert event.lead == expected["lead"]
@@ -146,15 +146,15 @@ class TestFields:
 
     @pytest.mark.parametrize("found", [None, "", "   "])
     def test_null_and_blank_texts_are_left_out(self, found: object) -> None:
-        """As in our own form: the API leaves an absent field as it is."""
+        """Our own form leaves them out too, because the API leaves an absent field as it is."""
         assert "phone" not in read(foreign(tel=found), mapping(fields={"phone": "detail.tel"})).lead
 
     def test_an_optional_field_that_isn_t_there_is_left_out(self) -> None:
-        """Not an empty text, which might wipe what 7Targets has."""
+        """An empty text in its place might wipe what 7Targets has."""
         assert read(foreign(), mapping(fields={"phone": "detail.tel"})).lead == LEAD
 
     @pytest.mark.parametrize("missing", [{"who": None}, {"who": ""}])
-    def test_a_mandatory_field_that_isn_t_there_is_told_with_mapping_and_path(
+    def test_a_mandatory_field_that_isn_t_there_is_reported_with_mapping_and_path(
         self, missing: dict[str, object]
     ) -> None:
         """So that a person knows which line of cdk.json to look at."""
@@ -162,15 +162,15 @@ class TestFields:
             'mapping "crm": lead.name (detail.who): is missing; every create needs it'
         ]
 
-    def test_a_value_of_a_wrong_type_is_told_without_the_value(self) -> None:
+    def test_a_value_of_a_wrong_type_is_reported_without_the_value(self) -> None:
         """A list where a text should be: the path forgot `| [0]`."""
-        told = problems(foreign(who=["Jane"], mail=True))
-        assert told == [
+        found = problems(foreign(who=["Jane"], mail=True))
+        assert found == [
             'mapping "crm": lead.email (detail.mail): must be a string, not a boolean',
             'mapping "crm": lead.name (detail.who): must be a string, not an array',
         ]
 
-    def test_what_isn_t_an_address_is_told_without_it(self) -> None:
+    def test_what_isn_t_an_address_is_reported_without_it(self) -> None:
         """The reason is logged."""
         assert problems(foreign(mail="jane at home")) == [
             'mapping "crm": lead.email (detail.mail): is not an e-mail address'
@@ -229,7 +229,7 @@ class TestFields:
 
 
 class TestKey:
-    """By which two deliveries of one event are known to be the same."""
+    """The key, by which two deliveries of one event are known to be the same."""
 
     def test_the_event_s_id_is_the_key_of_a_create_too(self) -> None:
         """EventBridge delivers at least once, with the same id; equal content in another event is news."""
@@ -304,7 +304,7 @@ def test_what_isn_t_packed_is_refused(packed: str) -> None:
 def test_without_mappings_nothing_is_imported_for_them() -> None:
     """Who has none pays nothing at a cold start."""
     program = (
-        "import sys; from deliver_leads.mappings import EventMapper; EventMapper([]); "
+        "import sys; from deliver_leads.event.mappings import EventMapper; EventMapper([]); "
         "print('jmespath' in sys.modules)"
     )
     done = subprocess.run(  # noqa: S603 - the program above

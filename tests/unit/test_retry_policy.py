@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliver_leads.api.http_client import read_retry_after
+from deliver_leads.contract import LONGEST_RETRY_AFTER_S
 from deliver_leads.retry_policy import (
     LATE_AGE_S,
-    LONGEST_RETRY_AFTER_S,
     deferral_delay_s,
     retry_delay_s,
 )

@@ -28,17 +28,8 @@ def test_the_environment_is_read_into_typed_settings() -> None:
     assert settings.ledger_s == 90 * 24 * 3600
 
 
-@pytest.mark.parametrize(
-    ("queue", "is_fifo"), [("leads", False), ("leads.fifo", True), ("leads-fifo", False)]
-)
-def test_the_name_of_the_lead_queue_tells_whether_it_is_fifo(queue: str, is_fifo: bool) -> None:
-    """A message group says nothing: standard queues have them, too."""
-    url = {"LEAD_QUEUE_URL": f"https://sqs.us-east-1.amazonaws.com/123456789012/{queue}"}
-    assert Settings.from_environment(ENVIRONMENT | url).is_fifo is is_fifo
-
-
 def test_one_error_names_everything_that_is_missing_or_unreadable() -> None:
-    """One look tells all there is to fix."""
+    """One look shows all there is to fix."""
     broken = {name: value for name, value in ENVIRONMENT.items() if name != "TOKEN_URL"}
     broken |= {"PARALLEL_CALLS": "many", "LEAD_DEFAULTS": "{", "SETTLING_S": "", "MAPPINGS": "[]"}
     broken |= {"OUTCOME_EVENTS": "all"}

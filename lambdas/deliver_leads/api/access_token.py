@@ -18,16 +18,16 @@ from .call_tally import CallTally
 from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError, read_retry_after
 
 SCOPE = "leads/post"  # the API document
-# Amazon Cognito's guidance for cached client-credentials tokens: use them for about 75 % of their life.
+# Amazon Cognito's guidance for cached client-credentials tokens: use them for about 75 % of their validity.
 USED_SHARE_OF_LIFE = 0.75
-# OAuth only recommends `expires_in` (RFC 6749, 5.1). Cognito's tokens live for 5 minutes to a day.
+# OAuth only recommends `expires_in` (RFC 6749, 5.1). Cognito's tokens are valid for 5 minutes to a day.
 UNTOLD_LIFE_S = 300.0
 LONGEST_LIFE_S = 86_400.0
 # A 401 or 403 may be the fault of the secret, of the token, or of one lead (an assistant that the user isn't
 # assigned to). So a lead that is refused again and again must not buy a token, or read the secret, each time;
 # and a corrected secret should not wait for the end of the cached token.
 REFUSAL_INTERVAL_S = 300.0
-# RFC 6749, 5.2: the words that may be repeated in a log; any other may hold what was sent.
+# The error codes of RFC 6749, 5.2. A log may repeat these; any other text may hold what was sent.
 OAUTH_ERRORS = {
     "invalid_request",
     "invalid_client",
@@ -36,7 +36,7 @@ OAUTH_ERRORS = {
     "unsupported_grant_type",
     "invalid_scope",
 }
-# What to do, by Secrets Manager's code for a secret that can't be read.
+# What a person has to do, by Secrets Manager's code for a secret that can't be read.
 UNREADABLE_SECRET = {
     "ResourceNotFoundException": "it is gone for good, which CloudFormation doesn't see; delete the stack, "
     "and deploy it again",
@@ -44,7 +44,7 @@ UNREADABLE_SECRET = {
     "permissions boundary or a service control policy that forbids it",
     "InvalidRequestException": "it was deleted; aws secretsmanager restore-secret brings it back",
 }
-# Passes by itself: time-out, too early, too many requests.
+# These statuses pass by themselves: time-out, too early, too many requests.
 PASSING_STATUSES = {408, 425, 429}
 
 
@@ -98,7 +98,7 @@ class AccessTokens:
 
     @property
     def is_first(self) -> bool:
-        """Whether none was asked for yet."""
+        """Whether no token was asked for yet."""
         return self._token is None and not self._failures
 
     def get(self, deadline: Deadline, refused: AccessToken | None = None) -> AccessToken:
@@ -249,7 +249,7 @@ def _json_object(text: str | bytes) -> dict[str, Any]:
 
 
 def _stripped(value: object) -> str:
-    """Without the white space that a copied text often ends with; empty when it is no text."""
+    """The text without the white space that a copied text often ends with; empty for what is no text."""
     return value.strip() if isinstance(value, str) else ""
 
 
@@ -258,7 +258,7 @@ def _fits_a_header(value: object) -> TypeGuard[str]:
 
 
 def _life_s(expires_in: object) -> float:
-    """A token's life, as far as it can be believed; some endpoints send the number as a text."""
+    """For how long a token is valid, if the answer is plausible; some endpoints send the number as a text."""
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
         return UNTOLD_LIFE_S
     try:

@@ -24,8 +24,8 @@ REFUSED_CLIENT = {
     402: "check the plan in 7Targets",
     403: "check user_identifier in the secret, and the assistants assigned to that user in 7Targets",
 }
-# Turned away before any work on the lead, so that it can be sent again. Not 503, because gateways answer it
-# while the service behind them works on.
+# These calls were turned away before any work on the lead, so that it can be sent again. 503 isn't one of
+# them, because gateways answer it while the service behind them works on.
 TURNED_AWAY = {425, 429}
 # No lead can be the reason for these: the address is wrong, or something on the way refuses our requests.
 NO_LEADS_FAULT = {405, 406, 407, 410, 411, 415, 417, 421, 426, 431, 494, 499}
@@ -98,7 +98,7 @@ def _read_json(body: bytes) -> Json:
 
 
 def _api_words(answer: Json, body: bytes) -> str:
-    """Seen: the body of an error is a JSON string or an object with `message`."""
+    """The API's own words: the bodies of errors were seen to be a JSON string or an object with `message`."""
     words = answer.get("message") if isinstance(answer, dict) else answer
     text = words if isinstance(words, str) else body.decode("utf-8", "replace")
     return " ".join(text.split())[:MAX_DETAIL_LENGTH] or "(no words)"

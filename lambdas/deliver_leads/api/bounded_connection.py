@@ -2,7 +2,7 @@
 
 The time-outs of requests and urllib3 are for each receive and for each address of a name. So a server that
 sends one byte now and then, in the head or in the body of its answer, would hold a call beyond the
-invocation's end; and an answer may be as large as it likes. Here every send and every receive counts towards
+invocation's end; and nothing limits the size of an answer. Here every send and every receive counts towards
 one `Call`: its end, and the bytes that it may still receive.
 """
 
@@ -31,7 +31,7 @@ class AnswerTooLargeError(OSError):
 
 @dataclass(slots=True)
 class Call:
-    """What one call may still take. `ends_at` is a time of the monotonic clock."""
+    """The time and the bytes that one call may still take. `ends_at` is a time of the monotonic clock."""
 
     ends_at: float
     answer_timeout_s: float
@@ -39,7 +39,7 @@ class Call:
     request_left: bool = False
 
     def time_left_s(self) -> float:
-        """More than 0; raises `TimeoutError` when nothing is left."""
+        """The seconds left, more than 0; raises `TimeoutError` when none are left."""
         return _time_until(self.ends_at)
 
     def note_sending(self) -> None:
@@ -49,7 +49,7 @@ class Call:
             self.ends_at = min(self.ends_at, time.monotonic() + self.answer_timeout_s)
 
     def note_received(self, count: int) -> None:
-        """Raises `AnswerTooLargeError`."""
+        """Counts received bytes; raises `AnswerTooLargeError` when they are too many."""
         self.bytes_left -= count
         if self.bytes_left < 0:
             raise AnswerTooLargeError("the answer is too large")
@@ -72,7 +72,7 @@ def begin_call(connect_timeout_s: float, answer_timeout_s: float, largest_answer
 
 
 def end_call() -> None:
-    """What this thread does now isn't bound any more."""
+    """Lifts the bounds of `begin_call` from this thread."""
     _current_call.set(None)
 
 
@@ -97,14 +97,14 @@ class BoundedSocket(socket.socket):
 
 
 class BoundedTlsSocket(BoundedSocket, ssl.SSLSocket):
-    """The same over TLS. Its handshake is one operation with one time-out, however it comes in."""
+    """`BoundedSocket` over TLS. The handshake is one operation with one time-out, however slow it is."""
 
 
 class _NameResolution:
     """`getaddrinfo` with a time-out.
 
-    It can't be interrupted, so it runs in a thread of its own, and whoever asks for the same name meanwhile
-    waits for the same thread: there is never more than one for each name.
+    It can't be interrupted, so it runs in a thread of its own. A second call for the same name waits for the
+    same thread, so that there is never more than one for each name.
     """
 
     def __init__(self) -> None:
@@ -145,8 +145,8 @@ def _connect(
 ) -> BoundedSocket:
     """Resolves the name and tries its addresses, all within `timeout_s`; raises `OSError`.
 
-    An address gets an even share of the time left, so that a dead one leaves time for those behind it. What
-    is left in the end is the socket's time-out, which the TLS handshake keeps.
+    Each address gets an even share of the time left, so that one that doesn't answer leaves time for those
+    behind it. The time that is left in the end becomes the socket's time-out, which bounds the TLS handshake.
     """
     ends_at = time.monotonic() + timeout_s
     addresses = _names.resolve(host, port, timeout_s)
@@ -168,7 +168,7 @@ def _connect(
 
 
 def _time_until(ends_at: float) -> float:
-    """More than 0 seconds; raises `TimeoutError` when the time of the monotonic clock is over."""
+    """The seconds until then, more than 0; raises `TimeoutError` when that time is over."""
     left_s = ends_at - time.monotonic()
     if left_s <= 0:
         raise TimeoutError("time is over")
@@ -177,7 +177,7 @@ def _time_until(ends_at: float) -> float:
 
 class _BoundedConnecting(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        """urllib3's own takes the time-out for each address anew, and has none for the name."""
+        """Connects with one time-out; urllib3's own has none for the name, and a new one for each address."""
         try:
             return _connect(self._dns_host, self.port, cast(float, self.timeout), self.socket_options or ())
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What the calls out of the function came to, noted by the threads that make them."""
+"""Counts and latencies of the calls out of the function, noted by the threads that make them."""
 
 import threading
 from collections import Counter
@@ -18,12 +18,12 @@ class CallTally:
         self._latencies_ms: list[int] = []
 
     def count(self, name: Metric) -> None:
-        """One more of these."""
+        """Counts one more of these."""
         with self._lock:
             self._counts[name] += 1
 
     def note_answer(self, status: int, latency_s: float) -> None:
-        """A call of the leads API that was answered. A 3xx has no class of its own: it is `Blocked`."""
+        """Counts an answered call of the leads API. A 3xx has no metric of its own: it is `Blocked`."""
         is_throttled = status == HTTPStatus.TOO_MANY_REQUESTS
         name = Metric.ANSWERED_429 if is_throttled else _CLASSES.get(status // 100)
         with self._lock:
@@ -32,7 +32,7 @@ class CallTally:
                 self._counts[name] += 1
 
     def drain(self) -> tuple[Counter[Metric], list[int]]:
-        """The counts and the milliseconds of each answered call since the last drain; each is told once."""
+        """The counts, and the milliseconds of each answered call, since the last drain."""
         with self._lock:
             drained = self._counts, self._latencies_ms
             self._counts, self._latencies_ms = Counter(), []

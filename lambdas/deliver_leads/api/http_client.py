@@ -17,6 +17,7 @@ from typing import Any
 
 import requests
 
+from ..contract import RESERVE_S
 from ..outcome import DeferredError
 from .bounded_connection import AnswerTooLargeError, BoundedAdapter, Call, begin_call, end_call
 from .roots import tls_context
@@ -24,20 +25,17 @@ from .roots import tls_context
 Deadline = Callable[[], float]
 """Seconds that are left to the invocation."""
 
-# Of the AWS clients in handler.py. Between two tries, botocore's standard mode waits at most 1 s.
+# The AWS clients in handler.py have these. Between two tries, botocore's standard mode waits at most 1 s.
 AWS_CONNECT_TIMEOUT_S = 1
 AWS_READ_TIMEOUT_S = 3
 AWS_TRIES = 2
 LONGEST_AWS_CALL_S = AWS_TRIES * (AWS_CONNECT_TIMEOUT_S + AWS_READ_TIMEOUT_S) + (AWS_TRIES - 1)
-# Left over for what follows the last call: a dead letter, its place in the ledger, the ledger for the batch's
-# others, the visibility timeouts, and a second for the answer to Lambda.
-RESERVE_S = 4.0 * LONGEST_AWS_CALL_S + 1
-# Of an answer's head and body together, and again of the body after it is decompressed. A lead takes a few
-# kilobytes; each thread may hold one answer.
+# The limit of an answer's head and body together, and again of the body after it is decompressed. A lead
+# takes a few kilobytes; each thread may hold one answer.
 LARGEST_ANSWER_BYTES = 1024 * 1024
 USER_AGENT = "7targets-lead-delivery"
-# A connection that idled longer may have been dropped by a network device without a word; a create sent over
-# it would go unanswered. Load balancers commonly drop after 60 s.
+# A network device may have dropped a connection that idled longer, and neither end knows; a create sent
+# over it would go unanswered. Load balancers commonly drop after 60 s.
 LONGEST_IDLE_S = 20.0
 
 
@@ -64,7 +62,9 @@ class HttpAnswer:
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: the token would go along. Even when told not to follow, requests reads a redirect's body."""
+        """None, because the token would go along. Even with `allow_redirects=False`, requests would read a
+        redirect's body.
+        """
 
 
 class HttpClient:
@@ -98,7 +98,7 @@ class HttpClient:
         call = begin_call(self._connect_timeout_s, self._read_timeout_s, LARGEST_ANSWER_BYTES)
         try:
             return self._exchange(method, url, request)
-        except Exception as error:  # whatever went wrong, what counts is whether the request may have left
+        except Exception as error:  # for any error, what counts is whether the request may have left
             raise _fault(call, error) from None
         finally:
             end_call()

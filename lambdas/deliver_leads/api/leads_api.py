@@ -33,7 +33,7 @@ class LeadsApi:
         self.last_success_s = 0.0
 
     def fetch_first_token(self, deadline: Deadline) -> None:
-        """Before a lead needs it; raises as `send` does."""
+        """Fetches the first token before a lead needs it; raises as `send` does."""
         if self._tokens.is_first:
             self._tokens.get(deadline)
 

@@ -1,7 +1,7 @@
 """One TLS context for all connections of an execution environment.
 
 It parses the roots of trust (certifi's) once, which takes some 20 ms of CPU. urllib3 lets each new connection
-parse them anew, those of requests and of botocore alike, and a first batch opens more than ten.
+parse them again, those of requests and of botocore alike, and a first batch opens more than ten.
 """
 
 import ssl

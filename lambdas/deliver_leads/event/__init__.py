@@ -1,1 +1,1 @@
-"""From an SQS record to a lead event: the part of the function that others may import; stdlib only."""
+"""From an SQS record to a lead event: what others may import. Stdlib only, but for JMESPath in mappings."""

@@ -13,9 +13,9 @@ from .loggable import LONGEST_NAME, loggable_id, loggable_name
 from .message import Message
 
 MAX_KEY_LENGTH = 256
-# Far deeper than any lead, and far less deep than what any encoder behind this one can take.
+# The largest depth of a body: far deeper than any lead, and far less deep than encoders can take.
 MAX_DEPTH = 100
-# Where an event came from when nothing says it better.
+# The source of an event that names none.
 FROM_QUEUE, FROM_TOPIC, FROM_BUS = "sqs", "sns", "eventbridge"
 _SHOWN_NAMES = 20
 
@@ -48,7 +48,7 @@ class LeadEvent:
 
 
 class UnreadableError(RejectedError):
-    """No event could be read. The summary lists every problem.
+    """The record holds no readable event. The summary lists every problem.
 
     The rest is what could be read all the same, as in `LeadEvent`. `lead_hash` is there once the lead's
     address could be read; `key` if the operation could be read as well.
@@ -75,12 +75,12 @@ class UnreadableError(RejectedError):
 
 
 Reading = LeadEvent | UnreadableError
-"""What came of reading a body: its event, or why there is none."""
+"""The result of reading a body: its event, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """By which a person traces an event back; both are safe to log."""
+    """Id and source, by which a person traces an event back; both are safe to log."""
 
     event_id: str
     source: str
@@ -105,7 +105,7 @@ Mapper = Callable[[dict[str, Json]], Envelope | None]
 
 
 class _ProblemsError(Exception):
-    """What is wrong with a body: a sentence for each problem, with the field's path and without its value."""
+    """The body has problems: a sentence for each, with the field's path and without its value."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(problems)
@@ -204,14 +204,14 @@ def _parse(text: str) -> dict[str, Json]:
         raise _ProblemsError([f"body: is not JSON{place}"]) from None
     if not isinstance(body, dict):
         raise _ProblemsError([f"body: must be a JSON object, not {json_type(body)}"])
-    # First, because the next check takes as many calls inside each other as there are levels.
+    # The depth is checked first, because the next check recurses once for each level.
     _refuse_depth(body)
     _refuse_unpaired_surrogates(body)
     return body
 
 
 def _finite(text: str) -> float:
-    """1e999 is written as JSON wants it, but it is read as infinity, which can't be sent on."""
+    """Raises for a number like 1e999: it is valid JSON, but is read as infinity, which can't be sent on."""
     number = float(text)
     if not math.isfinite(number):
         raise _ProblemsError(

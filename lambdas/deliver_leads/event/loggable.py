@@ -7,7 +7,7 @@ if they look like what they should be.
 import hashlib
 import re
 
-# Of letters, digits and what ids of AWS, UUIDs and EventBridge sources (partners' have a "/") are made of.
+# An id has letters, digits and the signs of AWS ids, UUIDs and EventBridge sources (partners' have a "/").
 _ID = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 LONGEST_NAME = 64
@@ -25,5 +25,5 @@ def loggable_name(name: str) -> str:
 
 
 def sha256(text: str) -> str:
-    """In hexadecimal digits. Text that SQS or JSON lets through has no half of a surrogate pair."""
+    """The SHA-256 in hexadecimal digits, of a text from SQS or JSON: it has no unpaired surrogate."""
     return hashlib.sha256(text.encode()).hexdigest()

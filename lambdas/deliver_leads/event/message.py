@@ -9,8 +9,8 @@ from typing import Any
 
 from ..contract import DeadLetterAttribute
 
-# SQS keeps a message for 14 days at most, so a time that is further off was not set by SQS: the console's
-# sample event, for example, was sent in 2018.
+# SQS keeps a message for 14 days at most, so SQS did not set a time that is further off: the console's
+# sample event, for example, has one of 2018.
 _BELIEVABLE_AGE_MS = 15 * 86_400 * 1000
 
 
@@ -58,7 +58,7 @@ class Message:
 
     @property
     def order_ms(self) -> int:
-        """What tells which of two events is the later one: when the event first came, in epoch milliseconds.
+        """The time by which a lead's events are ordered: when the event first came, in epoch milliseconds.
 
         A redriven message was sent again long after its event came, so the time it was first seen counts.
         """
@@ -80,7 +80,7 @@ def _believable_or_now(sent_ms: int) -> int:
 
 
 def _epoch_ms(iso_time: str | None) -> int | None:
-    """None for what is no time or has no offset from UTC."""
+    """The time in epoch milliseconds; None for a text that is no time or has no offset from UTC."""
     try:
         moment = datetime.fromisoformat(iso_time or "")
     except ValueError:

@@ -11,8 +11,8 @@ import click
 
 from leadctl.moments import Length, iso
 from leadctl.output import count
-from leadctl.parked_message import Parked, Place
-from leadctl.parked_queues import MOST_READ, Looked
+from leadctl.parked.message import Parked, Place
+from leadctl.parked.queues import MOST_READ, Looked
 from leadctl.problems import ToBeFixedError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -143,7 +143,6 @@ def _unseen(looked: Looked) -> str:
         parts.append(f"{count(looked.hidden, 'message')} more, which others look at: try in 5 minutes.")
     if looked.unread:
         parts.append(
-            f"About {count(looked.unread, 'message')} couldn't be looked at: {MOST_READ:,} are read at most, "
-            "and a FIFO queue hides the rest of a message's group."
+            f"About {count(looked.unread, 'message')} couldn't be looked at: {MOST_READ:,} are read at most."
         )
     return " ".join(parts)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .event.envelope import Envelope
-from .event.lead import TEXT_FIELDS, Json, Operation
+from .envelope import Envelope
+from .lead import TEXT_FIELDS, Json, Operation
 
 KEY_FIELD = "idempotencyKey"
 
@@ -40,7 +40,7 @@ class _Mapping:
     constants: Mapping[str, Json]
 
     def read(self, event: dict[str, Json]) -> Envelope:
-        """The event as the first part of reading a lead event; never raises."""
+        """Reads the event into an envelope, whose fields are not checked yet; never raises."""
         path = f'mapping "{self.name}": '
         # Unless the mapping gives a key, the event's own id: it stays the same however often it is delivered.
         lead, key = dict(self.constants), event.get("id")
@@ -72,7 +72,7 @@ class EventMapper:
         self._mappings: list[_Mapping] = []
         if not mappings:
             return
-        # Here, because only those who have mappings pay for it at a cold start.
+        # Imported here, so that only stages with mappings pay for it at a cold start.
         import jmespath  # type: ignore[import-untyped]
 
         for entry in mappings:
@@ -87,7 +87,7 @@ class EventMapper:
             )
 
     def __call__(self, event: dict[str, Json]) -> Envelope | None:
-        """The event as the first mapping reads it whose pattern it fits; None if there is no such mapping."""
+        """Reads the event by the first mapping whose pattern it fits; None if there is no such mapping."""
         for mapping in self._mappings:
             if matches(mapping.pattern, event):
                 return mapping.read(event)
@@ -95,7 +95,8 @@ class EventMapper:
 
 
 def _found(field: str, value: Any) -> Json:  # noqa: ANN401 - JMESPath can give more than JSON
-    """What a path gave, in the lead's type. Raises `TypeError` or `ValueError` for what isn't JSON.
+    """The value that a path found, in the type of the lead's field. Raises `TypeError` or `ValueError` if it
+    isn't JSON.
 
     Sources that have numbers where 7Targets has texts (a phone number, a record's id) are common.
     """

@@ -56,6 +56,11 @@ class Parked:
             group_id=system.get("MessageGroupId"),
         )
 
+    @property
+    def size(self) -> int:
+        """In bytes; the attributes generously."""
+        return len(self.body.encode()) + len(str(self.attributes).encode())
+
     def text(self, name: str) -> str | None:
         """A message attribute."""
         value = self.attributes.get(name, {}).get("StringValue")

@@ -88,7 +88,7 @@ def _test(found: re.Match[str]) -> Callable[[Record], bool]:
     if found["present"]:
         return lambda row: (found["present"] in row) is not bool(found["not"])
 
-    def value(row: Record) -> Any:  # noqa: ANN401 - whatever JSON has
+    def value(row: Record) -> Any:
         return str(row.get(found["lower"], "")).lower() if found["lower"] else row.get(found["field"])
 
     if found["list"] is not None:
@@ -116,7 +116,7 @@ def _stats(text: str, rows: list[Record]) -> tuple[list[str], list[Record]]:
     return [*names, *(each["as"] for each in aggregates if each)], answer
 
 
-def _aggregate(aggregate: re.Match[str], rows: list[Record]) -> Any:  # noqa: ANN401 - whatever JSON has
+def _aggregate(aggregate: re.Match[str], rows: list[Record]) -> Any:
     if aggregate["of"] == "*":
         return len(rows)
     values = [row[aggregate["of"]] for row in rows if aggregate["of"] in row]

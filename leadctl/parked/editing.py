@@ -1,6 +1,5 @@
 """Changing a parked body in the user's editor, until the function would take it."""
 
-import json
 import os
 import re
 import shlex
@@ -10,15 +9,8 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from leadctl.problems import ProblemError
-
-
-def pretty(body: str) -> str:
-    """JSON over several lines; any other text as it is."""
-    try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except ValueError:
-        return body
+from leadctl.output import pretty
+from leadctl.problems import ProblemError, ToBeFixedError
 
 
 def edit_until_right(
@@ -26,7 +18,7 @@ def edit_until_right(
 ) -> tuple[str | None, Path]:
     """Returns the new body, or None when nothing was changed, and the file with it, which the caller removes.
 
-    `remarks` go on top as comments, and so does what is still wrong. Raises `ProblemError` when the user
+    `remarks` go on top as comments, and so does what is still wrong. Raises `ToBeFixedError` when the user
     leaves the editor without having changed what is wrong.
     """
     folder = Path(tempfile.mkdtemp(prefix="leadctl-"))  # for this user only
@@ -47,7 +39,7 @@ def edit_until_right(
         if not problems:
             return text, path
         if text == shown:
-            raise ProblemError(
+            raise ToBeFixedError(
                 f"Nothing was sent, because it is still wrong: {'; '.join(problems)}. It is in {path}."
             )
         shown = text

@@ -4,24 +4,20 @@ SQS can't list a queue. So messages are received, which hides them from everybod
 isn't touched is given back at once. If leadctl is killed, they come back by themselves.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from leadctl.parked_message import Parked, Place
+from leadctl.importing import sending
+from leadctl.parked.message import Parked, Place
 from leadctl.target import Target
 
 # How long a message is hidden from everybody else, unless it is given back.
 LOOKED_AT_S = 300
-LARGEST_BATCH = 10
-# SQS's bound for all messages of a batch together was this for years, and still is in some emulators.
-LARGEST_BATCH_BYTES = 262_144
 # More would take minutes, and their bodies a lot of memory.
 MOST_READ = 10_000
-# The message group in which the stack's rule puts all its events on a FIFO queue.
-GROUP_OF_THE_RULE = "leads"
 _COUNTS = {
     "waiting": "ApproximateNumberOfMessages",
     "hidden": "ApproximateNumberOfMessagesNotVisible",
@@ -73,7 +69,7 @@ class ParkedQueues:
         while len(found) < most and empty_answers < (1 if len(found) >= counts["waiting"] else 3):
             answer = self._sqs.receive_message(
                 QueueUrl=url,
-                MaxNumberOfMessages=LARGEST_BATCH,
+                MaxNumberOfMessages=sending.LARGEST_BATCH,
                 VisibilityTimeout=LOOKED_AT_S,
                 WaitTimeSeconds=1 if len(found) < counts["waiting"] else 0,
                 MessageAttributeNames=["All"],
@@ -125,23 +121,12 @@ class ParkedQueues:
                     "Id": str(index),
                     "MessageBody": text,
                     "MessageAttributes": each.sent_attributes(),
-                    **self._group(each, text),
+                    **({"MessageGroupId": each.group_id} if each.group_id else {}),
                 }
                 for index, (each, text) in enumerate(zip(messages, texts, strict=True))
             ],
         )
         return [messages[int(each["Id"])] for each in answer.get("Successful", [])]
-
-    def _group(self, parked: Parked, body: str) -> dict[str, str]:
-        if not self._target.is_fifo:
-            return {"MessageGroupId": parked.group_id} if parked.group_id else {}
-        # The same text of the same parked message is one message to SQS for five minutes: a second try after
-        # leadctl was killed before it could delete. The next parking of this lead has another message id.
-        digest = hashlib.sha256(f"{parked.message_id} {body}".encode()).hexdigest()
-        return {
-            "MessageGroupId": parked.group_id or GROUP_OF_THE_RULE,
-            "MessageDeduplicationId": digest,
-        }
 
     def delete(self, messages: Sequence[Parked]) -> list[Parked]:
         """Returns those that SQS deleted."""
@@ -163,18 +148,8 @@ class ParkedQueues:
 
 def batches(messages: Iterable[Parked]) -> Iterator[list[Parked]]:
     """In their order; each of one queue and small enough for any of SQS's batch calls."""
-    batch: list[Parked] = []
-    size = 0
-    for each in messages:
-        bytes_ = len(each.body.encode()) + len(str(each.attributes).encode())
-        is_full = len(batch) == LARGEST_BATCH or size + bytes_ > LARGEST_BATCH_BYTES
-        if batch and (is_full or each.queue_url != batch[0].queue_url):
-            yield batch
-            batch, size = [], 0
-        batch.append(each)
-        size += bytes_
-    if batch:
-        yield batch
+    for _, of_queue in groupby(messages, key=lambda each: each.queue_url):
+        yield from sending.batches(of_queue, lambda each: each.size)
 
 
 def queue_counts(sqs: Any, queue_url: str) -> dict[str, int]:  # noqa: ANN401 - a boto3 client

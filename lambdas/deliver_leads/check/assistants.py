@@ -1,7 +1,7 @@
 """The list of the user's assistants: the call that proves address, token and user without touching a lead.
 
-It is in the vendor's later help pages and not in the API document, so an API without it isn't at fault. What
-an answer to it proves:
+Only the vendor's newer help pages mention this call, not the API document, so its absence is not an error.
+What an answer to it proves:
 
     2xx, JSON      the address, the token and the user are right
     401            an API is there, and refuses a token that was issued a moment ago
@@ -17,10 +17,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..api.access_token import PASSING_STATUSES, AccessToken
+from ..api.answers import REFUSED_CLIENT
+from ..api.http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError
 from ..outcome import BlockedError, RetryError
-from .access_token import PASSING_STATUSES, AccessToken
-from .answers import REFUSED_CLIENT
-from .http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError
 
 PAGE_SIZE = 100
 MOST_PAGES = 20
@@ -73,7 +73,7 @@ class Assistants:
         return answer
 
     def require_assistant(self, first_page: HttpAnswer, wanted: str | None) -> None:
-        """Returns if the user has assistants and, if it is given, the wanted one: an e-mail address."""
+        """Returns if the user has assistants and, if one is wanted (an e-mail address), that one."""
         emails = _emails(first_page)
         if not emails:
             remedy = "assign the user to every assistant that leads are given to, in the 7Targets app"
@@ -81,7 +81,8 @@ class Assistants:
         known: set[str] = set()
         page = 0
         while wanted and wanted.strip().casefold() not in emails:
-            # Not an empty or a short page: an API may have a page size of its own, or no pages.
+            # The list ends with a page that shows nothing new, and not with a short one: an API may have a
+            # page size of its own, or no pages.
             if emails <= known:
                 remedy = "assign the user to it in the 7Targets app, or correct the setting and deploy again"
                 what = f"assistantEmail of leadDefaults is none of the user's {len(known)} assistants"

@@ -11,19 +11,19 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .api.access_token import AccessToken, AccessTokens
-from .api.assistants import Assistants, UnprovenError, page_of_user
-from .api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
-from .contract import LedgerAttribute
-from .outcome import BlockedError, DeferredError, RetryError, describe_unforeseen
-from .settings import Settings
+from ..api.access_token import AccessToken, AccessTokens
+from ..api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
+from ..contract import LedgerAttribute
+from ..outcome import BlockedError, DeferredError, RetryError, describe_unforeseen
+from ..settings import Settings
+from .assistants import Assistants, UnprovenError, page_of_user
 
 Result = TypeVar("Result")
 
-# What DynamoDB and SQS answer.
+# The codes with which DynamoDB and SQS answer.
 GONE = {"ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 DENIED = {"AccessDenied", "AccessDeniedException"}
-# For the metric and the answer to Lambda, after the last call.
+# The time that the metric and the answer to Lambda need after the last call.
 ENDING_S = 1
 IN_A_VPC = "in a VPC it needs DNS, a route out (a NAT gateway) and a security group that lets HTTPS out"
 # A key that no lead has: the others are digests.
@@ -31,7 +31,7 @@ CHECK_KEY = {LedgerAttribute.PARTITION_KEY: {"S": "#ledger"}, LedgerAttribute.SO
 
 
 class Report:
-    """What was found, part by part; free of secrets and personal data."""
+    """The findings of a check, part by part; free of secrets and personal data."""
 
     def __init__(self) -> None:
         self._right: list[str] = []
@@ -103,7 +103,7 @@ class Check:
             lambda: self._tokens.fetch(_needed(credentials, "the secret"), self._deadline),
             _http_fault("tokenUrl", settings.token_url),
         )
-        # Before the AWS calls: each HTTP call leaves time for four of them (http_client.RESERVE_S).
+        # Before the AWS calls: each HTTP call leaves time for four of them (RESERVE_S).
         self._check_api(report, token)
         report.part("ledger", self._reach_ledger, _aws_fault("DynamoDB"))
         for name, url in {
@@ -129,7 +129,7 @@ class Check:
         report.part("assistants", require_assistant, if_it_lasts)
 
     def _reach_ledger(self) -> None:
-        """A write whose condition can't hold proves the right to write, and writes nothing."""
+        """Tries a write whose condition can't hold: it proves the right to write, and writes nothing."""
         write = partial(
             self._dynamodb.update_item,
             TableName=self._settings.ledger_table,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from leadctl.options import Invocation, Result
 from leadctl.output import count
-from leadctl.parked_message import Parked
-from leadctl.parked_queues import ParkedQueues
+from leadctl.parked.message import Parked
+from leadctl.parked.queues import Looked, ParkedQueues
+from leadctl.parked.selection import Selection, grouped, remarks
 from leadctl.problems import ExitCode, ProblemError, explain
-from leadctl.selection import grouped
 
 _SHOWN_GROUPS = 10
 SENT_TWICE = (
@@ -49,11 +49,14 @@ def note_groups(invocation: Invocation, messages: Sequence[Parked]) -> None:
         invocation.out.note(f"{rest:6,}  for {count(len(groups) - _SHOWN_GROUPS, 'other reason')}")
 
 
-def note_left(invocation: Invocation, left: int) -> Result:
-    """What is still parked makes the command end with 3."""
-    if not left:
-        return None
-    invocation.out.note(
-        f"{count(left, 'message')} left: somebody else took them, or SQS refused them. Look again."
-    )
-    return ExitCode.A_PERSON_HAS_TO_ACT
+def note_left(invocation: Invocation, left: int, selection: Selection, looked: Looked) -> Result:
+    """What is still parked, or may be and can't be seen, makes the command end with 3."""
+    if left:
+        invocation.out.note(
+            f"{count(left, 'message')} left: somebody else took them, or SQS refused them. Look again."
+        )
+    # With ids, all that was asked for was seen.
+    unseen = [] if selection.ids else remarks(looked)
+    for remark in unseen:
+        invocation.out.note(remark)
+    return ExitCode.A_PERSON_HAS_TO_ACT if left or unseen else None

@@ -1,0 +1,1 @@
+"""The check without a lead: off the delivery path, and imported only when it is asked for."""

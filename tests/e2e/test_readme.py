@@ -1,0 +1,100 @@
+"""README.md: its blocks work one after another, as a new reader copies them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.run_file import describe
+from local.sample.events import LEAD_DEFAULTS
+from local.stack.deployment import Deployment
+from local.stack.waiting import wait_until
+from tests.documents import PROJECT
+from tests.e2e.shell import install_aws_command
+
+pytestmark = pytest.mark.e2e
+
+# The local run itself, which is up here: tests/e2e/test_the_run.py.
+RUN = "make run\n"
+DEPLOY = "## Deploy to AWS"
+
+
+def script(text: str) -> str:
+    """The text's blocks of shell and Python, as one program for the shell."""
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return "".join(
+        block if language == "sh" else f".venv/bin/python - <<'END_OF_PYTHON'\n{block}END_OF_PYTHON\n"
+        for language, block in blocks
+        if block != RUN
+    )
+
+
+@pytest.fixture
+def checkout(deployment: Deployment, tmp_path: Path) -> Path:
+    """A checkout whose local run is up, with the packages of this one."""
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(PROJECT / name, tmp_path)
+    # Older than what is installed, so that make installs nothing.
+    os.utime(tmp_path / "requirements.lock", (0, 0))
+    shutil.copytree(PROJECT / "local", tmp_path / "local")
+    (tmp_path / ".venv").symlink_to((PROJECT / ".venv").resolve())
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "run.json").write_text(json.dumps(describe(deployment, page_url="")), "utf-8")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    install_aws_command(programs)
+    # What an installation makes; tests/leadctl/test_packaging.py holds what is in it.
+    (programs / "leadctl").write_text(f'#!/bin/sh\nexec {sys.executable} -m leadctl "$@"\n')
+    (programs / "leadctl").chmod(0o755)
+    return tmp_path
+
+
+def run(blocks: str, checkout: Path, environment: dict[str, str]) -> str:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE"))}
+    local = {
+        "PATH": f"{checkout / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(PROJECT),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+    done = subprocess.run(  # noqa: S603 - this project's own document
+        [shutil.which("sh") or "sh", "-euc", blocks],
+        cwd=checkout,
+        env=kept | local | environment,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_blocks_up_to_the_deployment_publish_to_the_local_run(
+    deployment: Deployment, checkout: Path
+) -> None:
+    """In one shell, from the top."""
+    text, _ = (PROJECT / "README.md").read_text("utf-8").split(DEPLOY)
+    assert f"```sh\n{RUN}```" in text
+    output = run(script(text), checkout, {})
+    emails = {"jane@example.com", "jim@example.com"}
+    wait_until("the leads", lambda: emails <= deployment.sandbox.leads().keys(), timeout_s=60)
+    assert "Send 1 lead to LeadDelivery-dev?" in output
+
+
+def test_the_blocks_of_the_deployment_fill_the_secret_and_check_it(
+    deployment: Deployment, checkout: Path
+) -> None:
+    """In a new shell; the local run has done synth, bootstrap and deployment, by the same app."""
+    _, text = (PROJECT / "README.md").read_text("utf-8").split(DEPLOY)
+    (checkout / "credentials.json").write_text(json.dumps(vars(deployment.credentials)), "utf-8")
+    deployment.sandbox.add_assistants([LEAD_DEFAULTS["assistantEmail"]])
+    done_before = "make() { :; }\nnpx() { :; }\n"
+    output = run(done_before + script(text), checkout, deployment.emulator.aws_environment())
+    assert '"ok": true' in output
