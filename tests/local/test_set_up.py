@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.shipped
+
 PROJECT = Path(__file__).resolve().parents[2]
 OURS = {"deliver_leads", "infra", "leadctl", "local"}
 STEP = [sys.executable, "-m", "local.set_up_step"]
