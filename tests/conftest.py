@@ -37,8 +37,7 @@ settings.register_profile(
 )
 settings.load_profile("shared-machine")
 
-# Each boto3 session looks for the service models and reads them anew, more than half of the time that the
-# quick tests take.
+# Each boto3 session looks for the service models and reads them anew: over half of the quick tests' time.
 setattr(botocore.session, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
 
 
@@ -55,6 +54,7 @@ def _translate_statements(client: Any, operation: str, request: Any) -> Any:
 setattr(botocore.client.BaseClient, "_make_api_call", _translate_statements)  # noqa: B010
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keeps all tests of the templates in one process, because the CDK takes seconds to start in each."""
     for item in items:

@@ -7,6 +7,8 @@ import pytest
 from tests.alarms.cloudwatch import ALARM, INSUFFICIENT, OK, MetricAlarm, Metrics, Watched, evaluate, key_of
 from tests.alarms.metric_math import Row, UnknownSyntaxError, Value, compile_expression
 
+pytestmark = pytest.mark.simulation
+
 BEFORE = "as before"
 TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
 KEY = key_of("N", "M", {"d": "v"})

@@ -13,7 +13,7 @@ from tests.infra.synthesis import Resource, Templates
 
 RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 # The simulations are made once in a process.
-pytestmark = pytest.mark.xdist_group("templates")
+pytestmark = [pytest.mark.simulation, pytest.mark.xdist_group("templates")]
 WELL = [each for each in FAILURES if each.name.startswith("nothing")]
 MADE = sorted(TEXTS)
 METRICS = [

@@ -17,6 +17,8 @@ from bench.scale.simulation import Answer, LeadsApi, Result, Scenario, Simulatio
 from deliver_leads.breaker import FAULTS_TO_OPEN
 from infra.config import DeploymentConfig
 
+pytestmark = pytest.mark.simulation
+
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULTS, INPUTS = DeploymentConfig(stage="model"), Inputs()
 

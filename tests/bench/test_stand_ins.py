@@ -11,6 +11,8 @@ from bench.leads import Leads, records
 from bench.processes import Child, ChildFailedError, environment
 from bench.servers import NotTakenError, Servers
 
+pytestmark = pytest.mark.shipped
+
 PROJECT = Path(__file__).resolve().parents[2]
 KEY = {"lead": {"S": "hash"}, "event": {"S": "lead"}}
 

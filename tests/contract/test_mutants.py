@@ -15,6 +15,8 @@ import pytest
 
 from local.chaos.mutants import MUTANTS
 
+pytestmark = pytest.mark.simulation
+
 PROJECT = Path(__file__).resolve().parents[2]
 DELIVERY = "tests/integration/test_delivery.py"
 CONSISTENCY = "tests/integration/test_lead_consistency.py"

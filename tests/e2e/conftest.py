@@ -12,6 +12,7 @@ from tests.e2e.foreign import foreign_mappings
 from tests.e2e.shell import Operator, blocks
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spreads the end-to-end tests over workers, which deploy the stack once each, because they mostly wait.
 

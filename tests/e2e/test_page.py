@@ -268,7 +268,7 @@ def test_the_page_alone_tells_what_happened_to_a_lead_whose_answer_was_lost(
         for words in (MODES["slow"].words, MODES["loses answers"].words):
             page.keyboard.press("ArrowRight")
             shows(page, "sentence", words)
-        lead = new_lead()
+        lead = new_lead(assistantEmail="sam@example.com")
         dev.send({"operation": "create", "lead": lead})
         shows(page, "answersLost", f"{lost + 1} answer")
         tab_to(page, "it.id === 'email'")
@@ -286,7 +286,7 @@ def test_a_parked_lead_is_retried_by_its_button_and_comes_back_while_it_is_still
     dev: MakeDev, browser: Browser
 ) -> None:
     """It is shown under its reason; the page tells what each retry did; no hand leaves the keyboard."""
-    lead = new_lead()
+    lead = new_lead(assistantEmail="sam@example.com")
     refusal = {"kind": "status", "status": 422, "body": {"message": "not now"}}
     dev.set_faults({"operation": "create", "email": lead["email"], "fault": refusal})
     dev.send({"operation": "create", "lead": lead})
@@ -356,7 +356,7 @@ def test_an_example_of_the_page_delivers_a_lead(
     deployment: Deployment, operator: Operator, title: str
 ) -> None:
     """Copied as it is, but for the address: the ledger knows Jane from the test before."""
-    lead = new_lead()
+    lead = new_lead(assistantEmail="sam@example.com")
     text = examples(deployment)[title].replace("jane@example.com", lead["email"])
     if title == "Python":
         exec(compile(text, title, "exec"), {})  # noqa: S102 - this project's own

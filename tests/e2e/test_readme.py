@@ -22,6 +22,9 @@ pytestmark = pytest.mark.e2e
 # The local run itself, which is up here: tests/e2e/test_the_run.py.
 RUN = "make run\n"
 DEPLOY = "## Deploy to AWS"
+# What is done before: leadctl is on PATH, and the local run has deployed the same app.
+INSTALLED = "uv() { :; }\n"
+DEPLOYED = "make() { :; }\nnpx() { :; }\n"
 
 
 def script(text: str) -> str:
@@ -82,7 +85,7 @@ def test_the_blocks_up_to_the_deployment_publish_to_the_local_run(
     """In one shell, from the top."""
     text, _ = (PROJECT / "README.md").read_text("utf-8").split(DEPLOY)
     assert f"```sh\n{RUN}```" in text
-    output = run(script(text), checkout, {})
+    output = run(INSTALLED + script(text), checkout, {})
     emails = {"jane@example.com", "jim@example.com"}
     wait_until("the leads", lambda: emails <= deployment.sandbox.leads().keys(), timeout_s=60)
     assert "Send 1 lead to LeadDelivery-dev?" in output
@@ -91,10 +94,9 @@ def test_the_blocks_up_to_the_deployment_publish_to_the_local_run(
 def test_the_blocks_of_the_deployment_fill_the_secret_and_check_it(
     deployment: Deployment, checkout: Path
 ) -> None:
-    """In a new shell; the local run has done synth, bootstrap and deployment, by the same app."""
+    """In a new shell."""
     _, text = (PROJECT / "README.md").read_text("utf-8").split(DEPLOY)
     (checkout / "credentials.json").write_text(json.dumps(vars(deployment.credentials)), "utf-8")
     deployment.sandbox.add_assistants([LEAD_DEFAULTS["assistantEmail"]])
-    done_before = "make() { :; }\nnpx() { :; }\n"
-    output = run(done_before + script(text), checkout, deployment.emulator.aws_environment())
+    output = run(DEPLOYED + script(text), checkout, deployment.emulator.aws_environment())
     assert '"ok": true' in output

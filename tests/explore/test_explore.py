@@ -17,6 +17,8 @@ from tests.explore.search import (
 from tests.explore.story import tell
 from tests.explore.worlds import CREATE, UPDATE, Before, World, find_world, large_worlds, small_worlds
 
+pytestmark = pytest.mark.simulation
+
 
 @pytest.fixture(scope="module")
 def laboratory() -> Laboratory:

@@ -1,19 +1,24 @@
 """The app's templates, synthesised as the CDK command line does it, but without the bundle."""
 
 import functools
+import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aws_cdk as cdk
 
 from app import build_stacks
-from infra.bundling import LocalBundling
+from infra.bundling import PROJECT, LocalBundling
 
 Template = dict[str, Any]
 Resource = dict[str, Any]
 
-CDK_JSON = json.loads((Path(__file__).parents[2] / "cdk.json").read_text("utf-8"))
+CDK_JSON = json.loads((PROJECT / "cdk.json").read_text("utf-8"))
+# Templates of earlier runs: a synthesis takes about a second of CPU time, and the tests need some 60 of them.
+CACHE = PROJECT / ".pytest_cache/templates"
 
 
 # Some alarms are made only for who asks for them.
@@ -35,8 +40,46 @@ def new_app(stage: str, **settings: str) -> cdk.App:
     )
 
 
+def sources() -> list[Path]:
+    """All that a template is made from, beside its settings; no template shows the rest of lambdas/."""
+    return [
+        *sorted((PROJECT / "infra").rglob("*.py")),
+        PROJECT / "app.py",
+        PROJECT / "cdk.json",
+        PROJECT / "lambdas/deliver_leads/contract.py",
+        PROJECT / "requirements.lock",
+        Path(__file__).resolve(),
+    ]
+
+
 @functools.cache
 def synthesise(stage: str = "dev", **settings: str) -> Templates:
+    """Both templates, from the cache unless their sources changed. Raises what `synthesise_anew` raises."""
+    asked = json.dumps([stage, sorted(settings.items())])
+    cached = _cache_of_the_sources() / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
+    if cached.exists():
+        return Templates(*json.loads(cached.read_text("utf-8")))
+    templates = synthesise_anew(stage, **settings)
+    part = cached.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(templates), "utf-8")
+    part.replace(cached)
+    return templates
+
+
+@functools.cache
+def _cache_of_the_sources() -> Path:
+    """The folder with the templates of the sources as they are now. Deletes those of other sources."""
+    content = hashlib.sha256()
+    for path in sources():
+        content.update(f"{path} {path.stat().st_size}\n".encode() + path.read_bytes())
+    folder = CACHE / content.hexdigest()
+    if not folder.exists():
+        shutil.rmtree(CACHE, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def synthesise_anew(stage: str = "dev", **settings: str) -> Templates:
     """Both templates. Raises what jsii raises when cdk-nag has a finding."""
     app = new_app(stage, **settings)
     stacks = build_stacks(app, LocalBundling())

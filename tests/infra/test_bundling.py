@@ -17,6 +17,8 @@ from infra.bundling import PROJECT, BundlingError, LocalBundling, build_bundle
 from infra.runtime_python import find_runtime_python
 from tests.settings import ENVIRONMENT
 
+pytestmark = pytest.mark.shipped
+
 # https://docs.python.org/3/reference/import.html#cached-bytecode-invalidation
 UNCHECKED_HASH = 0b01
 

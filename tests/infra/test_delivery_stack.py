@@ -1,6 +1,8 @@
 """What the delivery stack's template promises."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -9,7 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from cfnlint.api import lint_all  # type: ignore[import-untyped]
 
 from app import build_stacks
-from infra.bundling import LocalBundling
+from infra.bundling import PROJECT, LocalBundling
 from tests.foreign_events import mappings
 from tests.infra.synthesis import (
     Resource,
@@ -19,7 +21,9 @@ from tests.infra.synthesis import (
     properties,
     resource_behind,
     resources,
+    sources,
     synthesise,
+    synthesise_anew,
 )
 
 QUEUES = ("LeadQueueUrl", "DeadLetterQueueUrl", "RuleDeadLetterQueueUrl")
@@ -332,6 +336,7 @@ EVERY_KIND: list[dict[str, str]] = [
 ]
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize("context", EVERY_KIND, ids=str)
 def test_templates_pass_cfn_lint(context: dict[str, str]) -> None:
     """Neither an error nor a warning; informational rules (I…) are off by default in the tool, too."""
@@ -364,3 +369,17 @@ def test_the_templates_suit_any_account_and_region() -> None:
 def test_the_templates_report_nothing_to_the_cdk_s_makers() -> None:
     """No metadata resource with what is used where."""
     assert not any(resources(template, "AWS::CDK::Metadata") for template in synthesise())
+
+
+def test_a_template_is_cached_only_as_long_as_all_that_it_is_made_from_is_the_same() -> None:
+    """Every file of the project that a synthesis opens is one of the cache's sources."""
+    opened: set[Path] = set()
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str):
+            opened.add(Path(arguments[0]).resolve())
+
+    sys.addaudithook(note)
+    synthesise_anew()
+    of_project = {path for path in opened if path.is_relative_to(PROJECT) and path.suffix != ".pyc"}
+    assert of_project - {path for path in of_project if ".venv" in path.parts} <= set(sources())

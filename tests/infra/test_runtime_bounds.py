@@ -25,6 +25,8 @@ from tests.infra.runtime_api import RuntimeApi
 from tests.ledger_table import create_ledger_table
 from tests.settings import ENVIRONMENT
 
+pytestmark = pytest.mark.shipped
+
 # Calls and the reserve fit well into an invocation; the good leads fit into them on a busy machine too.
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 4

@@ -5,10 +5,14 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from infra.bundling import PROJECT
 from tests.infra.execution_environment import environment, running
 from tests.infra.runtime_api import RuntimeApi
 from tests.settings import ENVIRONMENT
+
+pytestmark = pytest.mark.shipped
 
 
 def test_the_bundle_answers_under_the_real_runtime_client_with_a_well_formed_response(

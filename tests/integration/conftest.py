@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +15,13 @@ import boto3
 import pytest
 import requests
 from boto3.dynamodb.types import TypeDeserializer
+from botocore.config import Config
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 from mypy_boto3_sqs import SQSClient
 
+from deliver_leads.api import roots
 from local.sandbox.server import LeadsApiSandbox
 from tests.ledger_table import create_ledger_table
 from tests.settings import ENVIRONMENT
@@ -56,6 +59,7 @@ class Pipeline:
     lead_queue_url: str
     dead_letter_queue_url: str
     log: io.StringIO
+    at_end: ExitStack
     context: Context = field(default_factory=Context)
     passed_s: float = 0.0
     passed_when_sent: dict[str, float] = field(default_factory=dict)
@@ -203,10 +207,30 @@ class Pipeline:
         ]
 
 
+class SharedSession(boto3.Session):
+    """An AWS session that makes each client once, because a new one costs as much as a test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, Any] = {}
+
+    def client(self, service_name: Any, *, config: Config | None = None, **more: Any) -> Any:  # type: ignore[override]
+        """The one client of this service with these settings. What a test changes of it, it changes back."""
+        settings = getattr(config, "_user_provided_options", {})
+        key = repr((service_name, dict(settings), more))
+        if key not in self._made:
+            self._made[key] = super().client(service_name, config=config, **more)
+        return self._made[key]
+
+
 @functools.cache
-def shared_session() -> boto3.Session:
+def shared_session() -> SharedSession:
     """The AWS session of all tests of this process."""
-    return boto3.Session()
+    return SharedSession()
+
+
+# Parsing the roots of trust takes longer than a delivery, and the sandbox speaks plain HTTP.
+shared_tls_context = functools.cache(roots.tls_context)
 
 
 @pytest.fixture
@@ -227,10 +251,10 @@ def pipeline(
     sandbox: LeadsApiSandbox, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Pipeline]:
     """A cold execution environment on moto and the sandbox."""
-    with mock_aws(config={"core": {"passthrough": {"urls": [f"{sandbox.url}/.*"]}}}):
-        # One session for all tests, because a new one costs as much as a test.
+    with mock_aws(config={"core": {"passthrough": {"urls": [f"{sandbox.url}/.*"]}}}), ExitStack() as at_end:
         session = shared_session()
         monkeypatch.setattr(boto3, "Session", lambda: session)
+        monkeypatch.setattr(roots, "tls_context", shared_tls_context)
         sqs, secrets = session.client("sqs"), session.client("secretsmanager")
         dynamodb = session.client("dynamodb")
         secrets.create_secret(Name="client-secret", SecretString=json.dumps(SECRET))
@@ -252,9 +276,8 @@ def pipeline(
         module = importlib.reload(importlib.import_module("deliver_leads.handler"))
         log = io.StringIO()
         module.logger.registered_handler.setStream(log)
-        running = Pipeline(
-            module.handler, sandbox, sqs, secrets, dynamodb, lead_queue_url, dead_letter_queue_url, log
-        )
+        queues = lead_queue_url, dead_letter_queue_url
+        running = Pipeline(module.handler, sandbox, sqs, secrets, dynamodb, *queues, log, at_end)
         real_time = time.time
         monkeypatch.setattr(time, "time", lambda: real_time() + running.passed_s)
         yield running

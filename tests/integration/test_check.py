@@ -108,9 +108,10 @@ def fail_aws(service: str, operation: str, fault: Exception) -> Callable[[Pipeli
     def fail(**_: object) -> None:
         raise fault
 
-    def register(_: Pipeline) -> None:
-        client = getattr(function(), f"_{service}")
-        client.meta.events.register(f"before-call.{service}.{operation}", fail)
+    def register(pipeline: Pipeline) -> None:
+        events = getattr(function(), f"_{service}").meta.events
+        events.register(f"before-call.{service}.{operation}", fail)
+        pipeline.at_end.callback(events.unregister, f"before-call.{service}.{operation}", fail)
 
     return register
 

@@ -36,9 +36,22 @@ def answer(name: str, status: int, **more: object) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def written() -> list[Record]:
+    """The log once a test has asked for it."""
+    return []
+
+
 @pytest.fixture
-def log(pipeline: Pipeline) -> list[Record]:
-    """The lines of leads with every fate, as CloudWatch discovers their fields."""
+def log(written: list[Record], request: pytest.FixtureRequest) -> list[Record]:
+    """The lines of leads with every fate, as CloudWatch discovers their fields; written by the first test."""
+    if not written:
+        written += write_log(request.getfixturevalue("pipeline"))
+    return written
+
+
+def write_log(pipeline: Pipeline) -> list[Record]:
+    """One invocation for nearly each fate."""
     pipeline.fail(
         answer("refused", 422),
         answer("waiting", 503),

@@ -23,6 +23,8 @@ from deliver_leads.outcome import BlockedError, DeliveredLead, RetryError, Uncon
 from deliver_leads.settings import Settings
 from tests.settings import ENVIRONMENT
 
+pytestmark = pytest.mark.simulation
+
 HOUR_S, DAY_S = 3600, 24 * 3600
 ENVIRONMENTS = 5
 LEADS = 250

@@ -1,5 +1,6 @@
 """A deployed stage on moto's AWS, and leadctl called as a person calls it."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -87,8 +88,8 @@ class Stage:
             "TagResource": self.mapping.tag,
             "UntagResource": self.mapping.untag,
         }
-        self.sqs = boto3.client("sqs")
-        self.dynamodb = boto3.client("dynamodb")
+        self.sqs = shared_client("sqs")
+        self.dynamodb = shared_client("dynamodb")
         self.ledger = Ledger(self.dynamodb, Settings.from_environment(ENVIRONMENT))
 
     def hook(self, model: Any, params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
@@ -175,11 +176,17 @@ class Stage:
         return taken
 
 
+@functools.cache
+def shared_client(service: Any) -> Any:
+    """A test's own AWS client, made once in a process because a new one costs as much as a test."""
+    return boto3.Session().client(service)
+
+
 def _create() -> Stage:
-    sqs = boto3.client("sqs")
-    create_ledger_table(boto3.client("dynamodb"))
-    boto3.client("logs").create_log_group(logGroupName=LOG_GROUP)
-    secret = boto3.client("secretsmanager").create_secret(
+    sqs = shared_client("sqs")
+    create_ledger_table(shared_client("dynamodb"))
+    shared_client("logs").create_log_group(logGroupName=LOG_GROUP)
+    secret = shared_client("secretsmanager").create_secret(
         Name="credentials",
         SecretString=json.dumps(
             dict.fromkeys(("client_id", "client_secret", "user_identifier"), "REPLACE_ME")

@@ -146,8 +146,8 @@ def test_each_command_ends_as_the_table_says(
     stage: Stage, code: int, command: str, before: Callable[[Stage], None]
 ) -> None:
     """A script decides by it."""
-    right = json.loads(json.dumps(BODY))
-    right["lead"]["phone"] = "1"
+    lead = {"name": "Jane", "email": JANE, "assistantEmail": "sam@example.com", "phone": "1"}
+    right = {"operation": "create", "lead": lead}
     Path("right.json").write_text(json.dumps(right), "utf-8")
     Path("wrong.json").write_text("{}", "utf-8")
     for name, email in {"right.csv": JANE, "wrong.csv": "no address"}.items():

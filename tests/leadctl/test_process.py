@@ -16,6 +16,8 @@ import pytest
 
 from tests.infra.aws_server import aws_server
 
+pytestmark = pytest.mark.shipped
+
 PROJECT = Path(__file__).parents[2]
 TIMEOUT_S = 120
 

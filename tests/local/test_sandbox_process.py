@@ -19,6 +19,8 @@ from local.stack.sandbox_process import SandboxProcess
 from local.stack.waiting import wait_until
 from tests.local.sandbox_caller import CLIENT, JOHN, Caller, caller_of
 
+pytestmark = pytest.mark.shipped
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

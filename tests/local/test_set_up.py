@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.shipped
+
 PROJECT = Path(__file__).resolve().parents[2]
 OURS = {"deliver_leads", "infra", "leadctl", "local"}
 STEP = [sys.executable, "-m", "local.set_up_step"]
@@ -74,6 +76,14 @@ def test_a_run_imports_nothing_that_only_the_tests_install() -> None:
         and not there & {distribution(owner) for owner in owners.get(name, [])}
     }
     assert missing == set()
+
+
+def test_every_installation_is_checked_by_the_lock_files_hashes() -> None:
+    """A tampered package is refused on every way in."""
+    makefile = (PROJECT / "Makefile").read_text("utf-8").replace("\\\n", " ")
+    installing = [line for line in makefile.splitlines() if re.search(r"pip (install|sync) ", line)]
+    assert len(installing) == 3
+    assert [line for line in installing if "--require-hashes" not in line] == []
 
 
 def step_without_terminal(*command: str) -> "subprocess.CompletedProcess[str]":

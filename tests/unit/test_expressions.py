@@ -19,6 +19,8 @@ from tests.explore.schedule import Deviations
 from tests.explore.worlds import CREATE, REFUSED, UNREADABLE, UPDATE, Before, World
 from tests.ledger_table import TABLE, create_ledger_table
 
+pytestmark = pytest.mark.simulation
+
 KEY = {"lead": {"S": "hash"}, "event": {"S": "#lead"}}
 PLACE = ("hash", "#lead")
 
