@@ -1,4 +1,4 @@
-"""Windows and order go by the events' own times: how long one waited, or when it is redriven, changes nothing."""
+"""Windows and order go by the events' own times, however long one waited and whenever it is redriven."""
 
 import pytest
 import requests
