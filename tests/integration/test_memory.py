@@ -191,6 +191,7 @@ class TestRoom:
         waiting = [queue.send(update(phone=f"+{number}")) for number in range(80)]
         for start in range(0, len(waiting), 10):
             assert len(queue.deliver(*waiting[start : start + 10])) == 10
+        assert '"ledger_written":false' not in pipeline.log.getvalue()
         pipeline.fail()
         turned_away = len(pipeline.bodies("update"))
         sent: list[str] = []
