@@ -199,7 +199,7 @@ class TestNames:
                 "detail": create(),
             },
             create(id=PRIVATE),
-            create(**{PRIVATE: {PRIVATE: PRIVATE}}, phone=5),
+            create("jane", **{PRIVATE: {PRIVATE: PRIVATE}, "phone": 5}),
         ],
         ids=["field", "key", "custom field", "idempotency key", "source", "id", "field of a rejected event"],
     )

@@ -17,8 +17,8 @@ USED_BEFORE = r"(?i)idempotency ?key .*other content"
 
 def broken() -> dict[str, object]:
     """A create with the key, whose name is missing."""
-    lead = {"email": "jane@example.com", "assistantEmail": "sam@example.net"}
-    return {"operation": "create", "lead": lead} | KEY
+    lead: object = {"email": "jane@example.com", "assistantEmail": "sam@example.net"}
+    return {"operation": "create", "lead": lead, **KEY}
 
 
 class TestBrokenTwin:

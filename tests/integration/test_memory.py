@@ -171,7 +171,7 @@ class TestRoom:
     ) -> None:
         """A producer's hourly job forgets a mandatory field for three weeks."""
         deliver_all(queue, create())
-        bad = {
+        bad: dict[str, object] = {
             "operation": "update",
             "lead": {"email": "jane@example.com", "assistantEmail": "sam@example.net"},
         }
