@@ -352,6 +352,42 @@ def test_settings_at_the_edge_of_a_contradiction_are_accepted(settings: dict[str
     assert read(settings).stage == "dev"
 
 
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"retryMaxDelaySeconds": 60}, ("retryMaxDelaySeconds is 60", "parkAfterHours, 96")),
+        ({"retryMaxDelaySeconds": 120}, ("retryMaxDelaySeconds is 120", "parkAfterHours, 96")),
+        ({"parkAfterHours": 312}, ("retryMaxDelaySeconds is 900", "parkAfterHours, 312")),
+    ],
+)
+def test_delays_so_short_that_sqs_would_park_a_lead_before_the_function_are_told(
+    settings: dict[str, object], shown: tuple[str, str]
+) -> None:
+    """After 1,000 receives, without a reason."""
+    (problem,) = problems(settings)
+    assert all(each in problem for each in shown)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"retryMaxDelaySeconds": 3600, "parkAfterHours": 312, "updateGraceMinutes": 121},
+        {"retryMaxDelaySeconds": 300, "parkAfterHours": 24},
+    ],
+)
+def test_delays_after_which_the_function_parks_a_lead_long_before_sqs_are_accepted(
+    settings: dict[str, object],
+) -> None:
+    """With room to spare."""
+    assert read(settings).stage == "dev"
+
+
+def test_by_default_a_nightly_repetition_is_within_the_duplicate_window() -> None:
+    """A day is the most common period, and no job starts on the second."""
+    assert read().duplicate_window_hours == 36
+
+
 def test_no_setting_outgrows_what_sqs_allows() -> None:
     """At the ends of all ranges a lead is still parked by age before SQS's 14 days are over."""
     longest = read(

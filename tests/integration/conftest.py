@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -23,6 +24,13 @@ from mypy_boto3_sqs import SQSClient
 
 from deliver_leads.api import roots
 from local.sandbox.server import LeadsApiSandbox
+from tests.integration.simulated_queue import (
+    REAL_CLOCK,
+    SimulatedQueue,
+    before_aws_calls,
+    follow_clock,
+    keep_quotas,
+)
 from tests.ledger_table import create_ledger_table
 from tests.settings import ENVIRONMENT
 
@@ -281,3 +289,28 @@ def pipeline(
         real_time = time.time
         monkeypatch.setattr(time, "time", lambda: real_time() + running.passed_s)
         yield running
+
+
+@pytest.fixture
+def queue(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> SimulatedQueue:
+    """The pipeline's lead queue in simulated time, which all of the function's clocks follow."""
+    simulated = SimulatedQueue(pipeline)
+    follow_clock(vars(importlib.import_module("deliver_leads.handler")))
+    # PyJWT, which checks the sandbox's tokens, goes by Python's own clock.
+    monkeypatch.setattr("local.sandbox.tokens.time", SimpleNamespace(time=REAL_CLOCK))
+
+    def set_delays(service: str, operation: str, request: Any) -> dict[str, Any] | None:
+        if operation != "ChangeMessageVisibilityBatch":
+            return None
+        for entry in request["Entries"]:
+            simulated.set_delay(entry["ReceiptHandle"], entry["VisibilityTimeout"])
+        return {"Successful": [], "Failed": []}
+
+    before_aws_calls(monkeypatch, set_delays)
+    return simulated
+
+
+@pytest.fixture
+def aws_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS's, for the size of an item, an expression and a statement."""
+    keep_quotas(monkeypatch)
