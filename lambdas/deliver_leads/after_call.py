@@ -26,11 +26,8 @@ times, of the 1,000 after which SQS moves it away without a reason. (3) With its
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .event.envelope import LeadEvent
-from .event.lead import Json
 from .event.message import Message
-from .lead_state import LONGEST_REASON, EventRecord, LeadState, State
-from .next_call import setters_of
+from .lead_state import LONGEST_REASON, EventRecord, LeadState, Setter, State
 from .outcome import (
     BlockedError,
     BreakerOpenError,
@@ -64,15 +61,13 @@ class Verdict:
 def delivered(
     state: LeadState,
     own: EventRecord,
-    event: LeadEvent,
-    sent: Mapping[str, Json],
+    setters: Mapping[str, Setter],
     lead: DeliveredLead,
     now_s: int,
     settings: Settings,
 ) -> LeadState:
-    """The lead after an answer that shows it; `sent` are the fields that the event has set."""
+    """The lead after an answer that shows it; `setters`: what the event has set."""
     final = replace(_done(own, now_s), state=State.DELIVERED, attempts=own.attempts + 1)
-    setters = setters_of(state, own, event.lead, sent)
     known = replace(state, lead_id=str(lead.lead_id), known_s=now_s)
     return known.with_final(final, setters, now_s - settings.ledger_s)
 

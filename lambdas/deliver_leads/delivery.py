@@ -31,7 +31,7 @@ from .event.lead import Json, Operation
 from .event.message import Message
 from .lead_state import EventRecord
 from .ledger import Claim, Completion, EarlyClaim, Ledger
-from .next_call import SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, next_call
+from .next_call import SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, next_call, setters_of
 from .outcome import (
     BlockedError,
     BreakerOpenError,
@@ -92,6 +92,7 @@ class Delivery:
         """
         if not self._breaker.is_open:
             with suppress(Exception):
+                self._http.require_time(deadline)
                 self._api.fetch_first_token(deadline)
 
     def complete(self, attempts: Sequence[Attempt], deadline: Deadline) -> list[Attempt]:
@@ -172,7 +173,7 @@ class Delivery:
                 return self._settle(message, event, refusal, claim)
             result, was_unknown = self._send(event, step, deadline)
             if isinstance(result, DeliveredLead):
-                return self._conclude(message, claim, step, result, together)
+                return self._conclude(message, claim, step, result, was_unknown, together)
             record, error = failed(
                 claim.state,
                 claim.record,
@@ -246,12 +247,18 @@ class Delivery:
         raise UndecidedError(why, status=lead.status)
 
     def _conclude(
-        self, message: Message, claim: Claim, step: Send, lead: DeliveredLead, together: bool
+        self,
+        message: Message,
+        claim: Claim,
+        step: Send,
+        lead: DeliveredLead,
+        was_unknown: bool,
+        together: bool,
     ) -> Attempt:
         event = claim.event
-        state = delivered(
-            claim.state, claim.record, event, step.fields, lead, int(time.time()), self._settings
-        )
+        begins = event.operation is Operation.CREATE and (was_unknown or not step.may_exist)
+        setters = setters_of(claim.state, claim.record, event.lead, step.fields, begins=begins)
+        state = delivered(claim.state, claim.record, setters, lead, int(time.time()), self._settings)
         attempt = Attempt(
             message,
             event,

@@ -27,7 +27,9 @@ from .event.lead import Operation
 # second of UTC, and this is far more.
 CLOCK_SKEW_S = 30
 MOST_OPEN = 8
-MOST_FINALS = 16
+# Of updates and stops, and of creates.
+MOST_FINALS = 12
+MOST_FINAL_CREATES = 32
 MOST_SETTERS = 128
 SHOWN_EVENTS = 3
 LONGEST_REASON = 200
@@ -51,10 +53,10 @@ class EventRecord:
     """One event of a lead. Times named `_s` are epoch seconds, `_ms` epoch milliseconds; 0 is "none".
 
     `key` and `digest` say which event it is (event/idempotency_key.py). `order_ms`: when it was first sent,
-    which tells which of two events is the later one; `sent_s`: when its message was sent, which differs after
-    a redrive. `due_s`: when its message is expected back. `unknown_since_s`: since when 7Targets says that it
-    doesn't know the lead. `crashes`: how often an execution environment ended while it delivered the event;
-    `crashes_alone`: those of them while no other event was under way. `receive_count` (its message's) and
+    which tells which of two events is the later one; `sent_s`: when its message was sent; `redriven`: whether
+    that was after a parking. `due_s`: when its message is expected back. `unknown_since_s`: since when
+    7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
+    delivered the event; `crashes_alone`: those of them while no other event was under way. `receive_count` (its message's) and
     `alone` are those of the last claim, while nothing is known of how that ended. `reason` and `source` are
     free of personal data.
     """
@@ -64,6 +66,7 @@ class EventRecord:
     operation: Operation | None
     order_ms: int
     sent_s: int
+    redriven: bool = False
     message_id: str
     source: str
     first_seen_s: int
@@ -133,10 +136,10 @@ class EventRecord:
     def _is_sent_again(self, claim: "EventRecord") -> bool:
         """Whether a message was sent after this event was parked. One from before is a copy of it.
 
-        `sent_s` is SQS's clock and `updated_s` the function's. In doubt it counts as sent again, because the
-        parked message may have been removed.
+        `sent_s` is SQS's clock and `updated_s` the function's. What is redriven says so itself.
         """
-        return claim.message_id != self.message_id and claim.sent_s + CLOCK_SKEW_S > self.updated_s
+        is_later = claim.redriven or claim.sent_s > self.updated_s + CLOCK_SKEW_S
+        return claim.message_id != self.message_id and is_later
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,20 +214,24 @@ class LeadState:
         )
         finals = {key: each for key, each in self.finals.items() if each.order_ms >= oldest_s * 1000}
         finals[event.key] = own
-        # Creates last, because a create that is not remembered might be POSTed again.
-        kept = sorted(finals, key=lambda key: (finals[key].is_create, finals[key].order_ms))[-MOST_FINALS:]
-        lost = any(finals[key].is_create for key in finals.keys() - set(kept))
+        latest = sorted(finals, key=lambda key: finals[key].order_ms)
+        creates = [key for key in latest if finals[key].is_create]
+        others = [key for key in latest if not finals[key].is_create]
+        kept = {*creates[-MOST_FINAL_CREATES:], *others[-MOST_FINALS:]}
+        lost = len(creates) > MOST_FINAL_CREATES
         merged = {**self.setters, **setters}
-        latest = sorted(merged, key=lambda name: merged[name].order_ms)
-        floor_ms = max((merged[name].order_ms for name in latest[:-MOST_SETTERS]), default=0)
+        names = sorted(merged, key=lambda name: merged[name].order_ms)
+        floor_ms = max((merged[name].order_ms for name in names[:-MOST_SETTERS]), default=0)
         return replace(
             self,
             open=tuple(each for each in self.open if not each.is_same(event)),
-            finals={key: finals[key] for key in finals if key in kept},
+            finals={key: finals[key] for key in latest if key in kept},
             has_forgotten=self.has_forgotten or lost,
-            setters={name: merged[name] for name in latest[-MOST_SETTERS:]},
+            setters={name: merged[name] for name in names[-MOST_SETTERS:]},
             setters_floor_ms=max(self.setters_floor_ms, floor_ms),
-            shown=(*self.shown, replace(event, digest="", order_ms=0, sent_s=0))[-SHOWN_EVENTS:],
+            shown=(*self.shown, replace(event, digest="", order_ms=0, sent_s=0, redriven=False))[
+                -SHOWN_EVENTS:
+            ],
         )
 
     def with_journal(self, entries: Iterable[EventRecord]) -> "LeadState":

@@ -215,6 +215,7 @@ class Ledger:
             operation=event.operation,
             order_ms=message.order_ms,
             sent_s=message.sent_ms // 1000,
+            redriven=message.parked_event_id is not None,
             message_id=message.message_id,
             source=event.source,
             first_seen_s=int(now),

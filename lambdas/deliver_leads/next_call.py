@@ -8,8 +8,8 @@ The first row that fits applies.
 | (1), whatever came between                       | `Skip` (duplicate)         | `Skip` (duplicate; 2)      |
 | another event with its key was                   | `Refuse`                   | `Refuse`                   |
 | it is parked, and was not sent again since       | `Skip`, not parked again   | `Skip`, not parked again   |
-| the function crashed three times while it        |                            |                            |
-| delivered this event alone                       | `Refuse`                   | `Refuse`                   |
+| three attempts at this event alone left no       |                            |                            |
+| result in the ledger                             | `Refuse`                   | `Refuse`                   |
 | the function has crashed while it delivered this |                            |                            |
 | event and others                                 | `Wait`, to be tried alone  | `Wait`, to be tried alone  |
 | another event with its key is still to come      | `Wait`                     | `Wait`                     |
@@ -121,7 +121,10 @@ def next_call(
     if own.state is State.PARKED:
         return Skip(Outcome(own.parked_as), own.reason)
     if own.crashes_alone >= CRASHES_TO_PARK:
-        return Refuse(f"the function crashed {own.crashes_alone} times while it delivered this event alone")
+        return Refuse(
+            f"{own.crashes_alone} attempts at it alone left no result in the ledger: the function crashed, or "
+            "delivered it and could not write the ledger"
+        )
     if own.crashes and not alone:
         return Wait(
             0, "is tried alone, because the function crashed while it delivered this event", alone=True
@@ -142,25 +145,25 @@ def next_call(
 
 
 def setters_of(
-    state: LeadState, own: EventRecord, lead: Mapping[str, Json], sent: Mapping[str, Json]
+    state: LeadState, own: EventRecord, lead: Mapping[str, Json], sent: Mapping[str, Json], *, begins: bool
 ) -> dict[str, Setter]:
     """The registers that an event has set by sending these fields of its lead.
 
-    A register of a later event stays: the API wants name and assistant with each update.
+    `begins`: it was sent as POST, which starts a sequence even if it names none. A register of a later event
+    stays as it is, because the API wants name and assistant with each update.
     """
     if own.operation is Operation.STOP_FOLLOWUP:
         # Its fields only name the lead. It ends the sequence, which no earlier event may start again.
         registers = {SEQUENCE: STOPPED}
     else:
-        registers = {
-            _register(name): _fingerprint(lead, _register(name))
-            for name in sent
-            if name not in {"email", "id"}
-        }
+        names = {_register(name) for name in sent if name not in {"email", "id"}} | (
+            {SEQUENCE} if begins else set()
+        )
+        registers = {name: _fingerprint(lead, name) for name in names}
     before = state.setters
     return {
         name: Setter(own.order_ms, value)
-        for name, value in registers.items()
+        for name, value in sorted(registers.items())
         if name not in before or before[name].order_ms <= own.order_ms
     }
 

@@ -139,7 +139,7 @@ class Judge:
                 for other in self._seen
                 if other.event.readable and any(self._may_be_later(other, twin) for twin in self._twins(seen))
             )
-        if "while it delivered" in detail:
+        if "left no result" in detail:
             return self._looks_like_deaths(seen) > CRASHES_TO_PARK  # the first one was not alone
         return now - seen.sent_at >= self._park_after_s
 

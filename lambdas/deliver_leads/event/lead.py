@@ -54,7 +54,7 @@ def read_lead(
         return {}, [f"{path}: must be a JSON object with the lead's fields, not {json_type(value)}"], []
     given = published(value)
     if len(given) > MOST_FIELDS:
-        return {}, [f"{path}: has {len(given)} fields; at most {MOST_FIELDS} are taken"], []
+        return {}, [f"{path}: has {len(given)} fields; at most {MOST_FIELDS} fields are taken"], []
     if any(len(name) > LONGEST_FIELD_NAME for name in given):
         return {}, [f"{path}: has a field whose name is longer than {LONGEST_FIELD_NAME} characters"], []
     lead: dict[str, Json] = {
