@@ -434,6 +434,7 @@ def run_app(context: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.shipped
 def test_synth_ends_with_the_problems_and_no_traceback() -> None:
     """A person reads this at a terminal."""
     done = run_app('{"stages": {"dev": {}}, "stage": "dev", "batchSise": "5"}')

@@ -127,6 +127,7 @@ def test_the_dead_letter_queue_is_the_lead_queue_s_alone() -> None:
     ]
 
 
+@pytest.mark.shipped
 def test_a_new_stack_never_meets_a_kept_lead_queue_of_an_old_one() -> None:
     """The queue's name has the stack's own id in it, and no more than SQS's 80 characters."""
     app = new_app("x" * 100)
@@ -239,6 +240,7 @@ def test_prod_keeps_its_data_and_dev_cleans_up(stage: str, policies: tuple[str, 
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == policies
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize(("stage", "protected"), [("dev", False), ("prod", True)])
 def test_prod_s_stack_can_t_be_deleted_by_mistake(stage: str, protected: bool) -> None:
     """Termination protection follows `keepData`; the CDK's command line sets it from the assembly."""
@@ -350,6 +352,7 @@ def test_templates_pass_cdk_nag(context: dict[str, str]) -> None:
     assert synthesise(**context).delivery["Resources"]
 
 
+@pytest.mark.shipped
 def test_an_insecure_resource_fails_the_synthesis() -> None:
     """cdk-nag really is attached: a queue that anybody may reach in the clear stops it."""
     app = new_app("dev")
@@ -359,6 +362,7 @@ def test_an_insecure_resource_fails_the_synthesis() -> None:
         app.synth()
 
 
+@pytest.mark.shipped
 def test_the_templates_suit_any_account_and_region() -> None:
     """So synth needs no credentials, and one build can be deployed anywhere."""
     stacks = build_stacks(new_app("dev"), LocalBundling())
@@ -371,6 +375,7 @@ def test_the_templates_report_nothing_to_the_cdk_s_makers() -> None:
     assert not any(resources(template, "AWS::CDK::Metadata") for template in synthesise())
 
 
+@pytest.mark.shipped
 def test_a_template_is_cached_only_as_long_as_all_that_it_is_made_from_is_the_same() -> None:
     """Every file of the project that a synthesis opens is one of the cache's sources."""
     opened: set[Path] = set()

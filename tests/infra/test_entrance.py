@@ -104,6 +104,7 @@ class TestExistingBus:
             assert rule(template)["Name"] == f"LeadDelivery-{stage}"
             assert template["Outputs"]["EventRuleName"]["Value"] == f"LeadDelivery-{stage}"
 
+    @pytest.mark.shipped
     @pytest.mark.parametrize(
         ("name", "bus"),
         [
@@ -139,6 +140,7 @@ class TestExistingBus:
             ]
         }
 
+    @pytest.mark.shipped
     def test_a_pattern_that_eventbridge_would_refuse_is_reported(self) -> None:
         """At synth, with the number of characters."""
         wide = mappings()[0] | {"pattern": {"source": [f"source-{n}" for n in range(200)]}}
@@ -147,6 +149,7 @@ class TestExistingBus:
         (problem,) = caught.value.problems
         assert "but EventBridge takes 2048" in problem
 
+    @pytest.mark.shipped
     def test_a_stage_too_long_for_the_rule_s_name_is_reported(self) -> None:
         """On the stage's own bus the rule has a short name."""
         stages: dict[str, Any] = {"x" * 60: {}}

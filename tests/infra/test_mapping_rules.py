@@ -194,6 +194,7 @@ def test_twenty_mappings_fit_into_the_function_s_environment() -> None:
     assert synthesise(mappings=json.dumps(twenty)).delivery["Resources"]
 
 
+@pytest.mark.shipped
 def test_an_environment_that_lambda_would_refuse_is_reported_with_the_bytes() -> None:
     """At synth, not in the middle of a deployment."""
     draw = random.Random(1)  # noqa: S311 - what can't be compressed

@@ -233,6 +233,7 @@ def test_the_topic_is_an_output(settings: dict[str, str]) -> None:
     assert template["Outputs"]["AlarmTopicArn"]["Value"] == expected
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize(
     ("stage", "settings", "warned"),
     [

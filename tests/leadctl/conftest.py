@@ -158,7 +158,7 @@ class Stage:
         """Puts a message (an object as JSON) into a queue; returns its id."""
         text = body if isinstance(body, str) else json.dumps(body)
         sent = self.sqs.send_message(QueueUrl=self.outputs[output], MessageBody=text, **more)
-        return sent["MessageId"]
+        return str(sent["MessageId"])
 
     def take(self, output: str = "LeadQueueUrl") -> list[dict[str, Any]]:
         """All messages of a queue that can be received now; they are gone then."""
