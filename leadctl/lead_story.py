@@ -184,7 +184,7 @@ def _events(item: dict[str, Any]) -> list[LedgerEvent]:
 
 
 def _final(key: str, text: str) -> dict[str, Any]:
-    """All that is remembered of an event that was settled long ago: its digest, when it was sent, its state."""
+    """All that is remembered of an event that was settled long ago."""
     _, order_ms, marks = text.split()
     sent_s = int(order_ms) // 1000
     state = "superseded" if marks.startswith("s") else "delivered"

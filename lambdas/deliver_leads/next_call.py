@@ -122,8 +122,8 @@ def next_call(
         return Skip(Outcome(own.parked_as), own.reason)
     if own.crashes_alone >= CRASHES_TO_PARK:
         return Refuse(
-            f"{own.crashes_alone} attempts at it alone left no result in the ledger: the function crashed, or "
-            "delivered it and could not write the ledger"
+            f"{own.crashes_alone} attempts at it alone left no result in the ledger: the function crashed, "
+            "or delivered it and could not write the ledger"
         )
     if own.crashes and not alone:
         return Wait(

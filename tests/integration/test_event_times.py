@@ -179,7 +179,7 @@ class TestClocks:
     def test_an_environment_whose_clock_is_ahead_sends_nothing_before_a_lost_request_has_settled(
         self, pipeline: Pipeline, queue: SimulatedQueue
     ) -> None:
-        """The settling time of 60 s has 30 s for that in it. Else a create that takes effect late is POSTed twice."""
+        """The settling time has 30 s for that in it. Else a create that takes effect late is POSTed twice."""
         queue.add_environments(1)
         pipeline.fail(fail_once("create", kind="cut_before"))
         queue.send(create())
