@@ -144,10 +144,14 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Setter:
-    """The last event that has set a field: when it was sent, and a fingerprint of the value."""
+    """The last event that has set a field: when it was sent, and a fingerprint of the value.
+
+    `begins`: it was the create that began the lead.
+    """
 
     order_ms: int
     value: str
+    begins: bool = False
 
 
 @dataclass(frozen=True, slots=True)

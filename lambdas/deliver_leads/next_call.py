@@ -54,6 +54,7 @@ from .outcome import Outcome
 
 CRASHES_TO_PARK = 3
 OVERDUE_CHECKED_AFTER_S = 60
+SENT_BEFORE_ITS_CREATE_MS = 900_000
 SEQUENCE_FIELDS = frozenset({"scheduleId", "scheduleName"})
 
 
@@ -162,9 +163,9 @@ def setters_of(
         registers = {name: _fingerprint(lead, name) for name in names}
     before = state.setters
     return {
-        name: Setter(own.order_ms, value)
+        name: Setter(own.order_ms, value, begins=begins and not state.known_s)
         for name, value in sorted(registers.items())
-        if name not in before or before[name].order_ms <= own.order_ms
+        if name not in before or not _is_later(before[name], own)
     }
 
 
@@ -208,9 +209,21 @@ def _goes_first(other: EventRecord, own: EventRecord, is_there: bool) -> bool:
 def _was_set_later(state: LeadState, own: EventRecord, lead: Mapping[str, Json], name: str) -> bool:
     """Whether a later event has set the field, or this one itself, whose key was forgotten."""
     setter = state.setters.get(_register(name))
-    if setter is None or setter.order_ms < own.order_ms:
+    if setter is None:
         return False
-    return setter.order_ms > own.order_ms or setter.value == _fingerprint(lead, _register(name))
+    is_own = setter.order_ms == own.order_ms and setter.value == _fingerprint(lead, _register(name))
+    return is_own or _is_later(setter, own)
+
+
+def _is_later(setter: Setter, own: EventRecord) -> bool:
+    """Whether a field's setter wins over this event.
+
+    A bus doesn't keep the order in which a create and its update are published. So an update that was sent a
+    little before the create that began its lead counts as sent after it, unless 7Targets has answered it with
+    something else than "unknown": there was no lead yet that it could have meant.
+    """
+    is_of_new_lead = setter.begins and not own.is_create and (own.unknown_since_s or not own.attempts)
+    return setter.order_ms - (SENT_BEFORE_ITS_CREATE_MS if is_of_new_lead else 0) > own.order_ms
 
 
 def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
