@@ -206,13 +206,19 @@ def _goes_first(other: EventRecord, own: EventRecord, is_there: bool) -> bool:
     return own.order_ms > other.order_ms
 
 
-def _was_set_later(state: LeadState, own: EventRecord, lead: Mapping[str, Json], name: str) -> bool:
-    """Whether a later event has set the field, or this one itself, whose key was forgotten."""
+def _was_set_later(state: LeadState, own: EventRecord, name: str) -> bool:
+    """Whether a later event has set the field."""
     setter = state.setters.get(_register(name))
-    if setter is None:
-        return False
-    is_own = setter.order_ms == own.order_ms and setter.value == _fingerprint(lead, _register(name))
-    return is_own or _is_later(setter, own)
+    return setter is not None and _is_later(setter, own)
+
+
+def _has_set(state: LeadState, own: EventRecord, lead: Mapping[str, Json], name: str) -> bool:
+    register = _register(name)
+    setter = state.setters.get(register)
+    return setter is not None and (setter.order_ms, setter.value) == (
+        own.order_ms,
+        _fingerprint(lead, register),
+    )
 
 
 def _is_later(setter: Setter, own: EventRecord) -> bool:
@@ -227,12 +233,13 @@ def _is_later(setter: Setter, own: EventRecord) -> bool:
 
 
 def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
-    later = {name for name in lead if _was_set_later(state, own, lead, name)}
+    later = {name for name in lead if _was_set_later(state, own, name)}
     fields = {name: value for name, value in lead.items() if name in MANDATORY or name not in later}
     if own.operation is Operation.STOP_FOLLOWUP:
         return Send(fields, may_exist)
     own_names = set(lead) - {"email", "id"}
-    if own_names <= later:
+    # It may have set the others itself, when its key was forgotten since.
+    if all(name in later or _has_set(state, own, lead, name) for name in own_names):
         return Skip(Outcome.DUPLICATE, "later events have set all of its fields", superseded=True)
     if own.order_ms <= state.setters_floor_ms and any(
         _register(name) not in state.setters for name in own_names
