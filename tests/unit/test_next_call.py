@@ -51,7 +51,7 @@ def at(minute: float) -> int:
 
 def lead_of(fields: Mapping[str, Any]) -> dict[str, Json]:
     """A lead with these fields beside the mandatory ones (None: without)."""
-    return {name: value for name, value in (LEAD | fields).items() if value is not None}
+    return {name: value for name, value in {**LEAD, **fields}.items() if value is not None}
 
 
 def decide(
