@@ -19,11 +19,9 @@ from deliver_leads.after_call import (
     not_delivered,
     superseded,
 )
-from deliver_leads.event.envelope import LeadEvent
-from deliver_leads.event.idempotency_key import IdempotencyKey
 from deliver_leads.event.lead import Json, Operation
 from deliver_leads.event.message import Message
-from deliver_leads.lead_state import LONGEST_REASON, SEQUENCE, EventRecord, LeadState, State
+from deliver_leads.lead_state import LONGEST_REASON, EventRecord, LeadState, Setter, State
 from deliver_leads.outcome import (
     BlockedError,
     BreakerOpenError,
@@ -39,7 +37,7 @@ from deliver_leads.outcome import (
     UnknownLeadError,
 )
 from deliver_leads.settings import Settings
-from tests.lead_records import DIGEST, final, record
+from tests.lead_records import final, record
 from tests.settings import ENVIRONMENT
 
 CREATE, UPDATE, STOP = Operation.CREATE, Operation.UPDATE, Operation.STOP_FOLLOWUP
@@ -74,6 +72,9 @@ def verdict_on(
     return judge(error, own, message(**of_message), NOW_S, SETTINGS, LONGEST_PROBE_INTERVAL_S, jitter)
 
 
+SET = {"name": Setter(7, "hash of a name")}
+
+
 class TestADeliveredEvent:
     """2xx with the lead."""
 
@@ -81,44 +82,19 @@ class TestADeliveredEvent:
         """What it has set and that an answer showed the lead are all that later events need."""
         own = record("own", CREATE, order_ms=7, **HAPPENED)
         other = record("other", unknown_since_s=NOW_S)
-        event = LeadEvent(
-            CREATE, LEAD, "hash", IdempotencyKey("own", DIGEST, from_content=True), "e-1", "sqs"
-        )
         lead = delivered(
-            LeadState(open=(own, other)), own, event, LEAD, DeliveredLead(2345, "Cold", 200), NOW_S, SETTINGS
+            LeadState(open=(own, other)), own, SET, DeliveredLead(2345, "Cold", 200), NOW_S, SETTINGS
         )
         assert (lead.lead_id, lead.known_s, lead.open) == ("2345", NOW_S, (other,))
         assert lead.finals == {"own": final(CREATE, 7)}
-        assert {name: each.order_ms for name, each in lead.setters.items()} == {
-            "name": 7,
-            "assistantEmail": 7,
-        }
-
-    def test_only_the_fields_that_were_sent_are_set(self) -> None:
-        """A later event has set the others."""
-        own, asked = record("own", order_ms=7), LEAD | {"context": "a", "phone": "1"}
-        event = LeadEvent(UPDATE, asked, "hash", IdempotencyKey("own", DIGEST, from_content=False), "e-1", "")
-        lead = delivered(
-            LeadState(), own, event, LEAD | {"phone": "1"}, DeliveredLead(1, None, 200), NOW_S, SETTINGS
-        )
-        assert set(lead.setters) == {"name", "assistantEmail", "phone"}
-
-    def test_a_stop_sets_the_sequence_alone(self) -> None:
-        """Its other fields only name the lead."""
-        own = record("own", STOP, order_ms=7)
-        event = LeadEvent(STOP, LEAD, "hash", IdempotencyKey("own", DIGEST, from_content=False), "e-1", "sqs")
-        lead = delivered(LeadState(), own, event, LEAD, DeliveredLead(1, None, 200), NOW_S, SETTINGS)
-        assert set(lead.setters) == {SEQUENCE}
+        assert lead.setters == SET
 
     @pytest.mark.parametrize("state", [State.DELIVERED, State.SUPERSEDED])
     def test_people_are_shown_what_became_of_it(self, state: State) -> None:
         """Nothing is left of the attempts that failed but their number."""
         own = record("own", **HAPPENED)
         if state is State.DELIVERED:
-            key = IdempotencyKey("own", DIGEST, from_content=False)
-            event = LeadEvent(UPDATE, LEAD, "hash", key, "e-1", "sqs")
-            answer = DeliveredLead(1, None, 200)
-            lead = delivered(LeadState(), own, event, LEAD, answer, NOW_S, SETTINGS)
+            lead = delivered(LeadState(), own, {}, DeliveredLead(1, None, 200), NOW_S, SETTINGS)
         else:
             lead = superseded(LeadState(), own, "later events have set all", NOW_S, SETTINGS)
         [shown] = lead.shown

@@ -175,7 +175,9 @@ class TestLeadFields:
         more: dict[str, object] = {f"field{number}": number for number in range(MOST_FIELDS - len(LEAD))}
         event = read(lead_with(**more, phone=None, lastName=" "), source="Web", context="Demo")
         assert len(event.lead) == MOST_FIELDS + 2
-        assert problems_of(lead_with(**more, phone="1")) == ["lead: has 101 fields; at most 100 are taken"]
+        assert problems_of(lead_with(**more, phone="1")) == [
+            "lead: has 101 fields; at most 100 fields are taken"
+        ]
 
     def test_a_fields_name_has_at_most_100_characters(self) -> None:
         """No form has longer ones; the problem doesn't repeat it, because it may be anything."""
