@@ -26,6 +26,7 @@ times, of the 1,000 after which SQS moves it away without a reason. (3) With its
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from .contract import LAST_RECEIVE
 from .event.message import Message
 from .lead_state import LONGEST_REASON, EventRecord, LeadState, Setter, State
 from .outcome import (
@@ -44,9 +45,8 @@ from .outcome import (
 from .retry_policy import retry_delay_s
 from .settings import Settings
 
-# SQS: a message is kept for 14 days (infra/entrance.py), and received 1,000 times at most.
+# SQS keeps a message for 14 days (infra/entrance.py).
 LAST_AGE_S = 13 * 86_400
-LAST_RECEIVE = 900
 
 
 @dataclass(frozen=True, slots=True)
