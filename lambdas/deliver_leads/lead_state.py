@@ -57,7 +57,7 @@ class EventRecord:
     that was after a parking. `due_s`: when its message is expected back. `unknown_since_s`: since when
     7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
     delivered the event; `crashes_alone`: those of them while no other event was under way.
-    `receive_count` (its message's) and `alone` are those of the last claim, while nothing is known of how that
+    `receive_count` (its message's) and `alone` are those of the last claim, while nothing is known of how it
     ended. `reason` and `source` are free of personal data.
     """
 
