@@ -83,9 +83,9 @@ class DeploymentConfig:
     function_timeout_seconds: int = _setting(150, whole_number(60, 900, "seconds"))
     connect_timeout_seconds: int = _setting(3, whole_number(1, 10, "seconds"))
     read_timeout_seconds: int = _setting(30, whole_number(5, 60, "seconds"))
-    # How long 7Targets may still be at work on a request that the function gave up on, a minute by default,
-    # and 30 s for clocks that differ (CLOCK_SKEW_S in lead_state.py); nothing else is sent for that lead until
-    # then. The minute is an assumption: 7Targets documents no such time.
+    # How long 7Targets may still be at work on a request that the function gave up on, and 30 s for clocks
+    # that differ; nothing else is sent for that lead until then. That 7Targets needs no more than the minute
+    # that is left by default is an assumption: it documents no such time.
     settling_time_seconds: int = _setting(90, whole_number(5, 600, "seconds"))
     # More than a day, so that what a nightly job repeats is within it.
     duplicate_window_hours: int = _setting(36, whole_number(1, 336, "hours"))
@@ -122,16 +122,16 @@ class DeploymentConfig:
 
     @property
     def receives_until_parked(self) -> int:
-        """How often a lead is received until `parkAfterHours`, at the shortest delays that last that long.
+        """How often a lead is received until `parkAfterHours`, at most, as far as delays last that long.
 
-        Those are the delays while the circuit breaker is open: two thirds of the longest, since a probe
-        interval goes off (breaker.py), and less up to half as jitter, so three quarters of that on average.
-        Over hundreds of receives the sum is within a few per cent of the average. The first delays double.
+        The first delays double. Then jitter takes off up to half of the longest delay, for a day; after that
+        the delay while the circuit breaker is open is the shortest, two thirds of the longest.
         """
-        third = round(self.retry_max_delay_seconds / 3)
-        delay_s = max(self.retry_base_delay_seconds, self.retry_max_delay_seconds - third)
-        doubling = (delay_s // self.retry_base_delay_seconds).bit_length()
-        return doubling + round(self.park_after_hours * 3600 / (0.75 * delay_s))
+        longest_s, day_s = self.retry_max_delay_seconds, 86_400
+        doubling = (longest_s // self.retry_base_delay_seconds).bit_length()
+        return doubling + round(
+            day_s / (longest_s / 2) + (self.park_after_hours * 3600 - day_s) / (longest_s * 2 / 3)
+        )
 
     @property
     def longest_delay_seconds(self) -> int:
@@ -243,7 +243,7 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
     elif config.receives_until_parked > LAST_RECEIVE:
         yield (
             f"retryMaxDelaySeconds is {config.retry_max_delay_seconds}, too short for parkAfterHours, "
-            f"{config.park_after_hours}: with the circuit breaker open, a lead would be received about "
+            f"{config.park_after_hours}: with the circuit breaker open, a lead may be received "
             f"{config.receives_until_parked:,} times until then, but is parked at receive {LAST_RECEIVE}, "
             "since SQS would move it away without a reason at 1,000"
         )

@@ -356,7 +356,7 @@ def test_settings_at_the_edge_of_a_contradiction_are_accepted(settings: dict[str
     [
         ({"retryMaxDelaySeconds": 60}, ("retryMaxDelaySeconds is 60", "parkAfterHours, 96")),
         ({"retryMaxDelaySeconds": 120}, ("retryMaxDelaySeconds is 120", "parkAfterHours, 96")),
-        ({"parkAfterHours": 112}, ("retryMaxDelaySeconds is 900", "parkAfterHours, 112")),
+        ({"parkAfterHours": 142}, ("retryMaxDelaySeconds is 900", "parkAfterHours, 142")),
         ({"parkAfterHours": 312}, ("retryMaxDelaySeconds is 900", "parkAfterHours, 312")),
     ],
 )
@@ -372,8 +372,8 @@ def test_delays_so_short_that_sqs_would_park_a_lead_before_the_function_are_told
     "settings",
     [
         {},
-        {"parkAfterHours": 111},
-        {"retryMaxDelaySeconds": 2520, "parkAfterHours": 312, "updateGraceMinutes": 85},
+        {"parkAfterHours": 141},
+        {"retryMaxDelaySeconds": 1950, "parkAfterHours": 312, "updateGraceMinutes": 66},
         {"retryMaxDelaySeconds": 3600, "parkAfterHours": 312, "updateGraceMinutes": 121},
         {"retryMaxDelaySeconds": 300, "parkAfterHours": 24},
     ],
