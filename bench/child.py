@@ -144,7 +144,7 @@ def floor() -> Run:
             if name != "email"
         }
         shown = event | {"state": {"S": "delivered"}, "attempts": {"N": "1"}}
-        item = {
+        item: Any = {
             "leadId": {"S": "1"},
             "knownAt": now,
             "hasForgotten": {"BOOL": False},
