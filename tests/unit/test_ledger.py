@@ -30,10 +30,10 @@ from deliver_leads.ledger import (
 )
 from deliver_leads.outcome import DeferredError, Outcome, RetryError
 from deliver_leads.settings import Settings
+from sim.settings import ENVIRONMENT
 from tests.clock import Clock
 from tests.lead_records import SEEN_S, any_record, record
 from tests.ledger_table import TABLE, create_ledger_table
-from tests.settings import ENVIRONMENT
 
 SETTINGS = Settings.from_environment(ENVIRONMENT)
 LEASE_S = 120
