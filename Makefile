@@ -49,7 +49,7 @@ chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under
 	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
 
 explore: .venv/tests-ready ## Search for a history that breaks a promise (SEED=, WALKS=; about 12 minutes)
-	@$(VENV)/python -m tests.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
+	@$(VENV)/python -m sim.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
 
 bench: .venv/tests-ready .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 15 minutes)
 	@$(VENV)/python -m bench $(PARTS) $(if $(SEED),--seed $(SEED))

@@ -14,7 +14,7 @@ import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.partiql import run_together
+from sim.partiql import run_together
 
 # Variables of a person's shell, a terminal or a CI service that change what programs do or print: neither the
 # tests nor the processes that they start get them. PATH, HOME, proxies and what installers need stay.

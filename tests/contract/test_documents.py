@@ -12,7 +12,7 @@ from deliver_leads.contract import Metric
 from deliver_leads.outcome import Outcome
 from deliver_leads.retry_policy import LATE_AGE_S, retry_delay_s
 from infra.config import ConfigError, DeploymentConfig
-from tests.infra.synthesis import WITH_EVERY_ALARM, resources, synthesise
+from sim.synthesis import WITH_EVERY_ALARM, resources, synthesise
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [

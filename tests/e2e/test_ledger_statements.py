@@ -1,4 +1,4 @@
-"""The ledger's PartiQL on the emulator's DynamoDB, of which tests/partiql.py is only a translation."""
+"""The ledger's PartiQL on the emulator's DynamoDB, of which sim/partiql.py is only a translation."""
 
 import time
 import uuid
@@ -15,7 +15,7 @@ from deliver_leads.lead_state import LeadState, State
 from deliver_leads.ledger import Claim, Completion, Ledger
 from deliver_leads.settings import Settings
 from local.stack.deployment import Deployment
-from tests.settings import ENVIRONMENT
+from sim.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,7 @@ from infra.config import (
     ConfigError,
     DeploymentConfig,
 )
-from tests.infra.synthesis import CDK_JSON
+from sim.synthesis import CDK_JSON
 
 PROJECT = Path(__file__).parents[2]
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:leads"

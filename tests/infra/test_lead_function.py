@@ -7,9 +7,9 @@ import pytest
 
 from deliver_leads.contract import OWN_EVENT_SOURCE
 from deliver_leads.settings import Settings
+from sim.settings import ENVIRONMENT
+from sim.synthesis import Template, output_target, properties, resource_behind, synthesise
 from tests.foreign_events import mappings
-from tests.infra.synthesis import Template, output_target, properties, resource_behind, synthesise
-from tests.settings import ENVIRONMENT
 
 LEDGER_ACTIONS = frozenset(f"dynamodb:{name}" for name in ("UpdateItem", "PartiQLInsert", "PartiQLUpdate"))
 

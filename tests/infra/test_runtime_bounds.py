@@ -19,11 +19,11 @@ import boto3
 import psutil
 import pytest
 
+from sim.settings import ENVIRONMENT
 from tests.infra.aws_server import aws_server
 from tests.infra.execution_environment import environment, running
 from tests.infra.runtime_api import RuntimeApi
 from tests.ledger_table import create_ledger_table
-from tests.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.shipped
 

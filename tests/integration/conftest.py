@@ -24,6 +24,7 @@ from mypy_boto3_sqs import SQSClient
 
 from deliver_leads.api import roots
 from local.sandbox.server import LeadsApiSandbox
+from sim.settings import ENVIRONMENT
 from tests.integration.simulated_queue import (
     REAL_CLOCK,
     SimulatedQueue,
@@ -32,7 +33,6 @@ from tests.integration.simulated_queue import (
     keep_quotas,
 )
 from tests.ledger_table import create_ledger_table
-from tests.settings import ENVIRONMENT
 
 SECRET = {
     "client_id": "sandbox-client",

@@ -139,7 +139,7 @@ class SimulatedQueue:
 def before_aws_calls(monkeypatch: pytest.MonkeyPatch, hook: Callable[[str, str, Any], Any]) -> None:
     """Calls `hook` with service, operation and request before each of them; it may raise or answer."""
     original = BaseClient._make_api_call  # type: ignore[attr-defined]
-    # tests/partiql.py carries statements out as other requests, which AWS never sees.
+    # sim/partiql.py carries statements out as other requests, which AWS never sees.
     inside = threading.local()
 
     def call(self: Any, operation: str, request: Any) -> Any:

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
+from sim.settings import ENVIRONMENT
 from tests.integration.conftest import Pipeline
 from tests.integration.simulated_queue import SimulatedQueue, keep_quotas
 from tests.integration.test_delivery import create, update
 from tests.integration.test_event_times import DAY_S, HOUR_S
 from tests.integration.test_lead_consistency import fail_once, jane, stop
-from tests.settings import ENVIRONMENT
 
 KEY = {"idempotencyKey": "crm-1"}
 # For so long an event with a key of its producer's is remembered.

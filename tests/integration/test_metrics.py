@@ -15,7 +15,7 @@ from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.batch import BatchRunner
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from deliver_leads.outcome import Outcome
-from tests.infra.synthesis import resources, synthesise
+from sim.synthesis import resources, synthesise
 from tests.integration.conftest import Pipeline
 from tests.integration.test_concurrency import record
 

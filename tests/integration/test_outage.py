@@ -21,7 +21,7 @@ from deliver_leads.lead_state import EventRecord, LeadState
 from deliver_leads.ledger import Claim, EarlyClaim
 from deliver_leads.outcome import BlockedError, DeliveredLead, RetryError, UnconfirmedError
 from deliver_leads.settings import Settings
-from tests.settings import ENVIRONMENT
+from sim.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.simulation
 

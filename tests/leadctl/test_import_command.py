@@ -26,9 +26,9 @@ from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
 from leadctl.importing.journal import Journal
+from sim.settings import ENVIRONMENT
 from tests.leadctl.conftest import Stage
 from tests.leadctl.test_target import write_local_run
-from tests.settings import ENVIRONMENT
 
 HEADER = "First_Name;Last_Name;Email_ID;phone;Assistant;Notes\r\n"
 

@@ -41,10 +41,10 @@ from deliver_leads.ledger_item import read_journal, read_state, write_state
 from deliver_leads.next_call import setters_of
 from deliver_leads.outcome import DeferredError, LedgerError, Outcome, UndecidedError
 from deliver_leads.settings import Settings
+from sim.settings import ENVIRONMENT
 from tests.clock import Clock
 from tests.lead_records import DIGEST, SEEN_S, any_state, final, record
 from tests.ledger_table import TABLE, create_ledger_table
-from tests.settings import ENVIRONMENT
 
 SETTINGS = Settings.from_environment(ENVIRONMENT)
 LEASE_S = 120

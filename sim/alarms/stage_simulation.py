@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError
 from deliver_leads import breaker
 from deliver_leads.api import access_token
 from deliver_leads.api.http_client import HttpAnswer, HttpClient, NoAnswerError
-from tests.alarms.aws import (
+from sim.alarms.aws import (
     BATCH,
     MINUTE_S,
     POLLED_AFTER_S,
@@ -38,9 +38,9 @@ from tests.alarms.aws import (
     Rule,
     Stage,
 )
-from tests.alarms.cloudwatch import Metrics
-from tests.explore.outside import Table
-from tests.partiql import run_together
+from sim.alarms.cloudwatch import Metrics
+from sim.explore.outside import Table
+from sim.partiql import run_together
 
 HANDLER = Path(breaker.__file__).with_name("handler.py")
 SECRET = {"client_id": "id", "client_secret": "secret", "user_identifier": "ops@example.com"}

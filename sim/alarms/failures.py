@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deliver_leads.api.http_client import HttpAnswer
-from tests.alarms.stage_simulation import SECRET, KilledError, Simulation, answer, no_answer
+from sim.alarms.stage_simulation import SECRET, KilledError, Simulation, answer, no_answer
 
 HOUR, DAY = 60, 1440  # in minutes
 BUSY, QUIET, HARDLY = 10, 180, 720

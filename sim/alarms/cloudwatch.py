@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from tests.alarms.metric_math import Value, compile_expression
+from sim.alarms.metric_math import Value, compile_expression
 
 Template = Mapping[str, Any]
 Key = tuple[str, str, tuple[tuple[str, str], ...]]

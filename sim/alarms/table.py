@@ -4,11 +4,11 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.alarms.aws import MINUTE_S, Stage
-from tests.alarms.cloudwatch import ALARM, Alarms, MetricAlarm, Metrics, read_alarms
-from tests.alarms.failures import BEFORE, FAILURES, Failure
-from tests.alarms.stage_simulation import Simulation
-from tests.infra.synthesis import WITH_EVERY_ALARM, Templates, synthesise
+from sim.alarms.aws import MINUTE_S, Stage
+from sim.alarms.cloudwatch import ALARM, Alarms, MetricAlarm, Metrics, read_alarms
+from sim.alarms.failures import BEFORE, FAILURES, Failure
+from sim.alarms.stage_simulation import Simulation
+from sim.synthesis import WITH_EVERY_ALARM, Templates, synthesise
 
 # CloudWatch has a minute's metrics some time later.
 LATE_MIN = 2

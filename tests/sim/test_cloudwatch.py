@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from tests.alarms.cloudwatch import ALARM, INSUFFICIENT, OK, MetricAlarm, Metrics, Watched, evaluate, key_of
-from tests.alarms.metric_math import Row, UnknownSyntaxError, Value, compile_expression
+from sim.alarms.cloudwatch import ALARM, INSUFFICIENT, OK, MetricAlarm, Metrics, Watched, evaluate, key_of
+from sim.alarms.metric_math import Row, UnknownSyntaxError, Value, compile_expression
 
 pytestmark = pytest.mark.simulation
 

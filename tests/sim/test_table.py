@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from infra.alarm_texts import TEXTS
-from tests.alarms.failures import FAILURES, Failure
-from tests.alarms.table import OF_EACH_LOT, alarms_of, reds_of, row_of, table, templates
-from tests.infra.synthesis import Resource, Templates
+from sim.alarms.failures import FAILURES, Failure
+from sim.alarms.table import OF_EACH_LOT, alarms_of, reds_of, row_of, table, templates
+from sim.synthesis import Resource, Templates
 
 RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 # The simulations are made once in a process.
@@ -57,7 +57,7 @@ def by_name(failure: Failure) -> str:
 
 
 def test_the_table_in_the_runbook_is_what_the_simulation_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    """`python -m tests.alarms --write` writes it anew."""
+    """`python -m sim.alarms --write` writes it anew."""
     computed = table(alarms_of(templates()))
     with capsys.disabled():
         print(f"\n{computed}")

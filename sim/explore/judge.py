@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.explore.environments import Request
-from tests.explore.outside import LeadsModel
-from tests.explore.worlds import EARLIER, EMAIL, Before, Event, World
+from sim.explore.environments import Request
+from sim.explore.outside import LeadsModel
+from sim.explore.worlds import EARLIER, EMAIL, Before, Event, World
 
 # An update or stop that was sent up to this long before its lead's beginning may belong behind that.
 BEGINNING_COUNTS_EARLIER_S = 900

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from deliver_leads.dynamodb_notation import plain
-from tests.explore.core import Core
-from tests.explore.environments import (
+from sim.explore.core import Core
+from sim.explore.environments import (
     ANSWER_FAULTS,
     BATCH_FAULTS,
     PARK_FAULTS,
@@ -20,11 +20,11 @@ from tests.explore.environments import (
     Request,
     wait_for_lanes,
 )
-from tests.explore.judge import Judge, Seen
-from tests.explore.outside import Lead, LeadQueue, LeadsModel, ParkedMessage, QueuedMessage, Table
-from tests.explore.schedule import WELL, Chooser, Deviations, Killed, Option, Task, Tasks
-from tests.explore.worlds import ASSISTANT, EARLIER, EMAIL, OTHER, OTHER_ASSISTANT, Before, World
-from tests.settings import ENVIRONMENT
+from sim.explore.judge import Judge, Seen
+from sim.explore.outside import Lead, LeadQueue, LeadsModel, ParkedMessage, QueuedMessage, Table
+from sim.explore.schedule import WELL, Chooser, Deviations, Killed, Option, Task, Tasks
+from sim.explore.worlds import ASSISTANT, EARLIER, EMAIL, OTHER, OTHER_ASSISTANT, Before, World
+from sim.settings import ENVIRONMENT
 
 START = 1_800_000_000.0
 # The shortest time-out that leaves room for two calls, and a visibility time-out that outlasts the lease of a

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from tests.explore.outside import POISON, REFUSED_PHONE
+from sim.explore.outside import POISON, REFUSED_PHONE
 
 EMAIL = "jane@example.com"
 OTHER_EMAIL = "omar@example.com"

@@ -1,4 +1,4 @@
-"""`python -m tests.alarms` prints the table of failures and alarms; `--write` puts it into the runbook."""
+"""`python -m sim.alarms` prints the table of failures and alarms; `--write` puts it into the runbook."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT), str(PROJECT / "lambdas")]
 
-from tests.alarms.table import alarms_of, table, templates  # noqa: E402 - after the path is set
+from sim.alarms.table import alarms_of, table, templates  # noqa: E402 - after the path is set
 
 if __name__ == "__main__":
     computed = table(alarms_of(templates()))

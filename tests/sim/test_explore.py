@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.explore.core import Core, PatchError
-from tests.explore.history import Laboratory
-from tests.explore.mutants import MUTANTS, Mutant
-from tests.explore.search import (
+from sim.explore.core import Core
+from sim.explore.history import Laboratory
+from sim.explore.mutant_worlds import MUTANT_WORLDS, Shown
+from sim.explore.search import (
     Bounds,
     Failure,
     explore,
@@ -14,8 +14,9 @@ from tests.explore.search import (
     shrink,
     wander,
 )
-from tests.explore.story import tell
-from tests.explore.worlds import CREATE, UPDATE, Before, World, find_world, large_worlds, small_worlds
+from sim.explore.story import tell
+from sim.explore.worlds import CREATE, UPDATE, Before, World, find_world, large_worlds, small_worlds
+from sim.mutants import MUTANTS, PatchError
 
 pytestmark = pytest.mark.simulation
 
@@ -26,9 +27,9 @@ def laboratory() -> Laboratory:
     return Laboratory(Core())
 
 
-def bounds_of(mutant: Mutant) -> Bounds:
+def bounds_of(shown: Shown) -> Bounds:
     """How far a mutant's world is searched."""
-    return Bounds(mutant.faults, mutant.turns, mutant.faults + mutant.turns)
+    return Bounds(shown.faults, shown.turns, shown.faults + shown.turns)
 
 
 def describe(laboratory: Laboratory, failures: list[Failure]) -> str:
@@ -56,12 +57,12 @@ def test_no_random_history_of_a_large_world_breaks_an_invariant(laboratory: Labo
         assert failure is None, describe(laboratory, [failure])
 
 
-@pytest.mark.parametrize("name", sorted(MUTANTS))
+@pytest.mark.parametrize("name", sorted(MUTANT_WORLDS))
 def test_the_search_finds_what_a_mutant_breaks(name: str) -> None:
     """The failing history is printed as a story that fits a screen."""
-    mutant = MUTANTS[name]
-    broken = Laboratory(mutant.build())
-    findings = explore(broken, mutant.world, bounds_of(mutant))
+    shown = MUTANT_WORLDS[name]
+    broken = Laboratory(Core(MUTANTS[name].patches))
+    findings = explore(broken, shown.world, bounds_of(shown))
     assert findings.failures
     story = describe(broken, findings.failures)
     assert "BROKEN: " in story
@@ -70,8 +71,8 @@ def test_the_search_finds_what_a_mutant_breaks(name: str) -> None:
 
 def test_the_search_finds_nothing_in_the_mutants_worlds_without_the_mutants(laboratory: Laboratory) -> None:
     """A mutant must fail because of its patch."""
-    for mutant in MUTANTS.values():
-        findings = explore(laboratory, mutant.world, bounds_of(mutant))
+    for shown in MUTANT_WORLDS.values():
+        findings = explore(laboratory, shown.world, bounds_of(shown))
         assert not findings.failures, describe(laboratory, findings.failures)
 
 
@@ -112,9 +113,8 @@ def test_the_search_comes_to_each_history_once(laboratory: Laboratory) -> None:
 
 def test_shrinking_leaves_only_the_deviations_that_matter() -> None:
     """Of three, one is enough to break this mutant."""
-    mutant = MUTANTS["posted-in-doubt"]
-    broken = Laboratory(mutant.build())
-    whole = Failure(mutant.world, ((0, 1), (2, 2), (4, 1)), "")
+    broken = Laboratory(Core(MUTANTS["doubt"].patches))
+    whole = Failure(MUTANT_WORLDS["doubt"].world, ((0, 1), (2, 2), (4, 1)), "")
     assert run_history(broken, whole.world, whole.deviations).judge.broken
     shrunk = shrink(broken, whole)
     assert shrunk.deviations == ((2, 2),)

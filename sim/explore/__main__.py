@@ -1,4 +1,4 @@
-"""`python -m tests.explore` searches for histories that break an invariant; exit status 1 if there are."""
+"""`python -m sim.explore` searches for histories that break an invariant; exit status 1 if there are."""
 
 import argparse
 import random
@@ -13,12 +13,12 @@ from pathlib import Path
 # The settings of the tests are the function's.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lambdas"))
 
-from tests.explore.core import Core
-from tests.explore.history import Laboratory
-from tests.explore.mutants import MUTANTS
-from tests.explore.search import Bounds, Failure, Findings, explore, read_replay, shrink, wander
-from tests.explore.story import tell
-from tests.explore.worlds import World, large_worlds, pair_worlds, small_worlds
+from sim.explore.core import Core
+from sim.explore.history import Laboratory
+from sim.explore.search import Bounds, Failure, Findings, explore, read_replay, shrink, wander
+from sim.explore.story import tell
+from sim.explore.worlds import World, large_worlds, pair_worlds, small_worlds
+from sim.mutants import MUTANTS
 
 # So many failing worlds are printed; more of them seldom show more.
 MOST_STORIES = 5
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.explore", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m sim.explore", description=__doc__)
     parser.add_argument("--faults", type=int, default=2, help="in each history of a small world (default: 2)")
     parser.add_argument("--turns", type=int, default=1, help="context switches, likewise (default: 1)")
     parser.add_argument("--walks", type=int, default=20_000, help="random histories of the large worlds")
@@ -66,7 +66,7 @@ _laboratories: dict[str | None, Laboratory] = {}
 
 def _laboratory(mutant: str | None) -> Laboratory:
     if mutant not in _laboratories:
-        _laboratories[mutant] = Laboratory(MUTANTS[mutant].build() if mutant else Core())
+        _laboratories[mutant] = Laboratory(Core(MUTANTS[mutant].patches if mutant else {}))
     return _laboratories[mutant]
 
 

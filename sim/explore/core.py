@@ -8,20 +8,14 @@ import importlib.machinery
 import importlib.util
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sim.mutants import PatchError, Patches, patch
+
 PACKAGE = Path(__file__).resolve().parents[2] / "lambdas" / "deliver_leads"
 _numbers = itertools.count()
-
-Patches = Mapping[str, Sequence[tuple[str, str]]]
-"""For a file of the package: texts, each in it exactly once, and what replaces them."""
-
-
-class PatchError(Exception):
-    """A patch that no longer fits the source that it was written for."""
 
 
 class Core:
@@ -73,21 +67,18 @@ class _Finder:
         inside = file.relative_to(PACKAGE).as_posix()
         if inside in self._patches:
             self.patched.add(inside)
-        loader = _PatchingLoader(fullname, str(file), self._patches.get(inside, ()))
+        loader = _PatchingLoader(fullname, str(file), inside, self._patches)
         return importlib.util.spec_from_file_location(fullname, file, loader=loader)
 
 
 class _PatchingLoader(importlib.machinery.SourceFileLoader):
     """Compiles the source with its patches, past the cache of compiled files."""
 
-    def __init__(self, fullname: str, path: str, patches: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, fullname: str, path: str, inside: str, patches: Patches) -> None:
         super().__init__(fullname, path)
+        self._inside = inside
         self._patches = patches
 
     def get_code(self, fullname: str) -> Any:
-        source = Path(self.path).read_text("utf-8")
-        for old, new in self._patches:
-            if source.count(old) != 1:
-                raise PatchError(f"found {source.count(old)} times, not once, in {self.path}: {old!r}")
-            source = source.replace(old, new)
+        source = patch(self._patches, self._inside, Path(self.path).read_text("utf-8"))
         return compile(source, self.path, "exec", dont_inherit=True)

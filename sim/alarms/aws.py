@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.alarms.cloudwatch import Metrics, key_of
-from tests.infra.synthesis import Templates, output_target, properties
+from sim.alarms.cloudwatch import Metrics, key_of
+from sim.synthesis import Templates, output_target, properties
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 ACTIVE_S = 6 * HOUR_S

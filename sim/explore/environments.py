@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from tests.explore.core import Core
-from tests.explore.outside import ACCESS_TOKEN, CREDENTIALS, POISON
-from tests.explore.schedule import WELL, Option
-from tests.partiql import as_update, run_together
+from sim.explore.core import Core
+from sim.explore.outside import ACCESS_TOKEN, CREDENTIALS, POISON
+from sim.explore.schedule import WELL, Option
+from sim.partiql import as_update, run_together
 
 if TYPE_CHECKING:
-    from tests.explore.history import History
+    from sim.explore.history import History
 
 # Left over after the last call (the function's own constant has the same value, and is not trusted here).
 RESERVE_S = 37

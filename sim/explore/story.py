@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.explore.history import START, History, Laboratory
-from tests.explore.schedule import Deviations
-from tests.explore.search import Deviation
-from tests.explore.worlds import World
+from sim.explore.history import START, History, Laboratory
+from sim.explore.schedule import Deviations
+from sim.explore.search import Deviation
+from sim.explore.worlds import World
 
 MOST_LINES = 40
 # What says nothing to a reader, as long as nothing goes wrong with it.

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.explore.history import History, Laboratory
-from tests.explore.schedule import Deviations, Option
-from tests.explore.worlds import World, find_world
+from sim.explore.history import History, Laboratory
+from sim.explore.schedule import Deviations, Option
+from sim.explore.worlds import World, find_world
 
 Deviation = tuple[int, int]
 """A decision's number in its history, and the option that is taken there."""
