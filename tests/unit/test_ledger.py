@@ -394,7 +394,7 @@ class TestWhatAClaimFinds:
         granted = claim(ledger)
         parked_as = {"state": State.PARKED, "parked_as": Outcome.REJECTED}
         ledger.complete(granted, waits(granted, **parked_as, crashes_alone=3))
-        redrive = message("redriven", sent_ms=SEEN_S * 1000, parked_event_id="event-1")
+        redrive = replace(message("redriven", sent_ms=SEEN_S * 1000), parked_event_id="event-1")
         again = claim(ledger, by=redrive).record
         assert (again.state, again.crashes_alone, again.message_id) == (State.WAITING, 0, "redriven")
 

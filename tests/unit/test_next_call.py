@@ -186,8 +186,8 @@ class TestARefusedEvent:
         assert CRASHES_TO_PARK == 3
         for alone in (True, False):
             assert decide(own, NOTHING, alone=alone) == Refuse(
-                "3 attempts at it alone left no result in the ledger: the function crashed, or delivered it and "
-                "could not write the ledger"
+                "3 attempts at it alone left no result in the ledger: the function crashed, or delivered it "
+                "and could not write the ledger"
             )
         fewer = replace(own, crashes_alone=CRASHES_TO_PARK - 1)
         assert isinstance(decide(fewer, NOTHING, alone=True), Send)
