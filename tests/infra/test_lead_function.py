@@ -102,7 +102,6 @@ def test_the_function_can_read_its_environment() -> None:
     }
     settings = Settings.from_environment(variables)
     assert settings.duplicate_window_s == 2 * 3600
-    assert settings.key_window_s == 3 * 86_400
     assert settings.ledger_s == 31 * 86_400
     assert settings.update_grace_s == 31 * 60
     assert settings.settling_s == 45

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -329,11 +330,15 @@ class TestIdentity:
         assert read(PLAIN).key == other.key
         assert read(PLAIN).lead_hash == other.lead_hash
 
-    def test_a_default_counts_as_if_the_producer_had_given_it(self) -> None:
-        """The content is what is sent to 7Targets."""
-        lead = {"name": "Jane", "email": "jane@example.com"}
-        bare = read({"operation": "create", "lead": lead}, assistantEmail="sam@example.net")
-        assert bare.key == read(PLAIN).key
+    @pytest.mark.parametrize("given", [{}, {"idempotencyKey": "a"}])
+    def test_a_default_makes_no_other_event(self, given: dict[str, str]) -> None:
+        """The content is what was published, so that a changed setting makes no copy a new event."""
+        bare = {"operation": "create", "lead": {"name": "Jane", "email": "jane@example.com"}} | given
+        before, after = (read(bare, assistantEmail=f"{name}@example.net") for name in ("sam", "kim"))
+        assert before.lead != after.lead
+        assert before.key == after.key
+        full = {"operation": "create", "lead": LEAD} | given
+        assert read(full).key.digest != before.key.digest
 
     @pytest.mark.parametrize(
         "fields",
@@ -348,16 +353,28 @@ class TestIdentity:
     def test_an_idempotency_key_wins_over_the_content(self) -> None:
         """The producer knows best what is one event."""
         first, second = read(PLAIN | {"idempotencyKey": "a"}), read(PLAIN | {"idempotencyKey": "b"})
-        assert first.key != second.key
+        assert first.key.text != second.key.text
         assert first.key == read(PLAIN | {"idempotencyKey": " a "}).key
-        assert first.key == read(lead_with(context="Demo") | {"idempotencyKey": "a"}).key
+        assert (first.key.from_content, read(PLAIN).key.from_content) == (False, True)
+
+    def test_one_idempotency_key_with_other_content_is_distinguished_by_the_digest(self) -> None:
+        """The key alone doesn't show whether it is a copy or a key that was used twice."""
+        first = read(PLAIN | {"idempotencyKey": "a"}).key
+        second = read(lead_with(context="Demo") | {"idempotencyKey": "a"}).key
+        assert first.text == second.text
+        assert first.digest != second.digest
 
     def test_one_idempotency_key_makes_a_create_an_update_and_a_stop_three_events(self) -> None:
         """A CRM gives its record's id with every event of the lead; none may swallow another."""
         events = [read({"operation": o, "lead": LEAD, "idempotencyKey": "record-7"}) for o in Operation]
         assert len({event.key.text for event in events}) == 3
-        sha = hashlib.sha256(b"record-7").hexdigest()
-        assert [event.key.text for event in events] == [f"key#{o}#{sha}" for o in Operation]
+
+    @pytest.mark.parametrize("operation", Operation)
+    @pytest.mark.parametrize("key", [{}, {"idempotencyKey": "record-7"}])
+    def test_a_key_takes_little_room(self, operation: Operation, key: dict[str, str]) -> None:
+        """Dozens are stored for each lead. Both are of hexadecimal digits."""
+        event = read({"operation": operation, "lead": LEAD} | key)
+        assert re.fullmatch("[0-9a-f]{16} [0-9a-f]{12}", f"{event.key.text} {event.key.digest}")
 
     def test_updates_are_distinguished_by_the_events_id(self) -> None:
         """Two updates of one lead are two events; one update delivered twice is one."""
@@ -404,7 +421,9 @@ class TestIdentity:
         wrong = {"lead": LEAD | {"email": "Jane@Example.com", "phone": 7}, "idempotencyKey": "a"}
         error = unreadable(on_the_bus(detail=wrong))
         sound = read(PLAIN | {"idempotencyKey": "a"})
-        assert (error.operation, error.lead_hash, error.key) == (Operation.CREATE, sound.lead_hash, sound.key)
+        assert error.key
+        assert (error.operation, error.lead_hash) == (Operation.CREATE, sound.lead_hash)
+        assert (error.key.text, error.key.from_content) == (sound.key.text, False)
         assert (error.source, error.event_id) == ("my.crm", "e-1")
 
     @pytest.mark.parametrize(
@@ -436,7 +455,7 @@ class TestIdentity:
     def test_no_identity_shows_an_address_or_a_key(self) -> None:
         """Both are stored and logged."""
         event = read(PLAIN | {"idempotencyKey": "jane@example.com"})
-        assert "jane" not in event.key.text + event.lead_hash
+        assert "jane" not in event.key.text + event.key.digest + event.lead_hash
 
 
 class TestWhatIsLogged:
@@ -478,8 +497,23 @@ class TestWhatIsLogged:
         )
 
     def test_a_log_line_can_t_be_flooded_with_names(self) -> None:
-        """A body of 1 MiB has room for many."""
-        assert len(read(lead_with(**{f"field{n}": n for n in range(1000)})).unknown_fields) == 20
+        """A lead has room for many."""
+        assert len(read(lead_with(**{f"field{n}": n for n in range(90)})).unknown_fields) == 20
+
+    def test_a_lead_has_at_most_100_fields(self) -> None:
+        """What is remembered of a lead grows with them. Blank ones don't count."""
+        others: dict[str, object] = {f"field{n}": n for n in range(100 - len(LEAD))}
+        assert read(lead_with(**others, blank=" ", none=None))
+        assert problems_of(lead_with(**others, more=1)) == [
+            "lead: has 101 fields; at most 100 fields are taken"
+        ]
+
+    def test_a_fields_name_has_at_most_100_characters(self) -> None:
+        """No form has longer ones. The name isn't repeated."""
+        assert read(lead_with(**{"x" * 100: 1}))
+        assert problems_of(lead_with(**{"x" * 101: 1})) == [
+            "lead: has a field whose name is longer than 100 characters"
+        ]
 
     def test_a_problem_shows_a_misspelt_name_and_no_other(self) -> None:
         """A misspelt name is made of the known one's letters; it is cut all the same."""
