@@ -67,7 +67,9 @@ def any_state() -> st.SearchStrategy[LeadState]:
         st.text(max_size=10),
         st.integers(0, 10**10),
         st.booleans(),
-        st.dictionaries(st.text(min_size=1, max_size=13), st.builds(Setter, ORDERS, HASHES), max_size=3),
+        st.dictionaries(
+            st.text(min_size=1, max_size=13), st.builds(Setter, ORDERS, HASHES, st.booleans()), max_size=3
+        ),
         ORDERS,
         st.dictionaries(HASHES, finals, max_size=3),
         st.lists(any_record(), max_size=3).map(tuple),

@@ -57,7 +57,7 @@ class EventRecord:
     that was after a parking. `due_s`: when its message is expected back. `unknown_since_s`: since when
     7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
     delivered the event; `crashes_alone`: those of them while no other event was under way.
-    `receive_count` (its message's) and `alone` are those of the last claim, while nothing is known of how that
+    `receive_count` (its message's) and `alone` are those of the last claim, while nothing is known of how it
     ended. `reason` and `source` are free of personal data.
     """
 
@@ -144,10 +144,14 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class Setter:
-    """The last event that has set a field: when it was sent, and a fingerprint of the value."""
+    """The last event that has set a field: when it was sent, and a fingerprint of the value.
+
+    `begins`: it was the create that began the lead.
+    """
 
     order_ms: int
     value: str
+    begins: bool = False
 
 
 @dataclass(frozen=True, slots=True)

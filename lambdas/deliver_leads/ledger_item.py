@@ -25,7 +25,7 @@ def write_state(state: LeadState) -> dict[str, Any]:
             "leadId": state.lead_id,
             "knownAt": state.known_s,
             "hasForgotten": state.has_forgotten,
-            "setters": {name: f"{each.order_ms} {each.value}" for name, each in state.setters.items()},
+            "setters": {name: _write_setter(each) for name, each in state.setters.items()},
             "settersFloor": state.setters_floor_ms,
             "finalEvents": {key: _write_final(each) for key, each in state.finals.items()},
             "openEvents": [write_record(each) for each in state.open],
@@ -37,12 +37,11 @@ def write_state(state: LeadState) -> dict[str, Any]:
 def read_state(item: Item) -> LeadState:
     """The state of an item in DynamoDB's notation, without its journal; of nothing for a lead without one."""
     values = plain(item)
-    setters = {name: text.split() for name, text in values.get("setters", {}).items()}
     return LeadState(
         lead_id=values.get("leadId", ""),
         known_s=values.get("knownAt", 0),
         has_forgotten=values.get("hasForgotten", False),
-        setters={name: Setter(int(order_ms), value) for name, (order_ms, value) in setters.items()},
+        setters={name: _read_setter(text) for name, text in values.get("setters", {}).items()},
         setters_floor_ms=values.get("settersFloor", 0),
         finals={key: _read_final(text) for key, text in values.get("finalEvents", {}).items()},
         open=tuple(map(_read_record, values.get("openEvents", ()))),
@@ -64,6 +63,15 @@ def write_record(record: EventRecord) -> dict[str, Any]:
 def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes of an item in DynamoDB's notation."""
     return {name: typed(each) for name, each in values.items()}
+
+
+def _write_setter(setter: Setter) -> str:
+    return f"{setter.order_ms} {setter.value}{' begins' if setter.begins else ''}"
+
+
+def _read_setter(text: str) -> Setter:
+    order_ms, value, *marks = text.split()
+    return Setter(int(order_ms), value, begins=bool(marks))
 
 
 def _write_final(final: Final) -> str:

@@ -54,6 +54,7 @@ from .outcome import Outcome
 
 CRASHES_TO_PARK = 3
 OVERDUE_CHECKED_AFTER_S = 60
+SENT_BEFORE_ITS_CREATE_MS = 900_000
 SEQUENCE_FIELDS = frozenset({"scheduleId", "scheduleName"})
 
 
@@ -162,9 +163,9 @@ def setters_of(
         registers = {name: _fingerprint(lead, name) for name in names}
     before = state.setters
     return {
-        name: Setter(own.order_ms, value)
+        name: Setter(own.order_ms, value, begins=begins and not state.known_s)
         for name, value in sorted(registers.items())
-        if name not in before or before[name].order_ms <= own.order_ms
+        if name not in before or not _is_later(before[name], own)
     }
 
 
@@ -205,21 +206,40 @@ def _goes_first(other: EventRecord, own: EventRecord, is_there: bool) -> bool:
     return own.order_ms > other.order_ms
 
 
-def _was_set_later(state: LeadState, own: EventRecord, lead: Mapping[str, Json], name: str) -> bool:
-    """Whether a later event has set the field, or this one itself, whose key was forgotten."""
+def _was_set_later(state: LeadState, own: EventRecord, name: str) -> bool:
+    """Whether a later event has set the field."""
     setter = state.setters.get(_register(name))
-    if setter is None or setter.order_ms < own.order_ms:
-        return False
-    return setter.order_ms > own.order_ms or setter.value == _fingerprint(lead, _register(name))
+    return setter is not None and _is_later(setter, own)
+
+
+def _has_set(state: LeadState, own: EventRecord, lead: Mapping[str, Json], name: str) -> bool:
+    register = _register(name)
+    setter = state.setters.get(register)
+    return setter is not None and (setter.order_ms, setter.value) == (
+        own.order_ms,
+        _fingerprint(lead, register),
+    )
+
+
+def _is_later(setter: Setter, own: EventRecord) -> bool:
+    """Whether a field's setter wins over this event.
+
+    A bus doesn't keep the order in which a create and its update are published. So an update that was sent a
+    little before the create that began its lead counts as sent after it, unless 7Targets has answered it with
+    something else than "unknown": there was no lead yet that it could have meant.
+    """
+    is_of_new_lead = setter.begins and not own.is_create and (own.unknown_since_s or not own.attempts)
+    return setter.order_ms - (SENT_BEFORE_ITS_CREATE_MS if is_of_new_lead else 0) > own.order_ms
 
 
 def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
-    later = {name for name in lead if _was_set_later(state, own, lead, name)}
+    later = {name for name in lead if _was_set_later(state, own, name)}
     fields = {name: value for name, value in lead.items() if name in MANDATORY or name not in later}
     if own.operation is Operation.STOP_FOLLOWUP:
         return Send(fields, may_exist)
     own_names = set(lead) - {"email", "id"}
-    if own_names <= later:
+    # It may have set the others itself, when its key was forgotten since.
+    if all(name in later or _has_set(state, own, lead, name) for name in own_names):
         return Skip(Outcome.DUPLICATE, "later events have set all of its fields", superseded=True)
     if own.order_ms <= state.setters_floor_ms and any(
         _register(name) not in state.setters for name in own_names

@@ -11,7 +11,7 @@ import click
 from deliver_leads.event.envelope import LeadEvent
 from deliver_leads.event.idempotency_key import derive_key, hash_address
 from deliver_leads.event.lead import Operation
-from deliver_leads.event.loggable import loggable_id, sha256
+from deliver_leads.event.loggable import loggable_id
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.lead_story import Lead, LedgerReader, Step
 from leadctl.log_search import attempts_with

@@ -86,7 +86,7 @@ MUTANTS = {
             "undone",
             "an event that is delivered late overwrites what a later one has set",
             "next_call.py",
-            "{name for name in lead if _was_set_later(state, own, lead, name)}",
+            "{name for name in lead if _was_set_later(state, own, name)}",
             "set[str]()",
         ),
         Mutant(

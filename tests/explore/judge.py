@@ -11,6 +11,8 @@ from tests.explore.environments import Request
 from tests.explore.outside import LeadsModel
 from tests.explore.worlds import EARLIER, EMAIL, Before, Event, World
 
+# An update or stop that was sent up to this long before its lead's beginning may belong behind that.
+BEGINNING_COUNTS_EARLIER_S = 900
 CRASHES_TO_PARK = 3
 
 
@@ -201,7 +203,11 @@ class Judge:
         """Whether the other event's fields may win over this one's."""
         if other is than or other.event.fields["email"] != than.event.fields["email"]:
             return False
-        return other.sent_at >= than.sent_at
+        # An update or stop of a new lead may count as sent after the create, or not.
+        is_near = than.sent_at - other.sent_at < BEGINNING_COUNTS_EARLIER_S
+        return other.sent_at >= than.sent_at or (
+            than.event.is_create and not other.event.is_create and is_near
+        )
 
     def _twins(self, seen: Seen) -> list[Seen]:
         return [other for other in self._seen if other.event.identity == seen.event.identity]

@@ -78,7 +78,7 @@ MUTANTS = {
         "an event that is delivered late overwrites what a later one has set",
         {
             "next_call.py": [
-                ("{name for name in lead if _was_set_later(state, own, lead, name)}", "set[str]()"),
+                ("{name for name in lead if _was_set_later(state, own, name)}", "set[str]()"),
             ]
         },
         World("m6", (UPDATE, UPDATE_WITHOUT_KEY), Before.FOREIGN),

@@ -129,9 +129,9 @@ class TestWhatAFailureMeans:
 
     def test_another_protocol_is_no_answer(self) -> None:
         """After 101 nothing that follows is HTTP."""
-        with serving(lambda s: s.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")) as server:
-            with pytest.raises(NoAnswerError):
-                post(client(), server.port)
+        switch = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+        with serving(lambda s: s.sendall(switch)) as server, pytest.raises(NoAnswerError):
+            post(client(), server.port)
 
 
 class TestSharing:

@@ -487,7 +487,7 @@ class TestWhatIsStored:
             "9" * 18,
             SEEN_S,
             True,
-            {f"#{number:012}": Setter(10**13, "f" * 12) for number in range(MOST_SETTERS)},
+            {f"#{number:012}": Setter(10**13, "f" * 12, begins=True) for number in range(MOST_SETTERS)},
             10**13,
             dict.fromkeys(keys[: MOST_FINALS + MOST_FINAL_CREATES], FINAL),
             tuple(replace(largest, key=key) for key in keys[:MOST_OPEN]),
