@@ -167,7 +167,7 @@ class TestWhichEventAClaimIsAbout:
     """The open one with its key and its content, or a new one."""
 
     @pytest.mark.parametrize("more", [{"key": "other"}, {"digest": "another"}])
-    def test_another_key_or_other_content_is_a_new_event(self, more: dict[str, str]) -> None:
+    def test_another_key_or_other_content_is_a_new_event(self, more: dict[str, Any]) -> None:
         """Without the name of its owner and its receives, which belong to the claim."""
         entry = crashed_claim("own", alone=True)
         known = replace(record("own"), **more)

@@ -356,6 +356,20 @@ class TestTheJournal:
         assert item(dynamodb) == before
         assert ledger.complete(last, delivered(last))
 
+    @pytest.mark.xfail(
+        strict=True,
+        raises=ValueError,
+        reason="moto fails at size() of a missing attribute; attribute_exists(journal[7]) says the same",
+    )
+    def test_a_full_journal_whose_write_the_aws_client_repeats_is_taken_in_once(
+        self, ledger: Ledger, dynamodb: DynamoDBClient, clock: Clock
+    ) -> None:
+        """The repeat finds no full journal."""
+        for _ in range(MOST_JOURNAL_ENTRIES):
+            claim(ledger)
+            clock.now += CRASHED_S
+        assert claim(Ledger(AnswersAreLost(dynamodb), SETTINGS)).record.attempts == MOST_JOURNAL_ENTRIES
+
     def test_of_two_that_find_a_full_journal_only_one_takes_it_in(
         self, ledger: Ledger, dynamodb: DynamoDBClient, clock: Clock
     ) -> None:
@@ -413,12 +427,12 @@ class TestWhatIsStored:
 
     def test_no_personal_data_is_stored(self, ledger: Ledger, dynamodb: DynamoDBClient) -> None:
         """Hashes, states and times are; of what a producer names freely, not even the name."""
-        lead = LEAD | {"janes.own.field": "her words"}
+        lead: dict[str, Any] = LEAD | {"janes.own.field": "her words"}
         granted = ledger.claim(replace(event(), lead=lead), message(), LEASE_S)
         under_way = json.dumps(item(dynamodb))
         ledger.complete(granted, delivered(granted, lead))
         for text in (under_way, json.dumps(item(dynamodb))):
-            assert not [word for word in (*lead.values(), "janes.own.field") if word in text]
+            assert not [word for word in (*map(str, lead.values()), "janes.own.field") if word in text]
         assert len(item(dynamodb)["setters"]["M"]) == 4
 
     def test_an_ordinary_lead_costs_no_more_with_each_event(

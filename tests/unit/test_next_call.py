@@ -149,6 +149,18 @@ class TestACopyOfAFinalEvent:
         state = after(after(NEW, event("stop", STOP, 0)), event("other", UPDATE, minute), scheduleId="7")
         assert decide(event("stop", STOP, 2), state) == DUPLICATE
 
+    @pytest.mark.xfail(
+        strict=True,
+        reason="with_copy renews the order of the stop's key, but not that of the sequence's setter",
+    )
+    def test_after_the_copy_of_a_stop_an_event_from_between_starts_no_sequence(self) -> None:
+        """As when that event is delivered before the copy: the stop was asked for last in both cases."""
+        state = after(NEW, event("stop", STOP, 0))
+        copy = event("stop", STOP, 2)
+        assert decide(copy, state) == DUPLICATE
+        step = send(event("between", UPDATE, 1), state.with_copy(copy), context="a", scheduleName="Warm")
+        assert "scheduleName" not in step.fields
+
     @pytest.mark.parametrize("operation", Operation)
     def test_it_is_a_duplicate_however_often_the_function_crashed(self, operation: Operation) -> None:
         """A person would look for a lead that is fine."""
@@ -233,6 +245,20 @@ class TestWaiting:
         other = event("earlier", earlier, 0, unknown_since_s=NOW_S - 10)
         assert isinstance(decide(event("own", CREATE, 1), shown(), other), Send)
 
+    @pytest.mark.xfail(
+        strict=True, reason="a parked event's 404 counts, although an answer has shown the lead since"
+    )
+    def test_a_create_waits_if_an_answer_showed_the_lead_after_another_was_parked_without_it(self) -> None:
+        """The lead is there now, so the earlier update can be delivered first."""
+        parked = event("parked", UPDATE, -99, state=State.PARKED, unknown_since_s=NOW_S - 9_000)
+        step = decide(event("own", CREATE, 1), shown(), parked, event("earlier", UPDATE, 0))
+        assert isinstance(step, Wait)
+
+    def test_no_event_waits_for_itself(self) -> None:
+        """A copy that was sent later finds it among the open ones."""
+        own = event("own", UPDATE, 0)
+        assert isinstance(decide(replace(own, order_ms=own.order_ms + 1), shown(), own), Send)
+
     @pytest.mark.parametrize("own", Operation)
     @pytest.mark.parametrize("minute", [1, 2])
     def test_no_event_waits_for_one_of_the_same_time_or_a_later_one(
@@ -305,8 +331,10 @@ class TestFieldsThatALaterEventHasSet:
     )
     def test_a_sequence_is_one_field_with_two_names(self, asked: str, set_later: str) -> None:
         """At 7Targets the id wins over the name, so an older id would undo a newer name."""
-        later = after(NEW, event("later", UPDATE, 1), **{set_later: "7"})
-        step = send(event("own", UPDATE, 0), later, context="a", **{asked: "5"})
+        set_fields: dict[str, Any] = {set_later: "7"}
+        later = after(NEW, event("later", UPDATE, 1), **set_fields)
+        own_fields: dict[str, Any] = {asked: "5"}
+        step = send(event("own", UPDATE, 0), later, context="a", **own_fields)
         assert step.fields == LEAD | {"context": "a"}
 
     @pytest.mark.parametrize("state", [State.WAITING, State.PARKED])
@@ -353,7 +381,8 @@ class TestFieldsThatALaterEventHasSet:
         self, operation: Operation, field: str
     ) -> None:
         """That field can't be left out; a person sends what still holds."""
-        later = after(NEW, event("later", UPDATE, 1), **{field: "another@example.net"})
+        changed: dict[str, Any] = {field: "another@example.net"}
+        later = after(NEW, event("later", UPDATE, 1), **changed)
         step = decide(event("own", operation, 0), later, context="a")
         assert isinstance(step, Refuse)
         assert f"another {field}," in step.reason
@@ -476,7 +505,8 @@ class TestWhatAnEventSets:
 
     def test_a_field_that_nobody_documents_is_hashed(self) -> None:
         """A producer may name it after a person."""
-        names = set(self.of(UPDATE, jane="1", **{"jane@example.com": "2"}))
+        free: dict[str, Any] = {"jane": "1", "jane@example.com": "2"}
+        names = set(self.of(UPDATE, **free))
         assert len(names) == 4
         assert not [name for name in names if "jane" in name]
 
@@ -570,7 +600,7 @@ def states(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[LeadState]
 
 @given(states(), LEADS, st.booleans())
 def test_any_state_has_a_next_call_and_no_lead_in_doubt_is_posted(
-    state: LeadState, fields: Mapping[str, Json], alone: bool
+    state: LeadState, fields: dict[str, Any], alone: bool
 ) -> None:
     """No state raises; after a create without an answer, or a forgotten one, no create is POSTed."""
     in_doubt = state.has_forgotten or any(each.is_create and each.unanswered for each in state.open)
@@ -624,7 +654,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from(Operation), st.integers(0, 5), LEADS
 
 @given(EVENTS, st.integers(1, 8))
 def test_no_field_is_set_back_by_an_earlier_event_whatever_the_order_of_deliveries(
-    sent: list[tuple[Operation, int, dict[str, str]]], most_setters: int
+    sent: list[tuple[Operation, int, dict[str, Any]]], most_setters: int
 ) -> None:
     """Nor when registers were forgotten. Only a stop is sent in any case, so that e-mails don't go on."""
     state = NEW
@@ -663,7 +693,7 @@ def set_by(operation: Operation, fields: Mapping[str, Json], begins: bool) -> di
 
 @given(EVENTS, LEADS, st.integers(0, 5))
 def test_all_fields_that_no_later_event_has_set_are_sent(
-    sent: list[tuple[Operation, int, dict[str, str]]], fields: dict[str, str], minute: int
+    sent: list[tuple[Operation, int, dict[str, Any]]], fields: dict[str, Any], minute: int
 ) -> None:
     """Nothing that was asked for is dropped without a later event that asks for it, too."""
     state, later = NEW, set()
