@@ -206,14 +206,15 @@ class LeadState:
         return replace(self, open=tuple(kept), has_forgotten=self.has_forgotten or lost)
 
     def with_copy(self, event: EventRecord) -> "LeadState":
-        """The state with the final event of which this one is a copy as new as the copy."""
+        """The state with the final event of which this one is a copy as new as the copy, which is done."""
         final = self.finals[event.key]
         order_ms = max(final.order_ms, event.order_ms)
         setters, sequence = self.setters, self.setters.get(SEQUENCE)
         if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
             setters = {**setters, SEQUENCE: replace(sequence, order_ms=max(sequence.order_ms, order_ms))}
         finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
-        return replace(self, finals=finals, setters=setters)
+        others = tuple(each for each in self.open if not each.is_same(event))
+        return replace(self, finals=finals, setters=setters, open=others)
 
     def with_final(self, event: EventRecord, setters: Mapping[str, Setter], oldest_s: int) -> "LeadState":
         """The state with this event final, and what it has set. Finals sent before `oldest_s` go."""
@@ -251,9 +252,7 @@ class LeadState:
         state = self
         # The AWS client repeats a claim whose answer was lost, which adds its entry again.
         for entry in {each.owner: each for each in entries}.values():
-            final = state.finals.get(entry.key)
-            if not final or final.digest != entry.digest:
-                state = state._with_claim(entry)
+            state = state._with_claim(entry)
         return state
 
     def _with_claim(self, entry: EventRecord) -> "LeadState":

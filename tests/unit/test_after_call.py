@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from deliver_leads.after_call import (
     LAST_AGE_S,
-    LAST_RECEIVE,
     Verdict,
     delivered,
     failed,
@@ -19,6 +18,7 @@ from deliver_leads.after_call import (
     not_delivered,
     superseded,
 )
+from deliver_leads.contract import LAST_RECEIVE
 from deliver_leads.event.lead import Json, Operation
 from deliver_leads.event.message import Message
 from deliver_leads.lead_state import LONGEST_REASON, EventRecord, LeadState, Setter, State
@@ -37,8 +37,8 @@ from deliver_leads.outcome import (
     UnknownLeadError,
 )
 from deliver_leads.settings import Settings
+from sim.settings import ENVIRONMENT
 from tests.lead_records import final, record
-from tests.settings import ENVIRONMENT
 
 CREATE, UPDATE, STOP = Operation.CREATE, Operation.UPDATE, Operation.STOP_FOLLOWUP
 SETTINGS = Settings.from_environment(ENVIRONMENT)
