@@ -25,8 +25,8 @@ _STAGE = "dev"
 # function's timeout bounds how long a claim in the ledger outlives a killed execution environment.
 QUICK_SETTINGS = {
     "retryBaseDelaySeconds": "1",
-    "retryMaxDelaySeconds": "200",
-    "parkAfterHours": "24",
+    "retryMaxDelaySeconds": "60",
+    "parkAfterHours": "4",
     "functionTimeoutSeconds": "60",
     "connectTimeoutSeconds": "1",
     "readTimeoutSeconds": "5",
