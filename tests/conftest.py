@@ -47,7 +47,7 @@ settings.load_profile("shared-machine")
 setattr(botocore.session, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
 
 
-class _EventAliaser(botocore.hooks.EventAliaser):  # type: ignore[misc]
+class _EventAliaser(botocore.hooks.EventAliaser):
     """Remembers the aliases for all sessions: each new one would work out the same thousands anew."""
 
     _known: ClassVar[dict[str, str]] = {}
