@@ -36,6 +36,8 @@ LONGEST_REASON = 200
 # The register of scheduleId and scheduleName, which a stop sets, too.
 SEQUENCE = "sequence"
 STOPPED = "stopped"
+# By a POST that names no sequence, which starts the assistant's default one. An event that names one wins.
+STARTED = "started"
 
 
 class State(StrEnum):
@@ -93,10 +95,6 @@ class EventRecord:
         """Whether both are the same event."""
         return self.key == other.key and self.digest == other.digest
 
-    def makes_room_for(self, event: "EventRecord") -> bool:
-        """Whether the event takes this one's place: as the same, or as the corrected one of a parked one."""
-        return self.is_same(event) or (self.key == event.key and self.state is State.PARKED)
-
     def _survived(self, claim: "EventRecord") -> bool:
         """Whether this later claim shows that the environment of the last one did not crash.
 
@@ -150,12 +148,13 @@ class EventRecord:
 class Setter:
     """The last event that has set a field: when it was sent, and a fingerprint of the value.
 
-    `begins`: it was the create that began the lead.
+    An update or stop that counts as sent after the create that began its lead (next_call.py) wins if it was
+    sent after `early_ms`; any other event if it was sent after `order_ms`.
     """
 
     order_ms: int
     value: str
-    begins: bool = False
+    early_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +194,9 @@ class LeadState:
         return known.next_try(claim) if known else replace(claim, owner="", receive_count=0, alone=False)
 
     def with_open(self, event: EventRecord) -> "LeadState":
-        """The state with this event among the open ones.
-
-        A parked event with the same key and other content makes room for it.
-        """
+        """The state with this event among the open ones."""
         others = [each for each in self.open if not each.is_same(event)]
-        wanted = [each for each in others if not each.makes_room_for(event)]
-        kept = sorted([*wanted, event], key=_importance)[-MOST_OPEN:]
+        kept = sorted([*others, event], key=_importance)[-MOST_OPEN:]
         lost = any(each.is_create and each.unanswered for each in (*others, event) if each not in kept)
         return replace(self, open=tuple(kept), has_forgotten=self.has_forgotten or lost)
 
@@ -237,7 +232,12 @@ class LeadState:
         floor_ms = max((merged[name].order_ms for name in names[:-MOST_SETTERS]), default=0)
         return replace(
             self,
-            open=tuple(each for each in self.open if not each.makes_room_for(event)),
+            # What was parked with its key had a mistake that this one has not.
+            open=tuple(
+                each
+                for each in self.open
+                if not each.is_same(event) and (each.key != event.key or each.state is not State.PARKED)
+            ),
             finals={key: finals[key] for key in latest if key in kept},
             has_forgotten=self.has_forgotten or lost,
             setters={name: merged[name] for name in names[-MOST_SETTERS:]},

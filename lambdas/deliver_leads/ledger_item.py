@@ -66,12 +66,13 @@ def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_setter(setter: Setter) -> str:
-    return f"{setter.order_ms} {setter.value}{' begins' if setter.begins else ''}"
+    early = f" {setter.early_ms}" if setter.early_ms != setter.order_ms else ""
+    return f"{setter.order_ms} {setter.value}{early}"
 
 
 def _read_setter(text: str) -> Setter:
-    order_ms, value, *marks = text.split()
-    return Setter(int(order_ms), value, begins=bool(marks))
+    order_ms, value, *early_ms = text.split()
+    return Setter(int(order_ms), value, int(early_ms[0] if early_ms else order_ms))
 
 
 def _write_final(final: Final) -> str:

@@ -48,7 +48,7 @@ from .contract import LEAD_FIELDS
 from .event.idempotency_key import IdempotencyKey
 from .event.lead import MANDATORY, Json, Operation
 from .event.loggable import sha256
-from .lead_state import CLOCK_SKEW_S, SEQUENCE, STOPPED, EventRecord, Final, LeadState, Setter, State
+from .lead_state import CLOCK_SKEW_S, SEQUENCE, STARTED, STOPPED, EventRecord, Final, LeadState, Setter, State
 from .outcome import Outcome
 
 CRASHES_TO_PARK = 3
@@ -111,7 +111,7 @@ def next_call(
     comes back whose own delay could not be set. `alone`: no other event is under way in this environment.
     """
     final = state.finals.get(own.key)
-    if final and final.digest != own.digest:
+    if final and final.digest != own.digest and own.state is not State.PARKED:
         return Refuse(
             "an event with the same idempotencyKey was delivered before, with other content; "
             "give each event a key of its own"
@@ -156,16 +156,22 @@ def setters_of(
         # Its fields only name the lead. It ends the sequence, which no earlier event may start again.
         registers = {SEQUENCE: STOPPED}
     else:
-        names = {_register(name) for name in sent if name not in {"email", "id"}} | (
-            {SEQUENCE} if begins else set()
-        )
-        registers = {name: _fingerprint(lead, name) for name in names}
-    before = state.setters
-    return {
-        name: Setter(own.order_ms, value, begins=begins and not state.known_s)
-        for name, value in sorted(registers.items())
-        if name not in before or not _is_later(before[name], own)
-    }
+        registers = {
+            _register(name): _fingerprint(lead, _register(name))
+            for name in sent
+            if name not in {"email", "id"}
+        }
+        if begins:
+            registers.setdefault(SEQUENCE, STARTED)
+    is_new = begins and not state.known_s and any(each.unknown_since_s for each in state.open)
+    early_ms = own.order_ms - (SENT_BEFORE_ITS_CREATE_MS if is_new else 0)
+    setters = {}
+    for name, value in sorted(registers.items()):
+        before = state.setters.get(name)
+        if before is None or not _is_later(before, own):
+            order_ms = max(own.order_ms, before.order_ms if before else 0)
+            setters[name] = Setter(order_ms, value, early_ms)
+    return setters
 
 
 def _register(name: str) -> str:
@@ -208,27 +214,24 @@ def _goes_first(other: EventRecord, own: EventRecord, is_there: bool) -> bool:
 def _was_set_later(state: LeadState, own: EventRecord, name: str) -> bool:
     """Whether a later event has set the field."""
     setter = state.setters.get(_register(name))
-    return setter is not None and _is_later(setter, own)
+    return setter is not None and setter.value != STARTED and _is_later(setter, own)
 
 
 def _has_set(state: LeadState, own: EventRecord, lead: Mapping[str, Json], name: str) -> bool:
     register = _register(name)
     setter = state.setters.get(register)
-    return setter is not None and (setter.order_ms, setter.value) == (
-        own.order_ms,
-        _fingerprint(lead, register),
-    )
+    is_own = setter is not None and own.order_ms in {setter.order_ms, setter.early_ms}
+    return setter is not None and is_own and setter.value == _fingerprint(lead, register)
 
 
 def _is_later(setter: Setter, own: EventRecord) -> bool:
     """Whether a field's setter wins over this event.
 
-    A bus doesn't keep the order in which a create and its update are published. So an update that was sent a
-    little before the create that began its lead counts as sent after it, unless 7Targets has answered it with
-    something else than "unknown": there was no lead yet that it could have meant.
+    A bus doesn't keep the order in which a create and its update are published. So if 7Targets has called the
+    lead unknown before its create, an update that was sent a little before that counts as sent after it: there
+    was no lead yet that it could have meant.
     """
-    is_of_new_lead = setter.begins and not own.is_create and (own.unknown_since_s or not own.attempts)
-    return setter.order_ms - (SENT_BEFORE_ITS_CREATE_MS if is_of_new_lead else 0) > own.order_ms
+    return (setter.order_ms if own.is_create else setter.early_ms) > own.order_ms
 
 
 def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:

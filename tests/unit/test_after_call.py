@@ -72,7 +72,7 @@ def verdict_on(
     return judge(error, own, message(**of_message), NOW_S, SETTINGS, LONGEST_PROBE_INTERVAL_S, jitter)
 
 
-SET = {"name": Setter(7, "hash of a name")}
+SET = {"name": Setter(7, "hash of a name", 7)}
 
 
 class TestADeliveredEvent:

@@ -692,7 +692,10 @@ LARGEST = LeadState(
     lead_id="9" * 18,
     known_s=SEEN_S,
     has_forgotten=True,
-    setters={f"#{number:012}": Setter(SEEN_S * 1000, HASH[:12]) for number in range(MOST_SETTERS)},
+    setters={
+        f"#{number:012}": Setter(SEEN_S * 1000, HASH[:12], SEEN_S * 1000 - 1)
+        for number in range(MOST_SETTERS)
+    },
     setters_floor_ms=SEEN_S * 1000,
     finals={
         f"{number:016}": final(Operation.CREATE, SEEN_S * 1000, digest=HASH[:12])
