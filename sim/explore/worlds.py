@@ -173,7 +173,7 @@ def _odd_worlds() -> list[World]:
     """A key used for two contents, a late redrive, and more events than the function remembers."""
     keys = [
         World("", events, before, apart)
-        for events in ((CREATE, BROKEN_CREATE),)
+        for events in ((CREATE, BROKEN_CREATE), (CREATE, CREATE_WITH_USED_KEY))
         for before, apart in ((Before.NOTHING, False), (Before.NOTHING, True))
     ]
     return [
