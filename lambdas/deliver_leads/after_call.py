@@ -26,6 +26,7 @@ times, of the 1,000 after which SQS moves it away without a reason. (3) With its
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from .contract import LAST_RECEIVE
 from .event.message import Message
 from .lead_state import LONGEST_REASON, EventRecord, LeadState, Setter, State
 from .outcome import (
@@ -44,9 +45,8 @@ from .outcome import (
 from .retry_policy import retry_delay_s
 from .settings import Settings
 
-# SQS: a message is kept for 14 days (infra/entrance.py), and received 1,000 times at most.
+# SQS keeps a message for 14 days (infra/entrance.py).
 LAST_AGE_S = 13 * 86_400
-LAST_RECEIVE = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,24 +199,20 @@ def _delay_s(
     longest_probe_interval_s: float,
     jitter: float,
 ) -> int:
-    age_s, base_s, max_s = (
-        max(0.0, now - message.sent_at),
-        settings.retry_base_delay_s,
-        settings.retry_max_delay_s,
-    )
-    if isinstance(error, BreakerOpenError):
-        # Shorter by a probe interval, so that an event that was put off just before the API recovers is
-        # delivered within `max_s` all the same.
-        max_s, age_s = max(base_s, max_s - round(longest_probe_interval_s)), 0.0
-    elif isinstance(error, DeferredError):
+    base_s, max_s = settings.retry_base_delay_s, settings.retry_max_delay_s
+    if isinstance(error, DeferredError) and not isinstance(error, BreakerOpenError):
         return round(error.delay_s)
     delay_s = retry_delay_s(
         message.receive_count,
-        age_s,
+        max(0.0, now - message.sent_at),
         base_s=base_s,
         max_s=max_s,
         jitter=jitter,
         retry_after_s=error.retry_after_s if isinstance(error, RetryError) else None,
     )
+    if isinstance(error, BreakerOpenError):
+        # Shorter by a probe interval, so that an event that was put off just before the API recovers is
+        # delivered within `max_s` all the same.
+        return min(delay_s, max(base_s, max_s - round(longest_probe_interval_s)))
     # Until the settling time is over the ledger refuses the lead.
     return max(delay_s, settings.settling_s + 1) if isinstance(error, UnconfirmedError) else delay_s

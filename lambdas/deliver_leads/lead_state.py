@@ -28,7 +28,7 @@ from .event.lead import Operation
 CLOCK_SKEW_S = 30
 MOST_OPEN = 8
 # Of updates and stops, and of creates.
-MOST_FINALS = 12
+MOST_FINALS = 10
 MOST_FINAL_CREATES = 32
 MOST_SETTERS = 128
 SHOWN_EVENTS = 3
@@ -92,6 +92,10 @@ class EventRecord:
     def is_same(self, other: "EventRecord") -> bool:
         """Whether both are the same event."""
         return self.key == other.key and self.digest == other.digest
+
+    def makes_room_for(self, event: "EventRecord") -> bool:
+        """Whether the event takes this one's place: as the same, or as the corrected one of a parked one."""
+        return self.is_same(event) or (self.key == event.key and self.state is State.PARKED)
 
     def _survived(self, claim: "EventRecord") -> bool:
         """Whether this later claim shows that the environment of the last one did not crash.
@@ -196,16 +200,21 @@ class LeadState:
         A parked event with the same key and other content makes room for it.
         """
         others = [each for each in self.open if not each.is_same(event)]
-        wanted = [each for each in others if each.key != event.key or each.state is not State.PARKED]
+        wanted = [each for each in others if not each.makes_room_for(event)]
         kept = sorted([*wanted, event], key=_importance)[-MOST_OPEN:]
-        lost = any(each.is_create and each.unanswered for each in others if each not in kept)
+        lost = any(each.is_create and each.unanswered for each in (*others, event) if each not in kept)
         return replace(self, open=tuple(kept), has_forgotten=self.has_forgotten or lost)
 
     def with_copy(self, event: EventRecord) -> "LeadState":
-        """The state with the final event of which this one is a copy as new as the copy."""
+        """The state with the final event of which this one is a copy as new as the copy, which is done."""
         final = self.finals[event.key]
-        renewed = replace(final, order_ms=max(final.order_ms, event.order_ms))
-        return replace(self, finals={**self.finals, event.key: renewed})
+        order_ms = max(final.order_ms, event.order_ms)
+        setters, sequence = self.setters, self.setters.get(SEQUENCE)
+        if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
+            setters = {**setters, SEQUENCE: replace(sequence, order_ms=max(sequence.order_ms, order_ms))}
+        finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
+        others = tuple(each for each in self.open if not each.is_same(event))
+        return replace(self, finals=finals, setters=setters, open=others)
 
     def with_final(self, event: EventRecord, setters: Mapping[str, Setter], oldest_s: int) -> "LeadState":
         """The state with this event final, and what it has set. Finals sent before `oldest_s` go."""
@@ -228,7 +237,7 @@ class LeadState:
         floor_ms = max((merged[name].order_ms for name in names[:-MOST_SETTERS]), default=0)
         return replace(
             self,
-            open=tuple(each for each in self.open if not each.is_same(event)),
+            open=tuple(each for each in self.open if not each.makes_room_for(event)),
             finals={key: finals[key] for key in latest if key in kept},
             has_forgotten=self.has_forgotten or lost,
             setters={name: merged[name] for name in names[-MOST_SETTERS:]},
@@ -243,9 +252,7 @@ class LeadState:
         state = self
         # The AWS client repeats a claim whose answer was lost, which adds its entry again.
         for entry in {each.owner: each for each in entries}.values():
-            final = state.finals.get(entry.key)
-            if not final or final.digest != entry.digest:
-                state = state._with_claim(entry)
+            state = state._with_claim(entry)
         return state
 
     def _with_claim(self, entry: EventRecord) -> "LeadState":

@@ -35,7 +35,8 @@ _CLAIM = (
     "SET heldUntil = :heldUntil, #owner = :owner, expiresAt = :expiresAt,"
     " journal = list_append(if_not_exists(journal, :empty), :journal)"
 )
-_HAS_ROOM = f"attribute_not_exists(journal[{MOST_JOURNAL_ENTRIES - 1}])"
+_LAST_ENTRY = f"journal[{MOST_JOURNAL_ENTRIES - 1}]"
+_HAS_ROOM = f"attribute_not_exists({_LAST_ENTRY})"
 # `#owner = :owner` lets the AWS client repeat this claim after a lost answer.
 _MAY_CLAIM = f"#owner = :owner OR ((attribute_not_exists(heldUntil) OR heldUntil <= :now) AND {_HAS_ROOM})"
 _COMPLETED = ("owner", "journal")
@@ -198,9 +199,8 @@ class Ledger:
             self._update(
                 lead_hash,
                 f"SET {_assignments(state)} REMOVE #owner, journal",
-                _named(state)
-                | {":held": item.get("heldUntil", {"N": "0"}), ":length": typed(MOST_JOURNAL_ENTRIES)},
-                "heldUntil = :held AND size(journal) >= :length",
+                _named(state) | {":held": item.get("heldUntil", {"N": "0"})},
+                f"heldUntil = :held AND attribute_exists({_LAST_ENTRY})",
             )
         except (ClientError, BotoCoreError) as error:
             if error_code(error) != "ConditionalCheckFailedException":  # else another claim has done it

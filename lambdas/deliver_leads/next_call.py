@@ -12,7 +12,6 @@ The first row that fits applies.
 | result in the ledger                             | `Refuse`                   | `Refuse`                   |
 | the function has crashed while it delivered this |                            |                            |
 | event and others                                 | `Wait`, to be tried alone  | `Wait`, to be tried alone  |
-| another event with its key is still to come      | `Wait`                     | `Wait`                     |
 | an earlier event of the lead is still to come    | `Wait` (3)                 | `Wait`                     |
 | later events have set all fields of this one     | `Skip` (superseded)        | `Skip` (superseded; 4)     |
 | a later event has set another name or assistant, |                            |                            |
@@ -132,7 +131,7 @@ def next_call(
         )
     was_shown = _was_shown(state, own, window_s)
     may_exist = was_shown or state.has_forgotten or _may_have_begun(state, own)
-    is_there = was_shown and not any(each.unknown_since_s for each in state.open)
+    is_there = was_shown and not any(each.unknown_since_s > state.known_s for each in state.open)
     ahead = [
         each
         for each in state.open

@@ -108,6 +108,12 @@ def test_the_table_of_delays_is_the_retry_policys() -> None:
     ]
 
 
+def test_the_most_receives_until_a_lead_is_parked_are_those_of_the_default_delays() -> None:
+    """They show how far the function is from the 1,000 of SQS."""
+    shown = f"({configuration().receives_until_parked} times by default)"
+    assert shown in read("docs/decisions/0003-delays-by-visibility-timeout-parking-by-age.md")
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_every_relative_link_leads_to_a_file(document: Path) -> None:
     """Files move; a reader must not notice."""

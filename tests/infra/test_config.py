@@ -111,12 +111,11 @@ RANGES = [
     ("readTimeoutSeconds", "a whole number of seconds from 5 to 60", (4, 61)),
     ("settlingTimeSeconds", "a whole number of seconds from 5 to 600", (4, 601)),
     ("duplicateWindowHours", "a whole number of hours from 1 to 336", (0, 337)),
-    ("keyWindowDays", "a whole number of days from 1 to 30", (0, 31)),
     ("ledgerDays", "a whole number of days from 31 to 400", (30, 401)),
     ("updateGraceMinutes", "a whole number of minutes from 31 to 1440", (30, 1441)),
     ("retryBaseDelaySeconds", "a whole number of seconds from 1 to 300", (0, 301)),
     ("retryMaxDelaySeconds", "a whole number of seconds from 60 to 3600", (59, 3601)),
-    ("parkAfterHours", "a whole number of hours from 24 to 312", (23, 313)),
+    ("parkAfterHours", "a whole number of hours from 4 to 312", (3, 313)),
     ("checkEveryMinutes", "0 for never, or a whole number of minutes from 5 to 1440", (4, 1441)),
     ("oldestMessageAlarmMinutes", "a whole number of minutes from 5 to 1440", (4, 1441)),
     ("noLeadsAlarmHours", "0 for never, or a whole number of hours from 1 to 168", (-1, 169)),
@@ -357,6 +356,7 @@ def test_settings_at_the_edge_of_a_contradiction_are_accepted(settings: dict[str
     [
         ({"retryMaxDelaySeconds": 60}, ("retryMaxDelaySeconds is 60", "parkAfterHours, 96")),
         ({"retryMaxDelaySeconds": 120}, ("retryMaxDelaySeconds is 120", "parkAfterHours, 96")),
+        ({"parkAfterHours": 142}, ("retryMaxDelaySeconds is 900", "parkAfterHours, 142")),
         ({"parkAfterHours": 312}, ("retryMaxDelaySeconds is 900", "parkAfterHours, 312")),
     ],
 )
@@ -372,6 +372,8 @@ def test_delays_so_short_that_sqs_would_park_a_lead_before_the_function_are_told
     "settings",
     [
         {},
+        {"parkAfterHours": 141},
+        {"retryMaxDelaySeconds": 1950, "parkAfterHours": 312, "updateGraceMinutes": 66},
         {"retryMaxDelaySeconds": 3600, "parkAfterHours": 312, "updateGraceMinutes": 121},
         {"retryMaxDelaySeconds": 300, "parkAfterHours": 24},
     ],
@@ -379,7 +381,7 @@ def test_delays_so_short_that_sqs_would_park_a_lead_before_the_function_are_told
 def test_delays_after_which_the_function_parks_a_lead_long_before_sqs_are_accepted(
     settings: dict[str, object],
 ) -> None:
-    """With room to spare."""
+    """docs/settings.md and the alarm's text name those at the edge."""
     assert read(settings).stage == "dev"
 
 
@@ -407,8 +409,8 @@ def test_no_setting_outgrows_what_sqs_allows() -> None:
 
 def test_the_ledger_can_t_forget_a_delivery_before_its_repetitions_stop_to_count() -> None:
     """At the ends of all ranges."""
-    config = read({"ledgerDays": 31, "keyWindowDays": 30, "duplicateWindowHours": 336})
-    assert config.ledger_days > max(config.key_window_days, config.duplicate_window_hours / 24)
+    config = read({"ledgerDays": 31, "duplicateWindowHours": 336})
+    assert config.ledger_days > config.duplicate_window_hours / 24
 
 
 def test_the_reserve_has_room_for_four_calls_of_aws_and_a_second() -> None:
