@@ -155,6 +155,25 @@ MUTANTS = {
         "a lead counts as claimed though its statement of a batch was refused",
         {"joint_writes.py": [('"Error" not in answer', "True")]},
     ),
+    "key-alone": Mutant(
+        "an event with a used key counts as a copy, whatever its content",
+        {"next_call.py": [("if final and final.digest != own.digest:", "if False:")]},
+    ),
+    "window-until-now": Mutant(
+        "what shows a lead is measured from now, not from when the create was sent",
+        {
+            "next_call.py": [
+                (
+                    "was_shown = _was_shown(state, own, window_s)",
+                    "was_shown = state.known_s > now_s - window_s",
+                )
+            ]
+        },
+    ),
+    "create-forgotten": Mutant(
+        "a create is POSTed although one of the lead was forgotten",
+        {"next_call.py": [("was_shown or state.has_forgotten or", "was_shown or")]},
+    ),
     "window-ignored": Mutant(
         "a lead that 7Targets has shown lately counts as unknown",
         {"next_call.py": [("return state.known_s > 0 and", "return False and")]},

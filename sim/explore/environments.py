@@ -32,6 +32,7 @@ class Fault(StrEnum):
     REFUSED = "carries out all statements but the lead's"
     NOT_SENT = "finds no connection"
     TURNED_AWAY = "is answered 429"
+    UNAUTHORISED = "is answered 401"
     TIMED_OUT_BEFORE = "is not answered, and has no effect"
     TIMED_OUT_AFTER = "is not answered, but took effect"
     TIMED_OUT_LATE = "is not answered, and the API applies it at the last moment"
@@ -61,6 +62,7 @@ CALL_FAULTS = _options(
     Fault.KILLED_BEFORE,
     Fault.KILLED_AFTER,
     Fault.KILLED_LATE,
+    Fault.UNAUTHORISED,
 )
 BATCH_FAULTS = (*WRITE_FAULTS, Option(Fault.REFUSED, faults=1))
 PARK_FAULTS = _options(Fault.FAILS_BEFORE, Fault.FAILS_AFTER, Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
@@ -69,19 +71,15 @@ ANSWER_FAULTS = _options(Fault.KILLED_BEFORE)
 
 
 class Request:
-    """A request to the leads API that left. `message_id`: the message whose attempt sent it.
+    """A request to the leads API that left. `message_id`: the message whose attempt sent it."""
 
-    `known`: the ledger said when it was sent that 7Targets had shown the lead within the window.
-    """
+    __slots__ = ("body", "message_id", "method", "path")
 
-    __slots__ = ("body", "known", "message_id", "method", "path")
-
-    def __init__(self, message_id: str, method: str, path: str, body: Mapping[str, Any], known: bool) -> None:
+    def __init__(self, message_id: str, method: str, path: str, body: Mapping[str, Any]) -> None:
         self.message_id = message_id
         self.method = method
         self.path = path
         self.body = body
-        self.known = known
 
     @property
     def email(self) -> str:
@@ -218,6 +216,8 @@ class _Http:
             raise self._not_sent("no connection")
         if fault == Fault.TURNED_AWAY:
             return _Response(429, b"{}")
+        if fault == Fault.UNAUTHORISED:
+            return _Response(401, b"{}")
         return self._answer(history.send(method, path, body), fault)
 
     def _answer(self, request: Request, fault: str) -> _Response:

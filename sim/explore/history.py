@@ -31,7 +31,6 @@ START = 1_800_000_000.0
 # killed environment, as the deployed one does: others would only add attempts in which nothing happens.
 FUNCTION_TIMEOUT_S = 104
 VISIBILITY_TIMEOUT_S = 208
-DUPLICATE_WINDOW_S = 86_400
 BEFORE_S = {Before.RECENT: 600, Before.OLD: 7 * 86_400}
 # More than any history needs whose retries come to an end.
 MOST_INVOCATIONS = 250
@@ -39,6 +38,8 @@ MOST_INVOCATIONS = 250
 # makes histories longer.
 SHORT_GRACE_S = 1_000
 SHORT_PARK_AFTER_S = 14_400
+# Of what the function remembers of a lead, in a forgetful world.
+SMALL_BOUNDS = {"MOST_OPEN": 2, "MOST_FINALS": 1, "MOST_FINAL_CREATES": 1}
 TAKE_ONE = (WELL, Option(Fault.TWICE, faults=1))
 TAKE_MORE = (*TAKE_ONE, Option(Fault.REVERSED, faults=1))
 REDRIVE = (WELL, Option("a person sends the parked messages again", faults=1))
@@ -64,12 +65,19 @@ class Laboratory:
         setattr(core.module("batch"), "wait", wait_for_lanes)  # noqa: B010
         self.short = self._settings(UPDATE_GRACE_S=SHORT_GRACE_S, PARK_AFTER_S=SHORT_PARK_AFTER_S)
         self.patient = self._settings()
+        state = core.module("lead_state")
+        self.bounds = {name: getattr(state, name) for name in SMALL_BOUNDS}
         self._prepared: dict[tuple[Before, bool], tuple[dict[Any, Any], dict[str, Lead]]] = {}
 
     def _settings(self, **changes: int) -> Any:
         changes["VISIBILITY_TIMEOUT_S"] = VISIBILITY_TIMEOUT_S
         values = ENVIRONMENT | {name: str(value) for name, value in changes.items()}
         return self.core.module("settings").Settings.from_environment(values)
+
+    def bound(self, bounds: Mapping[str, int]) -> None:
+        """Sets how much the function remembers of a lead."""
+        for name, value in bounds.items():
+            setattr(self.core.module("lead_state"), name, value)
 
     def _next_id(self) -> SimpleNamespace:
         self.ids += 1
@@ -132,7 +140,14 @@ class History:
         self.queue = LeadQueue()
         self._parked: list[ParkedMessage] = []
         self._seen: list[Seen] = []
-        self.judge = Judge(world, self._seen, self.leads, self._settings.park_after_s)
+        known_at = START - BEFORE_S[world.before] if world.before in BEFORE_S else -math.inf
+        self.judge = Judge(
+            self._seen,
+            self.leads,
+            known_at,
+            window_s=self._settings.duplicate_window_s,
+            park_after_s=self._settings.park_after_s,
+        )
         self._tasks = Tasks(self.now)
         self._tasks.is_dead = lambda index: self._places[index].is_dead
         self._late: list[tuple[float, Request]] = []
@@ -169,6 +184,7 @@ class History:
 
     def run(self) -> None:
         """Until nothing can happen any more, or an invariant is broken."""
+        self._laboratory.bound(SMALL_BOUNDS if self._world.forgetful else self._laboratory.bounds)
         # Events that follow each other closely are all there when the first is received.
         if self._world.events and self._world.gap_s < VISIBILITY_TIMEOUT_S / 10:
             self._laboratory.now += self._world.gap_s * len(self._world.events)
@@ -310,6 +326,7 @@ class History:
         self._was_redriven = True
         if self._decide(-1, "all is quiet", REDRIVE) == WELL.name:
             return False
+        self._laboratory.now += self._world.redriven_after_s
         if self._tell:
             self._tell(self.now(), "a person sends the parked messages again")
         parked, self._parked = self._parked, []
@@ -421,20 +438,15 @@ class History:
     def send(self, method: str, path: str, body: Mapping[str, Any]) -> Request:
         """A request leaves."""
         assert self._tasks.running is not None
-        known = self._is_known(str(body["email"]))
-        request = Request(self._tasks.running.message_id, method, path, body, known)
+        request = Request(self._tasks.running.message_id, method, path, body)
         self.judge.send(request, self.now())
         return request
-
-    def _is_known(self, email: str) -> bool:
-        item = self.table.items.get((_hash(email), "#lead"), {})
-        return float(item.get("knownAt", {}).get("N", "0")) > self.now() - DUPLICATE_WINDOW_S
 
     def apply(self, request: Request) -> tuple[int, dict[str, Any]]:
         """7Targets applies a request."""
         self.judge.apply(request)
         status, answer = self.leads.apply(request.method, request.path, request.body)
-        self.judge.applied(request, status)
+        self.judge.applied(request, status, self.now())
         return status, answer
 
     def apply_late(self, request: Request) -> None:

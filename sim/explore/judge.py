@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.explore.environments import Request
 from sim.explore.outside import LeadsModel
-from sim.explore.worlds import EARLIER, EMAIL, Before, Event, World
+from sim.explore.worlds import EARLIER, EMAIL, Event
 
 # An update or stop that was sent up to this long before its lead's beginning may belong behind that.
 BEGINNING_COUNTS_EARLIER_S = 900
@@ -25,7 +25,7 @@ class Seen:
     it was sent and parked. `statuses`: what 7Targets answered. `deaths`, `disturbances`, `unwritten`,
     `undelayed`: how often its environment was killed, anything went wrong, a write of the ledger or the dead
     letter did, and the setting of when its message comes back. `applied`: whether a request of it took
-    effect.
+    effect, and `applied_at`: when the last one did.
     """
 
     event: Event
@@ -43,19 +43,23 @@ class Seen:
     undelayed: int = 0
     was_posted: bool = False
     applied: bool = False
+    applied_at: float = 0.0
 
 
 class Judge:
     """Collects what a history shows; `broken` is the first sentence that an invariant was broken with."""
 
-    def __init__(self, world: World, seen: list[Seen], leads: LeadsModel, park_after_s: float) -> None:
-        self._world = world
+    def __init__(
+        self, seen: list[Seen], leads: LeadsModel, known_at: float, *, window_s: float, park_after_s: float
+    ) -> None:
+        """`known_at`: when this integration last created the lead, or saw it, before the history."""
         self._seen = seen
         self._leads = leads
+        self._known_at = known_at
+        self._window_s = window_s
         self._park_after_s = park_after_s
         self._of_message: dict[str, Seen] = {}
         self._possible: list[Request] = []
-        self._posted = world.before is Before.RECENT
         self.broken: str | None = None
 
     def say(self, sentence: str) -> None:
@@ -91,15 +95,25 @@ class Judge:
         """A request is about to take effect."""
         if request.method != "POST" or request.email != EMAIL:
             return
-        if request.email in self._leads.leads and (self._posted or request.known):
-            self.say("a lead that this integration has created, or has seen lately, is POSTed again")
-        self._posted = True
+        seen = self.see(request.message_id)
+        if request.email in self._leads.leads:
+            if self._known_at > seen.sent_at - self._window_s:
+                self.say("a lead that this integration has created, or has seen lately, is POSTed again")
+            if any(twin.applied and self._is_repeat(seen, twin) for twin in self._twins(seen)):
+                self.say(f"the {seen.event.name} is POSTed again")
 
-    def applied(self, request: Request, status: int) -> None:
+    def _is_repeat(self, seen: Seen, twin: Seen) -> bool:
+        """Without a key, the same content counts as another event after the window."""
+        return seen.event.key is not None or abs(seen.sent_at - twin.sent_at) < self._window_s
+
+    def applied(self, request: Request, status: int, now: float) -> None:
         """The API's verdict on a request, whether or not its sender learns of it."""
         seen = self.see(request.message_id)
         seen.statuses.add(status)
-        seen.applied |= status < 300
+        if status < 300:
+            seen.applied, seen.applied_at = True, now
+            if request.method == "POST" and request.email == EMAIL:
+                self._known_at = now
 
     def report(self, line: Mapping[str, Any]) -> None:
         """The function logs what came of an attempt."""
@@ -111,6 +125,9 @@ class Judge:
         if line["outcome"] == "delivered":
             if not seen.applied:
                 self.say(f"the {seen.event.name} is reported as delivered, but never took effect")
+            # The function has the answer, and has written it down.
+            if seen.event.fields["email"] == EMAIL:
+                self._known_at = max(self._known_at, seen.applied_at)
             if all(self._missing(twin) for twin in self._twins(seen)):
                 self.say(f"the {seen.event.name} is reported as delivered, but {self._missing(seen)}")
 
@@ -132,6 +149,8 @@ class Judge:
             return "name" in detail
         if 422 in seen.statuses and "422" in detail:
             return True
+        if "idempotencyKey" in detail:
+            return any(other.applied and self._has_key_of(other.event, event) for other in self._seen)
         if "doesn't know this lead" in detail:
             create_waits = any(each.is_create and not each.is_refused for each in waiting)
             return EMAIL not in self._leads.leads and not create_waits
@@ -195,6 +214,11 @@ class Judge:
                 continue
             if name == "scheduleName" and any("stopped" in each.sets for each in later):
                 continue
+            # A create without a sequence starts the default one, if it begins the lead.
+            if name == "scheduleName" and any(
+                each.was_posted and self._may_be_later(each, seen) for each in self._seen
+            ):
+                continue
             if shown.get(name) not in allowed:
                 return f"7Targets shows {name} {shown.get(name)!r}"
         return ""
@@ -208,6 +232,11 @@ class Judge:
         return other.sent_at >= than.sent_at or (
             than.event.is_create and not other.event.is_create and is_near
         )
+
+    def _has_key_of(self, other: Event, event: Event) -> bool:
+        """Whether another event was given the same key."""
+        keys = (other.operation, other.key), (event.operation, event.key)
+        return event.key is not None and keys[0] == keys[1] and other.identity != event.identity
 
     def _twins(self, seen: Seen) -> list[Seen]:
         return [other for other in self._seen if other.event.identity == seen.event.identity]

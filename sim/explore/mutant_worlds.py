@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from sim.explore.worlds import (
     CREATE,
     CREATE_ELSEWHERE,
+    CREATE_WITH_USED_KEY,
     CREATE_WITHOUT_KEY,
+    HOUR_S,
     REFUSED,
+    REFUSED_CREATE,
+    STOP,
     STOP_WITH_CREATES_KEY,
     UPDATE,
     UPDATE_WITHOUT_KEY,
@@ -35,5 +39,13 @@ MUTANT_WORLDS = {
     "window-ignored": Shown(World("m8", (CREATE,), Before.RECENT), faults=0),
     "dropped": Shown(World("m9", (REFUSED,), Before.FOREIGN), faults=0),
     "repeated-at-once": Shown(World("m10", (UPDATE,), Before.FOREIGN)),
+    "key-alone": Shown(World("m12", (CREATE, CREATE_WITH_USED_KEY), Before.NOTHING), faults=0),
+    "window-until-now": Shown(
+        World("m13", (REFUSED_CREATE, STOP), Before.OLD, gap_s=HOUR_S, redriven_after_s=40 * HOUR_S)
+    ),
+    "create-forgotten": Shown(
+        World("m14", (CREATE, CREATE_ELSEWHERE, CREATE), Before.NOTHING, gap_s=40 * HOUR_S, forgetful=True),
+        faults=0,
+    ),
     "refusal-overlooked": Shown(World("m11", (CREATE,), Before.RECENT), faults=0),
 }

@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError
 from sim.explore.expressions import ExpressionError, Value, check_used, holds, update
 
 KEYS = frozenset({"lead", "event"})
+# DynamoDB's quota.
+LONGEST_EXPRESSION = 4096
 
 
 class Table:
@@ -29,6 +31,8 @@ class Table:
         names = request.get("ExpressionAttributeNames", {})
         values = request.get("ExpressionAttributeValues", {})
         expression, condition = request["UpdateExpression"], request.get("ConditionExpression")
+        if max(len(expression), len(condition or "")) > LONGEST_EXPRESSION:
+            raise _client_error("ValidationException", {}, "Expression size has exceeded the maximum")
         try:
             check_used(names, values, expression, condition or "")
             if condition is not None and not holds(old, condition, names, values):

@@ -18,7 +18,10 @@ OTHER_ASSISTANT = "alex@example.net"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Event:
-    """One event as its producer publishes it. Two of the same `identity` are the same event."""
+    """One event as its producer publishes it. Two of the same `identity` are the same event.
+
+    That is a key and a content: each content has to arrive, be superseded or be parked.
+    """
 
     name: str
     operation: str
@@ -27,9 +30,9 @@ class Event:
     readable: bool = True
 
     @property
-    def identity(self) -> tuple[str, str]:
+    def identity(self) -> tuple[str, str, str]:
         """Without a key, a create is identified by its content, the others by their ids."""
-        return self.operation, self.key or self.name
+        return self.operation, self.key or self.name, self.body()
 
     @property
     def is_create(self) -> bool:
@@ -92,6 +95,11 @@ OTHER = Event(
     "form-9",
 )
 
+# Used with others only: alone they are as the above.
+BROKEN_CREATE = Event("create without a name", "create", {"email": EMAIL}, "form-1", readable=False)
+CREATE_WITH_USED_KEY = _event("create with the create's key", "create", "form-1", context="not the same")
+REFUSED_CREATE = _event("create that the API refuses", "create", "row-8", phone=REFUSED_PHONE)
+
 KINDS = (
     CREATE,
     CREATE_ELSEWHERE,
@@ -123,7 +131,8 @@ class World:
     """`apart`: each message goes to an execution environment of its own, else they come in batches.
 
     `gap_s`: the seconds between one event and the next. `patient`: with the deployed grace period for an
-    update without its lead, not the short one that keeps histories short.
+    update without its lead, not the short one that keeps histories short. `forgetful`: the function remembers
+    less of a lead than comes. `redriven_after_s`: what is parked is sent again so much later.
     """
 
     name: str
@@ -133,6 +142,8 @@ class World:
     with_other: bool = False
     gap_s: int = 2
     patient: bool = False
+    forgetful: bool = False
+    redriven_after_s: int = 0
 
     def __str__(self) -> str:
         way = "each in an environment of its own" if self.apart else "in batches"
@@ -155,7 +166,25 @@ def small_worlds() -> list[World]:
         for events in _TELLING_PAIRS
         for before, apart in ((Before.NOTHING, False), (Before.NOTHING, True), (Before.RECENT, False))
     ]
-    return _numbered("s", [*alone, *pairs])
+    return _numbered("s", [*alone, *pairs, *_odd_worlds()])
+
+
+def _odd_worlds() -> list[World]:
+    """A key used for two contents, a late redrive, and more events than the function remembers."""
+    keys = [
+        World("", events, before, apart)
+        for events in ((CREATE, BROKEN_CREATE), (CREATE, CREATE_WITH_USED_KEY))
+        for before, apart in ((Before.NOTHING, False), (Before.NOTHING, True))
+    ]
+    return [
+        *keys,
+        World("", (REFUSED_CREATE, STOP), Before.OLD, gap_s=HOUR_S, redriven_after_s=40 * HOUR_S),
+        World("", (CREATE, CREATE_ELSEWHERE, CREATE), Before.NOTHING, gap_s=40 * HOUR_S, forgetful=True),
+        World("", (CREATE, UPDATE, UPDATE_WITHOUT_KEY, STOP), Before.NOTHING, forgetful=True),
+    ]
+
+
+HOUR_S = 3600
 
 
 _TELLING_PAIRS = (
