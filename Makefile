@@ -61,23 +61,10 @@ lint: .venv/tests-ready
 types: .venv/tests-ready
 	$(VENV)/mypy
 
-# Stacks, local run and benchmarks are beside the function: their tests need not run again after an edit of its code, but of
-# the modules that they import from it.
-BESIDE = tests/bench tests/infra tests/local
-BESIDE_SOURCES = $(BESIDE) tests/*.py app.py bench cdk.json docs infra leadctl local Makefile package.json pyproject.toml README.md \
-	requirements.lock .venv/tests-ready $(addprefix lambdas/deliver_leads/,contract.py dynamodb_notation.py settings.py \
-	breaker.py outcome.py retry_policy.py event api/http_client.py)
-QUICK = $(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 2 --dist loadgroup -p no:cov \
-	$(addprefix --ignore=tests/,alarms e2e explore)
-
+# The folders hold tests with these markers only: importing them takes a second in each process.
 quick-tests: .venv/tests-ready
-	@if [ -e .venv/beside-passed ] && \
-		[ -z "$$(find $(BESIDE_SOURCES) -name __pycache__ -prune -o -newer .venv/beside-passed -print)" ]; then \
-		echo "$(BESIDE): passed, and nothing that they need has changed since"; \
-		$(QUICK) $(addprefix --ignore=,$(BESIDE)); \
-	else \
-		touch .venv/beside-begun; $(QUICK) && mv .venv/beside-begun .venv/beside-passed; \
-	fi
+	$(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 2 --dist loadgroup -p no:cov \
+		--ignore=tests/alarms --ignore=tests/e2e --ignore=tests/explore
 
 # More workers than two cores, because end-to-end tests mostly wait.
 all-tests: .emulator/ready node_modules/ready

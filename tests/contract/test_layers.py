@@ -176,19 +176,3 @@ def test_the_table_in_contributing_is_this_one() -> None:
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", section, re.MULTILINE)
     written = {package: tuple(name.strip(" `") for name in names.split(",")) for package, names in rows}
     assert written == dict(LAYERS)
-
-
-def test_make_check_takes_up_each_module_of_the_function_that_what_is_beside_it_imports() -> None:
-    """After an edit of such a module, the tests of stacks, local run and benchmarks run, too."""
-    makefile = (PROJECT / "Makefile").read_text("utf-8").replace("\\\n", " ")
-    [listed] = re.findall(r"^BESIDE_SOURCES = .*lambdas/deliver_leads/,([^)]*)\)", makefile, re.MULTILINE)
-    beside = ("bench", "infra", "leadctl", "local", "tests/bench", "tests/infra", "tests/local")
-    wanted = {
-        other.removeprefix("deliver_leads.")
-        for folder in beside
-        for path in (PROJECT / folder).rglob("*.py")
-        for other in imported(path.stem, path.read_text("utf-8"))
-        if is_part(other, "deliver_leads")
-    }
-    names = [name.removesuffix(".py").replace("/", ".") for name in listed.split()]
-    assert [module for module in wanted if not any(is_part(module, name) for name in names)] == []
