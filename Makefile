@@ -64,7 +64,7 @@ types: .venv/tests-ready
 # The folders hold tests with these markers only: importing them takes a second in each process.
 quick-tests: .venv/tests-ready
 	$(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 2 --dist loadgroup -p no:cov \
-		--ignore=tests/alarms --ignore=tests/e2e --ignore=tests/explore
+		--ignore=tests/e2e --ignore=tests/sim
 
 # More workers than two cores, because end-to-end tests mostly wait.
 all-tests: .emulator/ready node_modules/ready

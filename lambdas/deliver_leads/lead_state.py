@@ -206,7 +206,8 @@ class LeadState:
         order_ms = max(final.order_ms, event.order_ms)
         setters, sequence = self.setters, self.setters.get(SEQUENCE)
         if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
-            setters = {**setters, SEQUENCE: replace(sequence, order_ms=max(sequence.order_ms, order_ms))}
+            latest_ms = max(sequence.order_ms, order_ms)
+            setters = {**setters, SEQUENCE: Setter(latest_ms, STOPPED, latest_ms)}
         finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
         others = tuple(each for each in self.open if not each.is_same(event))
         return replace(self, finals=finals, setters=setters, open=others)

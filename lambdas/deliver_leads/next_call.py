@@ -228,8 +228,8 @@ def _is_later(setter: Setter, own: EventRecord) -> bool:
     """Whether a field's setter wins over this event.
 
     A bus doesn't keep the order in which a create and its update are published. So if 7Targets has called the
-    lead unknown before its create, an update that was sent a little before that counts as sent after it: there
-    was no lead yet that it could have meant.
+    lead unknown before its create, an update that was sent a little before that one counts as sent after it,
+    because there was no lead yet that it could have meant.
     """
     return (setter.order_ms if own.is_create else setter.early_ms) > own.order_ms
 

@@ -11,7 +11,7 @@ from deliver_leads.event.envelope import LeadEvent
 from deliver_leads.event.idempotency_key import IdempotencyKey
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
-from deliver_leads.lead_state import LeadState, Setter, State
+from deliver_leads.lead_state import LeadState, State
 from deliver_leads.ledger import MOST_JOURNAL_ENTRIES, Claim, Completion, Ledger
 from deliver_leads.settings import Settings
 from local.stack.deployment import Deployment
@@ -38,7 +38,7 @@ def new_event() -> tuple[LeadEvent, Message]:
 def completion(claim: Claim, lead_id: str) -> Completion:
     """The claimed event was delivered."""
     delivered = replace(claim.record, state=State.DELIVERED, updated_s=int(time.time()))
-    state = claim.state.with_final(delivered, {"name": Setter(claim.record.order_ms, "value")}, oldest_s=0)
+    state = claim.state.with_final(delivered, {}, oldest_s=0)
     return Completion(claim, replace(state, lead_id=lead_id))
 
 

@@ -251,10 +251,11 @@ class TestWhatIsOpen:
         changed = state.with_open(record("a", reason="another"))
         assert {each.key: each.reason for each in changed.open} == {"a": "another", "b": ""}
 
-    def test_an_event_replaces_a_parked_one_with_its_key_and_other_content(self) -> None:
+    def test_a_delivered_event_ends_a_parked_one_with_its_key_and_other_content(self) -> None:
         """A person has corrected it and sent it again."""
         state = LeadState(open=(parked("own", digest="wrong"),)).with_open(record("own"))
-        assert [(each.digest, each.state) for each in state.open] == [("digest", State.WAITING)]
+        assert {each.digest for each in state.open} == {"wrong", "digest"}
+        assert state.with_final(replace(record("own"), state=State.DELIVERED), {}, 0).open == ()
 
     def test_an_event_leaves_one_that_waits_with_its_key_and_other_content(self) -> None:
         """That one goes first, and shows then whether the key was used twice."""
@@ -308,11 +309,6 @@ class TestWhatIsOpen:
             state = state.with_open(record(f"{number}", CREATE, unanswered=True, order_ms=number))
         own = record("own", CREATE, unanswered=True, crashes=1)
         assert state.with_open(own).has_forgotten
-
-    def test_a_create_without_an_answer_that_another_one_replaces_is_remembered_as_a_doubt(self) -> None:
-        """The corrected create may not be POSTed without asking first, either."""
-        state = LeadState(open=(parked("own", CREATE, digest="wrong", unanswered=True),))
-        assert state.with_open(record("own", CREATE)).has_forgotten
 
     @given(st.permutations(range(MOST_OPEN + 1)))
     def test_no_create_without_an_answer_is_forgotten_without_a_doubt(self, orders: list[int]) -> None:

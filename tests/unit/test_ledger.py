@@ -721,15 +721,15 @@ class TestSizes:
             claim(ledger, longest, message(f"{number:036}", receive_count=999))
             clock.now += CRASHED_S
 
-    def test_the_largest_item_that_the_bounds_allow_is_below_16_kilobytes(
+    def test_the_largest_item_that_the_bounds_allow_is_below_20_kilobytes(
         self, ledger: Ledger, dynamodb: DynamoDBClient, clock: Clock
     ) -> None:
         """With a full journal."""
         ledger.complete(claim(ledger), LARGEST)
         self.fill_the_journal(ledger, clock)
-        assert item_size(item(dynamodb)) < 16 * 1024
+        assert item_size(item(dynamodb)) < 20 * 1024
 
-    def test_the_largest_item_costs_at_most_16_write_units(
+    def test_the_largest_item_costs_at_most_20_write_units(
         self, ledger: Ledger, dynamodb: DynamoDBClient, clock: Clock
     ) -> None:
         """Far from the 400 KB that an item may have; the bounds of the parts are reached."""
@@ -738,7 +738,7 @@ class TestSizes:
         stored = item(dynamodb)
         assert read_state(stored) == LARGEST
         assert len(read_journal(stored)) == MOST_JOURNAL_ENTRIES
-        assert request_units(item_size(stored)) == 16
+        assert request_units(item_size(stored)) <= 20
 
     def test_every_expression_and_statement_keeps_awss_quotas(
         self, dynamodb: DynamoDBClient, clock: Clock

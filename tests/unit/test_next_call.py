@@ -19,6 +19,7 @@ from deliver_leads.lead_state import (
     EventRecord,
     Final,
     LeadState,
+    Setter,
     State,
 )
 from deliver_leads.next_call import (
@@ -556,7 +557,10 @@ def moved(state: LeadState, by_s: int) -> LeadState:
     return replace(
         state,
         known_s=state.known_s and state.known_s + by_s,
-        setters={name: replace(each, order_ms=each.order_ms + by_ms) for name, each in state.setters.items()},
+        setters={
+            name: Setter(each.order_ms + by_ms, each.value, each.early_ms + by_ms)
+            for name, each in state.setters.items()
+        },
         setters_floor_ms=state.setters_floor_ms and state.setters_floor_ms + by_ms,
         finals=finals,
         open=tuple(moved_event(each, by_s) for each in state.open),
@@ -694,36 +698,32 @@ class TestWhatAnEventHasSet:
 class TestAnUpdateThatWasSentBeforeItsCreate:
     """A bus doesn't keep the order in which the two are published."""
 
-    def state(self, lead: dict[str, Json]) -> LeadState:
+    def state(self, *, was_unknown: bool) -> LeadState:
         """A lead that began with a create sent at the order 1,000,000."""
+        asked = lead_of({"phone": "1"})
         created = record("create", CREATE, order_ms=1_000_000)
-        setters = setters_of(LeadState(), created, lead, lead, begins=True)
-        return LeadState(known_s=NOW_S).with_final(created, setters, oldest_s=0)
+        waits = record("update", order_ms=999_000, unknown_since_s=NOW_S if was_unknown else 0)
+        before = LeadState(open=(waits,))
+        setters = setters_of(before, created, asked, asked, begins=True)
+        return replace(before.with_final(created, setters, oldest_s=0), known_s=NOW_S)
 
     @pytest.mark.parametrize(
-        ("order_ms", "more", "wins"),
-        [
-            (999_000, {}, True),
-            (999_000, {"unknown_since_s": NOW_S, "attempts": 2}, True),
-            (999_000, {"attempts": 1}, False),
-            (99_999, {}, False),
-        ],
-        ids=["just before", "answered unknown", "answered otherwise", "long before"],
+        ("order_ms", "was_unknown", "wins"),
+        [(999_000, True, True), (999_000, False, False), (99_999, True, False)],
+        ids=["just before", "7Targets had the lead", "long before"],
     )
-    def test_its_fields_win_unless_7targets_has_answered_it_as_known(
-        self, order_ms: int, more: dict[str, int], wins: bool
+    def test_its_fields_win_if_7targets_had_called_the_lead_unknown(
+        self, order_ms: int, was_unknown: bool, wins: bool
     ) -> None:
         """There was no lead yet that it could have meant."""
-        lead = lead_of({"phone": "1"})
-        own = record("own", UPDATE, order_ms=order_ms, **more)
-        step = send(own, self.state(lead), phone="2", company="Acme")
+        own = record("update", order_ms=order_ms)
+        step = send(own, self.state(was_unknown=was_unknown), phone="2", company="Acme")
         assert ("phone" in step.fields) is wins
 
-    def test_of_two_such_updates_the_later_one_wins(self) -> None:
+    def test_of_two_such_updates_the_later_one_wins_and_an_earlier_create_does_not(self) -> None:
         """Whichever is delivered first."""
-        lead = lead_of({"phone": "1"})
-        state, later = self.state(lead), record("later", UPDATE, order_ms=999_500)
+        state, later = self.state(was_unknown=True), record("later", order_ms=999_500)
         asked = lead_of({"phone": "3"})
         state = state.with_final(later, setters_of(state, later, asked, asked, begins=False), oldest_s=0)
-        step = send(record("earlier", UPDATE, order_ms=999_000), state, phone="2", company="Acme")
-        assert "phone" not in step.fields
+        for own in (record("earlier", order_ms=999_000), record("other", CREATE, order_ms=999_900)):
+            assert "phone" not in send(own, state, phone="2", company="Acme").fields
