@@ -49,7 +49,7 @@ chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under
 	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
 
 explore: .venv/tests-ready ## Search for a history that breaks a promise (SEED=, WALKS=; about 12 minutes)
-	@$(VENV)/python -m tests.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
+	@$(VENV)/python -m sim.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
 
 bench: .venv/tests-ready .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 15 minutes)
 	@$(VENV)/python -m bench $(PARTS) $(if $(SEED),--seed $(SEED))
@@ -61,8 +61,10 @@ lint: .venv/tests-ready
 types: .venv/tests-ready
 	$(VENV)/mypy
 
+# The folders hold tests with these markers only: importing them takes a second in each process.
 quick-tests: .venv/tests-ready
-	$(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 2 --dist loadgroup
+	$(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 2 --dist loadgroup -p no:cov \
+		--ignore=tests/e2e --ignore=tests/sim
 
 # More workers than two cores, because end-to-end tests mostly wait.
 all-tests: .emulator/ready node_modules/ready

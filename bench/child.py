@@ -97,15 +97,23 @@ def floor() -> Run:
 
     def post_between_two_writes(url: str, lead: dict[str, Any]) -> bool:
         owner, now = {":owner": {"S": "fb58023fad6146e2a84f4be56a047d16"}}, {"N": "1795726979"}
+        key, digest, order_ms = sha256(lead["phone"])[:16], sha256(json.dumps(lead))[:12], "1795726979713"
         event = {
-            "key": {"S": f"key#create#{sha256(lead['phone'])}"},
+            "key": {"S": key},
             "operation": {"S": "create"},
-            "orderMs": {"N": "1795726979713"},
-            "sentS": now,
             "messageId": {"S": lead["email"]},
             "source": {"S": "sqs"},
             "firstSeenS": now,
             "updatedS": now,
+        }
+        entry = event | {
+            "digest": {"S": digest},
+            "orderMs": {"N": order_ms},
+            "sentS": now,
+            "state": {"S": "under_way"},
+            "owner": owner[":owner"],
+            "receiveCount": {"N": "1"},
+            "dueS": now,
         }
         one: Any = {
             "TableName": "ledger",
@@ -113,16 +121,16 @@ def floor() -> Run:
             "ExpressionAttributeNames": {"#owner": "owner"},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        entry = event | {"state": {"S": "under_way"}, "owner": owner[":owner"], "receiveCount": {"N": "1"}}
         dynamodb.update_item(
             **one,
             UpdateExpression="SET heldUntil = :until, #owner = :owner, expiresAt = :expires,"
             " journal = list_append(if_not_exists(journal, :empty), :entries)",
-            ConditionExpression="attribute_not_exists(heldUntil) OR heldUntil <= :now OR #owner = :owner",
+            ConditionExpression="#owner = :owner OR ((attribute_not_exists(heldUntil) OR heldUntil <= :now)"
+            " AND attribute_not_exists(journal[7]))",
             ExpressionAttributeValues={
                 **owner,
                 ":empty": {"L": []},
-                ":entries": {"L": [{"M": entry | {"dueS": now}}]},
+                ":entries": {"L": [{"M": entry}]},
                 ":expires": now,
                 ":until": now,
                 ":now": now,
@@ -130,21 +138,29 @@ def floor() -> Run:
             ReturnValues="ALL_OLD",
         )
         is_delivered = post(url, lead)
-        delivered = event | {"state": {"S": "delivered"}, "attempts": {"N": "1"}, "repeatsUntilS": now}
-        fields = {name: {"S": sha256(str(value))[:12]} for name, value in lead.items()}
+        setters = {
+            name: {"S": f"{order_ms} {sha256(str(value))[:12]}"}
+            for name, value in (lead | {"sequence": ""}).items()
+            if name != "email"
+        }
+        shown = event | {"state": {"S": "delivered"}, "attempts": {"N": "1"}}
+        item: Any = {
+            "leadId": {"S": "1"},
+            "knownAt": now,
+            "hasForgotten": {"BOOL": False},
+            "setters": {"M": setters},
+            "settersFloor": {"N": "0"},
+            "finalEvents": {"M": {key: {"S": f"{digest} {order_ms} dc"}}},
+            "openEvents": {"L": []},
+            "shownEvents": {"L": [{"M": shown}]},
+            "heldUntil": {"N": "0"},
+            "expiresAt": now,
+        }
         dynamodb.update_item(
             **one,
-            UpdateExpression="SET events = :events, leadId = :leadId, knownAt = :knownAt, heldUntil = :until,"
-            " expiresAt = :expires REMOVE #owner, journal[0]",
+            UpdateExpression=f"SET {', '.join(f'{name} = :{name}' for name in item)} REMOVE #owner, journal",
             ConditionExpression="#owner = :owner",
-            ExpressionAttributeValues={
-                **owner,
-                ":events": {"L": [{"M": delivered | {"fields": {"M": fields}}}]},
-                ":leadId": {"S": "1"},
-                ":knownAt": now,
-                ":until": {"N": "0"},
-                ":expires": now,
-            },
+            ExpressionAttributeValues={**owner, **{f":{name}": value for name, value in item.items()}},
         )
         return is_delivered
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from tests.partiql import as_update
+from sim.partiql import as_update
 
 Item = dict[str, Any]
 Request = Mapping[str, Any]

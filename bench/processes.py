@@ -14,7 +14,7 @@ import psutil
 
 from bench.pinning import CLIENT_CORE, pin
 from bench.servers import Servers
-from tests.settings import lambda_environment
+from sim.settings import lambda_environment
 
 _CHILD = Path(__file__).with_name("child.py")
 

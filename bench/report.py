@@ -211,8 +211,8 @@ def _growth(growth: Results) -> Iterator[str]:
     events = [row for row in growth["events"] if row["events"] in {1, 2, 5, 10, 15, 20}]
     yield _row_table("events of the lead", "CPU ms an event", events, "events", "cpu_ms_per_lead")
     yield (
-        "A lead's item in the ledger holds its last 20 events and is read and written whole with each. "
-        "So the events of a lead that has many cost more, up to that bound."
+        "A lead's item in the ledger is read and written whole with each event, up to a bound. "
+        "So the later events of a lead cost more, up to that bound."
     )
     yield _image("backlog", "Memory while one environment works off a backlog.")
     yield _image("events-of-a-lead", "CPU time for each event of a lead, from its first to its twentieth.")

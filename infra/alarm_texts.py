@@ -73,7 +73,7 @@ TEXTS: Mapping[str, AlarmText] = {
     "LeadsNearParking": AlarmText(
         "{stage}: a lead has waited for more than {near_parking_hours} hours; after {park_hours} it is "
         "parked, and a person has to send it again. The operator fixes what the log's reason says, or sets "
-        "parkAfterHours higher (at most 312) and deploys.",
+        "parkAfterHours higher (up to 141 with the default delays, up to 312 with longer ones) and deploys.",
         _log("{{ $.delay_s > 0 }}"),
     ),
     "ApiDown": AlarmText(

@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from deliver_leads.contract import LATE_FACTOR, LONGEST_RETRY_AFTER_S, RESERVE_S, OutcomeEventsMode
+from deliver_leads.contract import (
+    LAST_RECEIVE,
+    LATE_FACTOR,
+    LONGEST_RETRY_AFTER_S,
+    RESERVE_S,
+    OutcomeEventsMode,
+)
 from infra.mapping_rules import mapping_problems
 from infra.setting_rules import (
     ACCOUNTS,
@@ -77,19 +83,20 @@ class DeploymentConfig:
     function_timeout_seconds: int = _setting(150, whole_number(60, 900, "seconds"))
     connect_timeout_seconds: int = _setting(3, whole_number(1, 10, "seconds"))
     read_timeout_seconds: int = _setting(30, whole_number(5, 60, "seconds"))
-    # How long 7Targets may still be at work on a request that the function gave up on; nothing else is sent
-    # for that lead until then. An assumption: 7Targets documents no such time.
-    settling_time_seconds: int = _setting(60, whole_number(5, 600, "seconds"))
-    duplicate_window_hours: int = _setting(24, whole_number(1, 336, "hours"))
-    key_window_days: int = _setting(14, whole_number(1, 30, "days"))
-    # More than the longest window above, so that an event that counts as a repetition can be looked up.
+    # How long 7Targets may still be at work on a request that the function gave up on, and 30 s for clocks
+    # that differ; nothing else is sent for that lead until then. That 7Targets needs no more than the minute
+    # that is left by default is an assumption: it documents no such time.
+    settling_time_seconds: int = _setting(90, whole_number(5, 600, "seconds"))
+    # More than a day, so that what a nightly job repeats is within it.
+    duplicate_window_hours: int = _setting(36, whole_number(1, 336, "hours"))
+    # More than SQS keeps a message in both queues one after another, so that a redrive is recognised.
     ledger_days: int = _setting(90, whole_number(31, 400, "days"))
     update_grace_minutes: int = _setting(60, whole_number(31, 1440, "minutes"))
     retry_base_delay_seconds: int = _setting(30, whole_number(1, 300, "seconds"))
     retry_max_delay_seconds: int = _setting(900, whole_number(60, 3600, "seconds"))
     # 312 hours are 13 days. The day that is left of the lead queue's 14 holds the longest delay and the
     # visibility timeout several times, so that a lead is parked with its reason before SQS drops it.
-    park_after_hours: int = _setting(96, whole_number(24, 312, "hours"))
+    park_after_hours: int = _setting(96, whole_number(4, 312, "hours"))
     log_retention_days: int = _setting(30, one_of(LOG_RETENTION_DAYS, "days"))
     tracing: bool = _setting(False, YES_OR_NO)
     alarm_emails: tuple[str, ...] = _setting((), EMAILS)
@@ -112,6 +119,19 @@ class DeploymentConfig:
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
         """
         return 6 * self.function_timeout_seconds + self.batching_window_seconds
+
+    @property
+    def receives_until_parked(self) -> int:
+        """How often a lead is received until `parkAfterHours`, at most, as far as delays last that long.
+
+        The first delays double. Then jitter takes off up to half of the longest delay, for a day; after that
+        the delay while the circuit breaker is open is the shortest, two thirds of the longest.
+        """
+        longest_s, day_s = self.retry_max_delay_seconds, 86_400
+        doubling = (longest_s // self.retry_base_delay_seconds).bit_length()
+        return doubling + round(
+            day_s / (longest_s / 2) + (self.park_after_hours * 3600 - day_s) / (longest_s * 2 / 3)
+        )
 
     @property
     def longest_delay_seconds(self) -> int:
@@ -219,6 +239,13 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
         yield (
             f"retryMaxDelaySeconds is {config.retry_max_delay_seconds}, but must not be less than "
             f"retryBaseDelaySeconds, {config.retry_base_delay_seconds}"
+        )
+    elif config.receives_until_parked > LAST_RECEIVE:
+        yield (
+            f"retryMaxDelaySeconds is {config.retry_max_delay_seconds}, too short for parkAfterHours, "
+            f"{config.park_after_hours}: with the circuit breaker open, a lead may be received "
+            f"{config.receives_until_parked:,} times until then, but is parked at receive {LAST_RECEIVE}, "
+            "since SQS would move it away without a reason at 1,000"
         )
     # The search showed that a shorter one parks updates whose create is still to come back after a crash.
     returns_after_s = max(config.retry_max_delay_seconds, config.visibility_timeout_seconds)

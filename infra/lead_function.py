@@ -154,7 +154,6 @@ class LeadFunction(Construct):
             "SETTLING_S": str(config.settling_time_seconds),
             "VISIBILITY_TIMEOUT_S": str(config.visibility_timeout_seconds),
             "DUPLICATE_WINDOW_S": str(config.duplicate_window_hours * 3600),
-            "KEY_WINDOW_S": str(config.key_window_days * 86_400),
             "LEDGER_S": str(config.ledger_days * 86_400),
             "UPDATE_GRACE_S": str(config.update_grace_minutes * 60),
             "RETRY_BASE_DELAY_S": str(config.retry_base_delay_seconds),

@@ -52,7 +52,6 @@ class LedgerEvent:
             "attempts": stored.get("attempts", 0),
             "answerLost": bool(stored.get("unanswered")),
             "due": iso(stored.get("dueS")) if self.state == "waiting" else None,
-            "repeatsUntil": iso(stored.get("repeatsUntilS")),
             "reason": stored.get("reason"),
             "parkedAs": stored.get("parkedAs"),
         }
@@ -87,15 +86,14 @@ class LedgerEvent:
         tries = f" after {attempts} attempts" if attempts > 1 else ""
         because = f": {reason}" if reason else ""
         if self.state == "delivered":
-            until = iso(stored.get("repeatsUntilS"))
-            return f"delivered{tries}" + (f"; a repeat before {until} is a duplicate" if until else "")
+            return f"delivered{tries}"
         if self.state == "superseded":
             return "superseded: a later event has set all that this one asked for"
         if self.state == "parked":
             return f"parked as {stored.get('parkedAs') or 'rejected'}{tries}{because}"
         if self.state == "waiting":
             return f"waits{tries}, comes back at {iso(stored.get('dueS')) or 'any moment'}{because}"
-        return f"under way; if the function has died over it, it comes back at {iso(stored.get('dueS'))}"
+        return f"under way; if the function has crashed, it comes back at {iso(stored.get('dueS'))}"
 
 
 @dataclass(frozen=True)
@@ -173,21 +171,23 @@ def _lead(lead_hash: str, stored: dict[str, Any]) -> Lead:
 
 
 def _events(item: dict[str, Any]) -> list[LedgerEvent]:
-    """The events with the journal over them, which holds what came since they were written."""
-    events = {each["key"]: LedgerEvent(each) for each in item.get("events", [])}
-    for entry in item.get("journal", []):
-        known = events.get(entry["key"])
-        if entry["state"] == "under_way":
-            merged = {**entry, **(known.stored if known else {}), "dueS": entry.get("dueS", 0)}
-            is_over = known is not None and known.state in _FINAL
-            events[entry["key"]] = known if known and is_over else LedgerEvent(merged, under_way=True)
-        elif known is None or known.state not in _FINAL:
-            earlier = known.stored if known else {}
-            events[entry["key"]] = LedgerEvent(
-                {**earlier, **entry, "firstSeenS": _first_seen(earlier, entry)}
-            )
+    """What the ledger remembers, with the claims over it that were not completed."""
+    finals = {key: LedgerEvent(_final(key, text)) for key, text in item.get("finalEvents", {}).items()}
+    shown = {each["key"]: LedgerEvent(each) for each in item.get("shownEvents", [])}
+    events = finals | shown | {each["key"]: LedgerEvent(each) for each in item.get("openEvents", [])}
+    for claim in item.get("journal", []):
+        known = events.get(claim["key"])
+        if known is None or known.state not in _FINAL:
+            stored = {**claim, **(known.stored if known else {}), "dueS": claim.get("dueS", 0)}
+            events[claim["key"]] = LedgerEvent(stored, under_way=True)
     return sorted(events.values(), key=lambda each: int(each.stored.get("firstSeenS", 0)))
 
 
-def _first_seen(earlier: dict[str, Any], entry: dict[str, Any]) -> int:
-    return int(earlier.get("firstSeenS") or entry.get("firstSeenS") or 0)
+def _final(key: str, text: str) -> dict[str, Any]:
+    """All that is remembered of an event that was settled long ago."""
+    _, order_ms, marks = text.split()
+    sent_s = int(order_ms) // 1000
+    state = "superseded" if marks.startswith("s") else "delivered"
+    return {"key": key, "state": state, "firstSeenS": sent_s, "updatedS": sent_s} | (
+        {"operation": "create"} if marks.endswith("c") else {}
+    )

@@ -1,20 +1,26 @@
 """What every test shares: a known environment, hypothesis' profile, AWS's service models, no real AWS."""
 
 import functools
+import gc
 import os
 import re
 import signal
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import botocore.client
+import botocore.hooks
 import botocore.loaders
 import botocore.session
+import botocore.useragent
+import moto.backend_index
+import moto.core.responses
+import moto.core.utils
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.partiql import run_together
+from sim.partiql import run_together
 
 # Variables of a person's shell, a terminal or a CI service that change what programs do or print: neither the
 # tests nor the processes that they start get them. PATH, HOME, proxies and what installers need stay.
@@ -41,6 +47,38 @@ settings.load_profile("shared-machine")
 setattr(botocore.session, "create_loader", functools.cache(botocore.loaders.create_loader))  # noqa: B010
 
 
+class _EventAliaser(botocore.hooks.EventAliaser):
+    """Remembers the aliases for all sessions: each new one would work out the same thousands anew."""
+
+    _known: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, event_emitter: Any, event_aliases: Any = None) -> None:
+        super().__init__(event_emitter, event_aliases)
+        if event_aliases is None:
+            self._alias_name_cache = self._known
+
+
+setattr(botocore.session, "EventAliaser", _EventAliaser)  # noqa: B010
+
+# moto compares each request with the addresses of all its services, and registers these anew for each test.
+_SERVICES = {
+    *("awslambda", "cloudformation", "cloudwatch", "dynamodb", "events", "logs"),
+    *("secretsmanager", "sns", "sqs", "sts"),
+}
+setattr(  # noqa: B010
+    moto.backend_index,
+    "backend_url_patterns",
+    [each for each in moto.backend_index.backend_url_patterns if each[0] in _SERVICES],
+)
+# What these work out depends on their arguments only, and each request asks for the same.
+for _module, _name in (
+    (botocore.useragent, "sanitize_user_agent_string_component"),
+    (moto.core.utils, "camelcase_to_underscores"),
+    (moto.core.responses, "method_names_from_class"),
+):
+    setattr(_module, _name, functools.cache(getattr(_module, _name)))
+
+
 # moto doesn't understand all of the ledger's PartiQL statements. moto's manual replaces this method, too.
 _call_api = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
 
@@ -60,6 +98,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "synthesise" in vars(getattr(item, "module", None) or item):
             item.add_marker(pytest.mark.xdist_group("templates"))
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector what stays until the end: modules and tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

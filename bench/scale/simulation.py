@@ -30,7 +30,7 @@ from bench.cost.inputs import Inputs
 from bench.cost.model import GB, MONTH_DAYS, SQS_BATCH, Usage, batch_seconds, logged_bytes, start_seconds
 from deliver_leads.breaker import CircuitBreaker, Evidence
 from deliver_leads.outcome import BreakerOpenError
-from deliver_leads.retry_policy import deferral_delay_s, retry_delay_s
+from deliver_leads.retry_policy import retry_delay_s
 from infra.config import DeploymentConfig
 
 FIRST_BATCHES = 5
@@ -364,16 +364,11 @@ class Simulation:
         self.result.most_writes_a_second = max(self.result.most_writes_a_second, self._writes)
 
     def _defer(self, batch: _Batch) -> None:
+        # As the function's: a probe interval shorter than the longest delay.
+        probe_s = round(batch.environment.breaker.longest_interval_s)
+        most_s = max(self._config.retry_base_delay_seconds, self._config.retry_max_delay_seconds - probe_s)
         for lead in batch.left:
-            delay_s = deferral_delay_s(
-                self._receive_count(lead),
-                self._now - self._sent_s[lead],
-                base_s=self._config.retry_base_delay_seconds,
-                max_s=self._config.retry_max_delay_seconds,
-                longest_probe_interval_s=batch.environment.breaker.longest_interval_s,
-                jitter=self._random.random(),
-            )
-            batch.returned.append((lead, delay_s))
+            batch.returned.append((lead, min(most_s, self._retry_delay_s(lead, Answer.TOO_MANY))))
         self.result.deferred += len(batch.left)
         batch.left = []
         self._plan_end(batch)
@@ -416,7 +411,7 @@ class Simulation:
             max_s=self._config.retry_max_delay_seconds,
             jitter=self._random.random(),
         )
-        # As the function's settlement: until then the ledger refuses the lead.
+        # As the function's: until then the ledger refuses the lead.
         unanswered = answer is Answer.DOWN
         return max(delay_s, self._config.settling_time_seconds + 1) if unanswered else delay_s
 

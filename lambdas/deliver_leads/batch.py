@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .api.http_client import Deadline
+from .attempt import Attempt
 from .aws_error import error_code
 from .batch_metrics import BatchMetrics
 from .delivery import Delivery
@@ -15,11 +16,11 @@ from .event.envelope import LeadEvent, Mapper, Reading, UnreadableError, read_ev
 from .event.lead import Operation
 from .event.mappings import EventMapper
 from .event.message import Message
-from .ledger import LARGEST_JOINT_WRITE, EarlyClaim
+from .joint_writes import LARGEST_JOINT_WRITE
+from .ledger import EarlyClaim
 from .outcome import Outcome
 from .outcome_events import OutcomeEvents
 from .settings import Settings
-from .settlement import Attempt
 
 LARGEST_SQS_BATCH = 10
 
@@ -157,14 +158,15 @@ class BatchRunner:
         ]
 
     def _try_alone(self, attempts: list[Attempt], deadline: Deadline) -> list[Attempt]:
-        """Events over which an environment died go last, one by one, those with the fewest deaths first.
+        """Events that the function crashed over go last, one by one, those with the fewest crashes first.
 
-        So whatever lets the function die takes no other event along, and is found by its deaths.
+        If one of them crashes the function again, no other event is affected, and the crash is counted for
+        the right one.
         """
-        suspects = sorted((each for each in attempts if each.deaths), key=lambda each: each.deaths)
-        others = [each for each in attempts if not each.deaths]
+        to_try = sorted((each for each in attempts if each.crashes), key=lambda each: each.crashes)
+        others = [each for each in attempts if not each.crashes]
         return others + [
-            self._delivery.attempt(each.message, each.reading, deadline, alone=True) for each in suspects
+            self._delivery.attempt(each.message, each.reading, deadline, alone=True) for each in to_try
         ]
 
     def _set_visibility(self, returned: list[Attempt]) -> int:

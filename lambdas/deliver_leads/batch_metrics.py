@@ -8,10 +8,10 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from .api.call_tally import CallTally
+from .attempt import Attempt
 from .breaker import CircuitBreaker
 from .contract import Metric
 from .event.lead import Operation
-from .settlement import Attempt
 
 # Written by every batch, so that their alarms distinguish "well" from "no traffic", and turn OK by data. With
 # its zeros a metric costs USD 0.30 in healthy months too, so all others are written only when they occur.

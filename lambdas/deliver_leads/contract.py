@@ -43,6 +43,9 @@ RESERVE_S = 37
 # may ask for.
 LATE_FACTOR = 4
 LONGEST_RETRY_AFTER_S = 3600
+# SQS moves a message away without a reason after 1,000 receives at most (infra/entrance.py), so the function
+# parks it before that.
+LAST_RECEIVE = 900
 
 # The secret's fields. The stack fills each with the placeholder, and the function refuses it.
 CREDENTIAL_NAMES = ("client_id", "client_secret", "user_identifier")

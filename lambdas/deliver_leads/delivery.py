@@ -1,36 +1,56 @@
-"""One lead event: admitted by the breaker, claimed in the ledger, sent; then its message is settled."""
+"""The way of one lead event: admitted by the breaker, claimed in the ledger, sent, and its message settled.
 
+What to do is decided in two pure places: `next_call.py` before anything is sent, `after_call.py` afterwards.
+"""
+
+import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .after_call import (
+    delivered,
+    failed,
+    is_old,
+    judge,
+    longest_delay_with_open_claim_s,
+    not_delivered,
+    superseded,
+)
 from .api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
 from .api.leads_api import LeadsApi
+from .attempt import Attempt
+from .aws_error import error_code
 from .breaker import CircuitBreaker, Evidence
 from .dead_letters import DeadLetterQueue
-from .event.envelope import LeadEvent, Reading, UnreadableError
+from .event.envelope import LeadEvent, Reading
 from .event.lead import Json, Operation
 from .event.message import Message
-from .lead_state import EventRecord, LeadState, State
+from .lead_state import EventRecord
 from .ledger import Claim, Completion, EarlyClaim, Ledger
-from .next_call import SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, fingerprints, next_call
+from .next_call import SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, next_call, setters_of
 from .outcome import (
     BlockedError,
+    BreakerOpenError,
     DeferredError,
     DeliveredLead,
     DeliveryError,
+    LedgerError,
     Outcome,
     RejectedError,
     RetryError,
-    SuspectError,
     UnconfirmedError,
     UndecidedError,
     UnknownLeadError,
     describe_unforeseen,
 )
 from .settings import Settings
-from .settlement import Attempt, Settlement
+
+# For so long a lead of another assistant that was taken shows that a 403 is one assistant's own.
+ASSISTANT_TAKEN_S = 900
 
 
 class Delivery:
@@ -49,8 +69,9 @@ class Delivery:
         self._http = http
         self._api = api
         self._ledger = ledger
+        self._dead_letters = dead_letters
         self._breaker = breaker
-        self._settlement = Settlement(settings, ledger, dead_letters, breaker)
+        self._last_taken: tuple[str, float] = ("", 0.0)
 
     def claim_new(
         self, events: Sequence[tuple[LeadEvent, Message]], deadline: Deadline
@@ -65,19 +86,22 @@ class Delivery:
         return [*self._ledger.claim_new(events, lease_s=deadline())]
 
     def prepare(self, deadline: Deadline) -> None:
-        """Fetches the environment's first token. What goes wrong, each lead's own attempt will tell."""
+        """Fetches the environment's first token.
+
+        Errors are ignored here: each attempt fetches the token itself and reports its own.
+        """
         if not self._breaker.is_open:
             with suppress(Exception):
+                self._http.require_time(deadline)
                 self._api.fetch_first_token(deadline)
 
     def complete(self, attempts: Sequence[Attempt], deadline: Deadline) -> list[Attempt]:
         """Writes the completions that attempts have left, in one call."""
         completions = [attempt.completion for attempt in attempts if attempt.completion]
 
-        def has_time() -> bool:
-            return deadline() > 2 * LONGEST_AWS_CALL_S + 1  # the visibility timeouts follow
-
-        written = iter(self._ledger.complete_together(completions, has_time) if completions else [])
+        written = iter(
+            self._ledger.complete_together(completions, lambda: _has_time(deadline)) if completions else []
+        )
         return [
             self._noted(attempt, next(written)) if attempt.completion else attempt for attempt in attempts
         ]
@@ -92,22 +116,22 @@ class Delivery:
         together: bool = False,
         alone: bool = False,
     ) -> Attempt:
-        """Never raises: an unforeseen error is a retry, so that a bug harms no other lead of the batch.
+        """Never raises: an unexpected error is a retry, so that a bug harms no other lead of the batch.
 
         `together`: a delivery's completion is left to `complete`. `alone`: no other event is under way in
         this environment.
         """
-        if isinstance(reading, UnreadableError):
-            return self._settlement.settle(message, reading, reading)
         started = time.monotonic()
         try:
-            attempt = self._deliver(message, reading, deadline, early, together, alone)
+            if isinstance(reading, LeadEvent):
+                attempt = self._deliver(message, reading, deadline, early, together, alone)
+            else:
+                late = DeferredError("not parked, because the invocation's time is nearly over", delay_s=1)
+                attempt = self._settle(message, reading, reading if _has_time(deadline) else late)
         except DeliveryError as error:
-            attempt = self._settlement.settle(message, reading, error)
+            attempt = self._settle(message, reading, error)
         except Exception as error:
-            attempt = self._settlement.settle(
-                message, reading, RetryError(describe_unforeseen(error), shared=False)
-            )
+            attempt = self._settle(message, reading, RetryError(describe_unforeseen(error), shared=False))
         return replace(attempt, duration_ms=round((time.monotonic() - started) * 1000))
 
     def _deliver(
@@ -119,96 +143,92 @@ class Delivery:
         together: bool,
         alone: bool,
     ) -> Attempt:
-        owner, claim = (early.owner, early.claim) if early else ("", None)
-        try:
-            self._http.require_time(deadline)
-            is_probe = self._breaker.admit(deadline() - self._http.longest_call_s)
-        except DeliveryError as error:
-            record = claim.record if claim else None
-            return self._settlement.settle(message, event, error, claim, record)
+        is_probe, refusal = self._admit(deadline)
         result: DeliveredLead | DeliveryError | None = None
         try:
-            claim = claim or self._ledger.claim(event, message, lease_s=deadline(), owner=owner)
+            claim, owner = (early.claim, early.owner) if early else (None, "")
+            if claim is None:
+                if refusal and not (isinstance(refusal, BreakerOpenError) and self._is_old(message)):
+                    raise refusal
+                claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
             step = next_call(
                 claim.state,
                 claim.record,
+                event.key,
                 event.lead,
                 int(time.time()),
                 self._settings.duplicate_window_s,
                 self._settings.visibility_timeout_s,
+                alone=alone,
             )
             if isinstance(step, Skip):
                 return self._skip(message, claim, step)
             if isinstance(step, Refuse):
-                return self._settlement.settle(
-                    message, event, RejectedError(step.reason), claim, claim.record
-                )
+                return self._settle(message, event, RejectedError(step.reason), claim)
             if isinstance(step, Wait):
                 delay_s = min(step.delay_s, self._settings.retry_max_delay_s)
-                return self._settlement.settle(
-                    message, event, DeferredError(step.reason, delay_s=delay_s), claim, claim.record
-                )
-            if claim.record.deaths and not alone:
-                suspect = SuspectError("waits to be tried alone, because the function died over it")
-                return self._settlement.settle(message, event, suspect, claim, claim.record)
-            record, result = self._send(claim, step, deadline)
-            if isinstance(result, DeliveryError):
-                return self._settlement.settle(message, event, result, claim, record)
-            return self._conclude(message, claim, record, step, result, together)
+                waiting = self._settle(message, event, DeferredError(step.reason, delay_s=delay_s), claim)
+                return replace(waiting, crashes=claim.record.crashes if step.alone else 0)
+            if refusal:
+                return self._settle(message, event, refusal, claim)
+            result, was_unknown = self._send(event, step, deadline)
+            if isinstance(result, DeliveredLead):
+                return self._conclude(message, claim, step, result, was_unknown, together)
+            record, error = failed(
+                claim.state,
+                claim.record,
+                result,
+                was_unknown,
+                int(time.time()),
+                self._api.last_success_s,
+                self._settings,
+            )
+            result = error
+            return self._settle(message, event, error, claim, record)
         finally:
-            self._breaker.settle(is_probe, _evidence(result), _subject(event, result), _cause(result))
+            if refusal is None:
+                self._note_health(is_probe, event, result)
+
+    def _admit(self, deadline: Deadline) -> tuple[bool, DeliveryError | None]:
+        """Whether the attempt is the breaker's probe, and why nothing may be sent now."""
+        try:
+            self._http.require_time(deadline)
+            return self._breaker.admit(deadline() - self._http.longest_call_s), None
+        except DeliveryError as error:
+            return False, error
+
+    def _is_old(self, message: Message) -> bool:
+        return is_old(message, time.time(), self._settings)
 
     def _skip(self, message: Message, claim: Claim, step: Skip) -> Attempt:
-        record = claim.record
-        if record.state in {State.UNDER_WAY, State.WAITING}:
-            now_s = int(time.time())
-            record = replace(
-                record,
-                state=State.SUPERSEDED,
-                reason=step.reason,
-                updated_s=now_s,
-                repeats_until_s=now_s + self._window_s(message, claim.event),
-            )
-        if not self._ledger.complete(claim, record):
+        state, now_s = claim.state, int(time.time())
+        if step.superseded:
+            state = superseded(state, claim.record, step.reason, now_s, self._settings)
+        elif claim.record.key in state.finals:
+            state = state.with_copy(claim.record)
+        if not self._ledger.complete(claim, state):
             why = f"{step.reason}, but the ledger could not be written"
             error = DeferredError(why, delay_s=self._settings.settling_s)
-            return replace(self._settlement.settle(message, claim.event, error), ledger_written=False)
-        return Attempt(
-            message,
-            claim.event,
-            step.outcome,
-            reason=step.reason,
-            lead_id=claim.state.lead_id or None,
-        )
+            return replace(self._settle(message, claim.event, error), ledger_written=False)
+        return Attempt(message, claim.event, step.outcome, reason=step.reason, lead_id=state.lead_id or None)
 
     def _send(
-        self, claim: Claim, step: Send, deadline: Deadline
-    ) -> tuple[EventRecord, DeliveredLead | DeliveryError]:
-        """The event as its calls leave it, and what came of the last of them."""
-        event = claim.event
-        record = replace(claim.record, attempts=claim.record.attempts + 1)
-        begins = False
+        self, event: LeadEvent, step: Send, deadline: Deadline
+    ) -> tuple[DeliveredLead | DeliveryError, bool]:
+        """The answer to the last of the event's calls, and whether one before it was answered 404."""
+        was_unknown = False
         try:
-            if event.operation is Operation.CREATE:
-                if step.may_exist:
-                    try:
-                        return record, self._assign(step.fields, deadline)
-                    except UnknownLeadError:
-                        # By now the settling time is over: the earlier request left no trace.
-                        record = replace(record, unanswered=False)
-                begins = not claim.state.known_s
-            lead = self._api.send(event.operation, step.fields, deadline)
-            return replace(record, began_lead=record.began_lead or begins), lead
-        except UnknownLeadError as error:
-            return self._await_create(claim.state, replace(record, unanswered=False), error)
-        except UnconfirmedError as error:
-            return replace(record, unanswered=True, began_lead=record.began_lead or begins), error
+            if event.operation is Operation.CREATE and step.may_exist:
+                try:
+                    return self._assign(step.fields, deadline), False
+                except UnknownLeadError:
+                    was_unknown = True
+            return self._api.send(event.operation, step.fields, deadline), was_unknown
         except DeliveryError as error:
-            return record, error
+            return error, was_unknown
         except Exception as error:
-            # Nobody foresaw where this arose, so a request may have left.
-            unforeseen = UnconfirmedError(describe_unforeseen(error), shared=False)
-            return replace(record, unanswered=True), unforeseen
+            # It is not known where this arose, so a request may have left.
+            return UnconfirmedError(describe_unforeseen(error), shared=False), was_unknown
 
     def _assign(self, fields: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
         """Sends a create as an update, for a lead that may exist, and so that its sequence isn't restarted.
@@ -226,58 +246,19 @@ class Delivery:
         why = "7Targets has the lead, but leaves it in another sequence than the create asks for"
         raise UndecidedError(why, status=lead.status)
 
-    def _await_create(
-        self, state: LeadState, record: EventRecord, error: UnknownLeadError
-    ) -> tuple[EventRecord, DeliveryError]:
-        """Waits a grace period for the create of an update or stop, and longer while one is known to wait."""
-        now_s, overdue_s = int(time.time()), self._settings.visibility_timeout_s
-        # An event that comes back much later than it was due was held up by an outage; so was its create.
-        is_on_time = now_s <= record.due_s + overdue_s
-        since_s = record.unknown_since_s if record.unknown_since_s and is_on_time else now_s
-        record = replace(record, unknown_since_s=since_s)
-        create_waits = any(
-            each.is_create and each.state is State.WAITING and now_s < each.due_s + overdue_s
-            for each in state.events
-        )
-        if now_s - since_s < self._settings.update_grace_s or create_waits:
-            return record, error
-        if self._api.last_success_s <= since_s:
-            hint = "check the setting leadsApiUrl, because nothing was taken since; or send the lead's create"
-            return record, BlockedError(error.summary, remedy=hint, detail=error.detail, status=error.status)
-        why = "7Targets doesn't know this lead, and no create came within the grace period"
-        return record, RejectedError(
-            f"{error.summary}: {why}", detail=f"{error.detail} ({why})", status=error.status
-        )
-
     def _conclude(
         self,
         message: Message,
         claim: Claim,
-        record: EventRecord,
         step: Send,
         lead: DeliveredLead,
+        was_unknown: bool,
         together: bool,
     ) -> Attempt:
-        event, now_s = claim.event, int(time.time())
-        if event.operation is Operation.STOP_FOLLOWUP:
-            # Its fields only name the lead. It ends the sequence, which no earlier event may start again.
-            fields = dict.fromkeys(sorted(SEQUENCE_FIELDS), "")
-        else:
-            fields = fingerprints(event.lead, step.fields)
-        record = replace(
-            record,
-            state=State.DELIVERED,
-            message_id=message.message_id,
-            updated_s=now_s,
-            repeats_until_s=now_s + self._window_s(message, event),
-            unanswered=False,
-            due_s=0,
-            unknown_since_s=0,
-            deaths=0,
-            reason="",
-            parked_as="",
-            fields=fields,
-        )
+        event = claim.event
+        begins = event.operation is Operation.CREATE and (was_unknown or not step.may_exist)
+        setters = setters_of(claim.state, claim.record, event.lead, step.fields, begins=begins)
+        state = delivered(claim.state, claim.record, setters, lead, int(time.time()), self._settings)
         attempt = Attempt(
             message,
             event,
@@ -291,26 +272,88 @@ class Delivery:
             next_schedule_time=lead.next_schedule_time,
             sequence=lead.sequence,
         )
-        lead_id = str(lead.lead_id)
         if together:
-            return replace(attempt, completion=Completion(claim, record, lead_id))
-        return self._noted(attempt, self._ledger.complete(claim, record, lead_id))
+            return replace(attempt, completion=Completion(claim, state))
+        return self._noted(attempt, self._ledger.complete(claim, state))
 
     def _noted(self, attempt: Attempt, written: bool) -> Attempt:
-        """A delivery of which the ledger knows, or could not be told."""
+        """The delivered attempt; or one that comes back, if the ledger could not be written."""
         if written:
             return attempt
-        why = "delivered, but the ledger could not be written; it is sent again, as an update"
-        error = DeferredError(why, delay_s=self._settings.settling_s)
-        settled = self._settlement.settle(attempt.message, attempt.reading, error)
-        # Not deferred: something was sent.
-        return replace(settled, ledger_written=False, deferred=False, duration_ms=attempt.duration_ms)
+        error = UnconfirmedError(
+            "delivered, but the ledger could not be written; it is sent again, as an update", shared=False
+        )
+        settled = self._settle(attempt.message, attempt.reading, error, leaves_claim=True)
+        return replace(settled, ledger_written=False, duration_ms=attempt.duration_ms)
 
-    def _window_s(self, message: Message, event: LeadEvent) -> int:
-        """How long a repeat is a duplicate. A redriven message may have a twin that is redriven later."""
-        is_redriven = message.parked_event_id is not None
-        is_short = event.key.from_content and not is_redriven
-        return self._settings.duplicate_window_s if is_short else self._settings.key_window_s
+    def _settle(
+        self,
+        message: Message,
+        reading: Reading,
+        error: DeliveryError,
+        claim: Claim | None = None,
+        record: EventRecord | None = None,
+        leaves_claim: bool = False,
+    ) -> Attempt:
+        """Parks the event or gives its message a delay.
+
+        `record` is the event as its calls left it. `leaves_claim`: the next claim may find one that was not
+        completed.
+        """
+        now, own = time.time(), record or (claim.record if claim else None)
+        jitter = random.random()  # noqa: S311 - spreads load, protects nothing
+        verdict = judge(error, own, message, now, self._settings, self._breaker.longest_interval_s, jitter)
+        reason, parking_refused = error.summary, False
+        if verdict.parks:
+            try:
+                self._dead_letters.park(message, reading.event_id, verdict.outcome, error)
+            except (ClientError, BotoCoreError) as fault:
+                verdict, parking_refused = replace(verdict, parks=False), True
+                reason = f"{reason}; the dead-letter queue refused it ({error_code(fault)})"
+        written = not isinstance(error, LedgerError)
+        leaves_claim = leaves_claim or (isinstance(error, LedgerError) and error.may_be_written)
+        if claim and own:
+            settled = not_delivered(own, message, verdict, reason, int(now))
+            quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
+            written = self._ledger.complete(claim, claim.state.with_open(settled), quiet_s)
+            leaves_claim = not written
+        delay_s = (
+            min(verdict.delay_s, longest_delay_with_open_claim_s(self._settings))
+            if leaves_claim
+            else verdict.delay_s
+        )
+        return Attempt(
+            message,
+            reading,
+            verdict.outcome,
+            delay_s=None if verdict.parks else delay_s,
+            parked=verdict.parks,
+            status=error.status,
+            reason=reason,
+            ledger_written=written,
+            deferred=isinstance(error, DeferredError),
+            parking_refused=parking_refused,
+        )
+
+    def _note_health(
+        self, is_probe: bool, event: LeadEvent, result: DeliveredLead | DeliveryError | None
+    ) -> None:
+        """What the attempt shows of the API that all leads share."""
+        assistant, now = str(event.lead["assistantEmail"]), time.time()
+        if isinstance(result, DeliveredLead):
+            self._last_taken = assistant, now
+        subject = event.lead_hash
+        if isinstance(result, BlockedError) and result.status == 403:
+            # While another assistant's leads are taken, this one isn't the user's own, whoever the lead is.
+            taken, at = self._last_taken
+            subject = assistant if taken != assistant and now - at < ASSISTANT_TAKEN_S else subject
+        cause = result.summary if isinstance(result, DeliveryError) else ""
+        self._breaker.settle(is_probe, _evidence(result), subject, cause)
+
+
+def _has_time(deadline: Deadline) -> bool:
+    """Whether there is time for one more AWS call, after which the visibility timeouts follow."""
+    return deadline() > 2 * LONGEST_AWS_CALL_S + 1
 
 
 def _is_in_sequence(lead: DeliveredLead, asked: Mapping[str, Json]) -> bool:
@@ -331,13 +374,3 @@ def _evidence(result: DeliveredLead | DeliveryError | None) -> Evidence:
         return Evidence.FAULT
     # The API did answer: a rejection or an unknown lead says that it works.
     return Evidence.HEALTHY if result.status is not None else Evidence.NONE
-
-
-def _subject(event: LeadEvent, result: DeliveredLead | DeliveryError | None) -> str:
-    """An assistant that isn't the user's own is refused with 403, whoever the lead is."""
-    is_refused = isinstance(result, BlockedError) and result.status == 403
-    return str(event.lead["assistantEmail"]) if is_refused else event.lead_hash
-
-
-def _cause(result: DeliveredLead | DeliveryError | None) -> str:
-    return result.summary if isinstance(result, DeliveryError) else ""

@@ -1,27 +1,43 @@
-"""What the ledger knows about one lead, as a value. Pure: no clock, no I/O.
+"""What holds of one lead, as a value. Pure: no clock, no I/O.
 
-    (nothing) ── claim ──> under way ──┬─ answered 2xx ──────────────> delivered
-                             ^         ├─ a later event has set it all > superseded
+An event of a lead is open, or final:
+
+    (nothing) ── claim ──> under way ──┬─ answered 2xx ──────────────> delivered  ┐
+                             ^         ├─ a later event has set it all > superseded ┘ final
                              │         ├─ for a person to decide ────> parked ──┐
                              │         └─ turned away, unanswered,              │ redrive
                              │            waits for another event ─> waiting ───┤
                              └────────────────── claim ─────────────────────────┘
 
-`unanswered` goes along with any state: a request left, and nothing has shown since whether it took effect.
+`unanswered` goes along with an open event: a request left, and nothing has shown since whether it took
+effect.
+
+No decision needs a list of what happened: what a later event has set is in `setters`, one for each field, and
+that an event was there before is in `finals`. Each part has a bound. What a POST would need to know and was
+pushed out sets `has_forgotten`, after which no create of the lead is POSTed without asking first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from .event.lead import Operation
 
-# More are not remembered, because the whole item is written with each event. What is pushed out is the event
-# that was settled longest ago: a repeat of it counts as a new event.
-REMEMBERED_EVENTS = 20
-# A producer may send an update or stop just before the create that it belongs to. There was no lead yet that
-# it could have meant, so it counts as sent right after the create that began the lead.
-SENT_BEFORE_ITS_CREATE_MS = 900_000
+# Clocks of SQS, EventBridge and two execution environments may differ by seconds: AWS keeps each within a
+# second of UTC, and this is far more.
+CLOCK_SKEW_S = 30
+MOST_OPEN = 8
+# Of updates and stops, and of creates.
+MOST_FINALS = 10
+MOST_FINAL_CREATES = 32
+MOST_SETTERS = 128
+SHOWN_EVENTS = 3
+LONGEST_REASON = 200
+# The register of scheduleId and scheduleName, which a stop sets, too.
+SEQUENCE = "sequence"
+STOPPED = "stopped"
+# By a POST that names no sequence, which starts the assistant's default one. An event that names one wins.
+STARTED = "started"
 
 
 class State(StrEnum):
@@ -33,29 +49,26 @@ class State(StrEnum):
     SUPERSEDED = "superseded"
     PARKED = "parked"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether 7Targets has what the event asked for, or something later."""
-        return self in {State.DELIVERED, State.SUPERSEDED}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
-    """One event of a lead. Times named `_s` are epoch seconds, `order_ms` epoch milliseconds; 0 is "none".
+    """One event of a lead. Times named `_s` are epoch seconds, `_ms` epoch milliseconds; 0 is "none".
 
-    `order_ms` tells which of two events is the later one; `sent_s`: when its message was sent, which differs
-    after a redrive. `due_s`: when its message is expected back. `unknown_since_s`: since when 7Targets says
-    that it doesn't know the lead.
-    `repeats_until_s`: until then a repeat is a duplicate. `fields`: what a delivered event has set, with a
-    fingerprint of each value. `deaths`: how often an execution environment ended while it delivered the
-    event; `receive_count`: its message's at the last of these, and at a claim, else 0. `began_lead`: its POST
-    was sent while nothing was known of the lead. `reason` and `source` are free of personal data.
+    `key` and `digest` say which event it is (event/idempotency_key.py). `order_ms`: when it was first sent,
+    which tells which of two events is the later one; `sent_s`: when its message was sent; `redriven`: whether
+    that was after a parking. `due_s`: when its message is expected back. `unknown_since_s`: since when
+    7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
+    delivered the event; `crashes_alone`: those of them while no other event was under way.
+    `receive_count` (its message's) and `alone` are those of the last claim, while nothing is known of how it
+    ended. `reason` and `source` are free of personal data.
     """
 
     key: str
+    digest: str
     operation: Operation | None
     order_ms: int
     sent_s: int
+    redriven: bool = False
     message_id: str
     source: str
     first_seen_s: int
@@ -63,144 +76,213 @@ class EventRecord:
     state: State = State.UNDER_WAY
     owner: str = ""
     attempts: int = 0
-    deaths: int = 0
+    crashes: int = 0
+    crashes_alone: int = 0
     receive_count: int = 0
+    alone: bool = False
     unanswered: bool = False
-    began_lead: bool = False
     due_s: int = 0
     unknown_since_s: int = 0
-    repeats_until_s: int = 0
     reason: str = ""
     parked_as: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_create(self) -> bool:
         """Whether it is a create: alone among the operations, it may begin a lead."""
         return self.operation is Operation.CREATE
 
-    def was_handed_back(self, claim: "EventRecord") -> bool:
-        """Whether this claim shows that the environment of the last death lived on, and had only failed to
-        write the ledger.
+    def is_same(self, other: "EventRecord") -> bool:
+        """Whether both are the same event."""
+        return self.key == other.key and self.digest == other.digest
 
-        Who lives hands the message back for half of the visibility timeout at most, which is over at `due_s`.
-        Or it comes back sooner than the ledger lets its lead go, and so has been received in between. What a
-        death left invisible comes back after five sixths of that time at the earliest, because the function
-        had it for one sixth at most (infra/config.py).
+    def _survived(self, claim: "EventRecord") -> bool:
+        """Whether this later claim shows that the environment of the last one did not crash.
+
+        It then only failed to write the ledger.
+
+        An environment that goes on gives its message a delay of at most half of the visibility timeout, which
+        is over at `due_s`; one that crashed leaves it invisible for at least five sixths of it, because the
+        function had it for one sixth at most (infra/config.py). Two thirds lie between. A receive in between
+        shows it, too, because a crash allows none.
         """
         is_early = 3 * (claim.updated_s - self.updated_s) < 2 * (self.due_s - self.updated_s)
         was_between = claim.receive_count > self.receive_count + 1
-        is_same = self.receive_count > 0 and claim.message_id == self.message_id
-        return is_same and (is_early or was_between)
+        return claim.message_id == self.message_id and (is_early or was_between)
+
+    def next_try(self, claim: "EventRecord") -> "EventRecord":
+        """This open event as a claim finds it."""
+        known = self
+        if known.receive_count:
+            crashed = not known._survived(claim)
+            known = replace(
+                known,
+                receive_count=0,
+                alone=False,
+                crashes=known.crashes + crashed,
+                crashes_alone=known.crashes_alone + (crashed and known.alone),
+            )
+        if known.state is not State.PARKED or not known._is_sent_again(claim):
+            return known
+        return replace(
+            claim,
+            state=State.WAITING,
+            owner="",
+            receive_count=0,
+            alone=False,
+            due_s=0,
+            first_seen_s=known.first_seen_s,
+            attempts=known.attempts,
+            unanswered=known.unanswered,
+        )
+
+    def _is_sent_again(self, claim: "EventRecord") -> bool:
+        """Whether a message was sent after this event was parked. One from before is a copy of it.
+
+        `sent_s` is SQS's clock and `updated_s` the function's. What is redriven says so itself.
+        """
+        is_later = claim.redriven or claim.sent_s > self.updated_s + CLOCK_SKEW_S
+        return claim.message_id != self.message_id and is_later
+
+
+@dataclass(frozen=True, slots=True)
+class Setter:
+    """The last event that has set a field: when it was sent, and a fingerprint of the value.
+
+    An update or stop that counts as sent after the create that began its lead (next_call.py) wins if it was
+    sent after `early_ms`; any other event if it was sent after `order_ms`.
+    """
+
+    order_ms: int
+    value: str
+    early_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """An event that 7Targets has in full, or something later: enough to know a copy of it.
+
+    `order_ms`: when the event, or the last copy of it, was first sent.
+    """
+
+    state: State
+    is_create: bool
+    digest: str
+    order_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class LeadState:
-    """One lead: its id at 7Targets, when an answer showed it last (0: never), and its events."""
+    """One lead.
+
+    `known_s`: when an answer showed it last (0: never). `setters` by the name of their field's register;
+    fields whose setter was pushed out were set at `setters_floor_ms` or before. `finals` by their keys.
+    `shown`: the events that were settled last, for people; no decision reads them.
+    """
 
     lead_id: str = ""
     known_s: int = 0
-    events: tuple[EventRecord, ...] = ()
+    has_forgotten: bool = False
+    setters: Mapping[str, Setter] = field(default_factory=dict)
+    setters_floor_ms: int = 0
+    finals: Mapping[str, Final] = field(default_factory=dict)
+    open: tuple[EventRecord, ...] = ()
+    shown: tuple[EventRecord, ...] = ()
 
-    def find(self, key: str) -> EventRecord | None:
-        """The event with this key."""
-        return next((event for event in self.events if event.key == key), None)
+    def claimed(self, claim: EventRecord) -> EventRecord:
+        """The event that a claim is about: one that is open, or a new one."""
+        known = next((each for each in self.open if each.is_same(claim)), None)
+        return known.next_try(claim) if known else replace(claim, owner="", receive_count=0, alone=False)
 
-    def order_of(self, event: EventRecord) -> tuple[int, bool, int]:
-        """Which of two events is the later one, whose fields win. One place for each, so that no three events
-        can wait for each other.
-        """
-        begins = [
-            each.order_ms
-            for each in self.events
-            if each.began_lead
-            and not event.is_create
-            and 0 <= each.order_ms - event.order_ms < SENT_BEFORE_ITS_CREATE_MS
-        ]
-        return max([event.order_ms, *begins]), bool(begins), event.order_ms
+    def with_open(self, event: EventRecord) -> "LeadState":
+        """The state with this event among the open ones."""
+        others = [each for each in self.open if not each.is_same(event)]
+        kept = sorted([*others, event], key=_importance)[-MOST_OPEN:]
+        lost = any(each.is_create and each.unanswered for each in (*others, event) if each not in kept)
+        return replace(self, open=tuple(kept), has_forgotten=self.has_forgotten or lost)
 
-    def claimed(self, entry: EventRecord) -> EventRecord:
-        """The event that a claim's entry is about: the one that is known, or a new one."""
-        known = self.find(entry.key)
-        if known is None:
-            return replace(entry, owner="", receive_count=0)
-        known = replace(known, deaths=known.deaths - known.was_handed_back(entry), receive_count=0)
-        is_another = entry.message_id != known.message_id and entry.sent_s >= known.updated_s
-        if known.state is State.PARKED and is_another:
-            # Sent again since it was parked, so it starts anew, except for what an earlier request may have
-            # done. A message that was sent before that is a copy, or the parked one itself: no change.
-            return replace(
-                known,
-                state=State.WAITING,
-                operation=entry.operation,
-                order_ms=entry.order_ms,
-                sent_s=entry.sent_s,
-                message_id=entry.message_id,
-                deaths=0,
-                unknown_since_s=0,
-                parked_as="",
-            )
-        if known.state.is_final and entry.first_seen_s >= known.repeats_until_s:
-            return replace(entry, owner="", receive_count=0)
-        return known
+    def with_copy(self, event: EventRecord) -> "LeadState":
+        """The state with the final event of which this one is a copy as new as the copy, which is done."""
+        final = self.finals[event.key]
+        order_ms = max(final.order_ms, event.order_ms)
+        setters, sequence = self.setters, self.setters.get(SEQUENCE)
+        if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
+            latest_ms = max(sequence.order_ms, order_ms)
+            setters = {**setters, SEQUENCE: Setter(latest_ms, STOPPED, latest_ms)}
+        finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
+        others = tuple(each for each in self.open if not each.is_same(event))
+        return replace(self, finals=finals, setters=setters, open=others)
 
-    def with_event(self, event: EventRecord) -> "LeadState":
-        """The state with this event in the place of the one with its key."""
-        others = tuple(each for each in self.events if each.key != event.key)
-        return replace(self, events=(*others, event))
+    def with_final(self, event: EventRecord, setters: Mapping[str, Setter], oldest_s: int) -> "LeadState":
+        """The state with this event final, and what it has set. Finals sent before `oldest_s` go."""
+        before = self.finals.get(event.key)
+        own = Final(
+            event.state,
+            event.is_create,
+            event.digest,
+            max(event.order_ms, before.order_ms if before else 0),
+        )
+        finals = {key: each for key, each in self.finals.items() if each.order_ms >= oldest_s * 1000}
+        finals[event.key] = own
+        latest = sorted(finals, key=lambda key: finals[key].order_ms)
+        creates = [key for key in latest if finals[key].is_create]
+        others = [key for key in latest if not finals[key].is_create]
+        kept = {*creates[-MOST_FINAL_CREATES:], *others[-MOST_FINALS:]}
+        lost = len(creates) > MOST_FINAL_CREATES
+        merged = {**self.setters, **setters}
+        names = sorted(merged, key=lambda name: merged[name].order_ms)
+        floor_ms = max((merged[name].order_ms for name in names[:-MOST_SETTERS]), default=0)
+        return replace(
+            self,
+            # What was parked with its key had a mistake that this one has not.
+            open=tuple(
+                each
+                for each in self.open
+                if not each.is_same(event) and (each.key != event.key or each.state is not State.PARKED)
+            ),
+            finals={key: finals[key] for key in latest if key in kept},
+            has_forgotten=self.has_forgotten or lost,
+            setters={name: merged[name] for name in names[-MOST_SETTERS:]},
+            setters_floor_ms=max(self.setters_floor_ms, floor_ms),
+            shown=(*self.shown, replace(event, digest="", order_ms=0, sent_s=0, redriven=False))[
+                -SHOWN_EVENTS:
+            ],
+        )
 
-    def with_journal(self, entries: tuple[EventRecord, ...]) -> "LeadState":
-        """The state after entries that were added since it was written, in their order."""
-        state, owners = self, set[str]()
-        for entry in entries:
-            # The AWS client repeats a claim whose answer was lost, which adds its entry again.
-            if not entry.owner or entry.owner not in owners:
-                state = state.with_event(_with_entry(state, entry))
-            owners.add(entry.owner)
+    def with_journal(self, entries: Iterable[EventRecord]) -> "LeadState":
+        """The state after claims that were never completed, in their order."""
+        state = self
+        # The AWS client repeats a claim whose answer was lost, which adds its entry again.
+        for entry in {each.owner: each for each in entries}.values():
+            state = state._with_claim(entry)
         return state
 
-    def pruned(self, oldest_s: int) -> "LeadState":
-        """Without the events that nobody asks about any more, because nothing happened to them since."""
-        kept = sorted(
-            (event for event in self.events if event.updated_s >= oldest_s),
-            key=lambda event: event.updated_s,
+    def _with_claim(self, entry: EventRecord) -> "LeadState":
+        record = self.claimed(entry)
+        if record.state is State.PARKED:
+            return self
+        # Nothing was written after this claim, so its request may have had its effect.
+        return self.with_open(
+            replace(
+                record,
+                state=State.WAITING,
+                message_id=entry.message_id,
+                updated_s=entry.updated_s,
+                due_s=entry.due_s,
+                attempts=record.attempts + 1,
+                receive_count=entry.receive_count,
+                alone=entry.alone,
+                unanswered=True,
+                reason="the function ended while it delivered this event",
+            )
         )
-        settled = [event for event in kept if event.state is not State.WAITING and not event.unanswered]
-        forgotten = {event.key for event in settled[: max(0, len(kept) - REMEMBERED_EVENTS)]}
-        return replace(self, events=tuple(event for event in kept if event.key not in forgotten))
 
 
-def _with_entry(state: LeadState, entry: EventRecord) -> EventRecord:
-    if entry.state is State.UNDER_WAY:
-        record = state.claimed(entry)
-        if record.state.is_final or record.state is State.PARKED:
-            return record  # nothing was left to do for it
-        # The environment ended before it could say what came of its request: it may have had its effect.
-        begins = entry.is_create and not state.known_s
-        return replace(
-            record,
-            state=State.WAITING,
-            message_id=entry.message_id,
-            updated_s=entry.updated_s,
-            due_s=entry.due_s,
-            attempts=record.attempts + 1,
-            deaths=record.deaths + 1,
-            receive_count=entry.receive_count,
-            unanswered=True,
-            began_lead=record.began_lead or begins,
-            reason="the function ended while it delivered this event",
-        )
-    known = state.find(entry.key)
-    if known is None:
-        return entry
-    if known.state.is_final or (known.state is State.WAITING and known.message_id != entry.message_id):
-        return known  # what became of another message with this key takes nothing back
-    return replace(
-        known,
-        state=entry.state,
-        message_id=entry.message_id,
-        updated_s=entry.updated_s,
-        due_s=entry.due_s,
-        reason=entry.reason,
-        parked_as=entry.parked_as,
+def _importance(event: EventRecord) -> tuple[bool, int, bool, bool, int]:
+    """What is forgotten first: events that only wait, the latest first, then those that are parked."""
+    return (
+        event.is_create and event.unanswered,
+        event.crashes,
+        event.unanswered,
+        event.is_create,
+        -event.order_ms if event.state is State.WAITING else event.updated_s,
     )

@@ -1,62 +1,58 @@
 """The delivery ledger: one DynamoDB item for each lead, so that all events of a lead run one after another.
 
 A delivered event costs two writes and no read. The first, `claim`, takes the lead with one condition, adds
-the event to the item's journal and returns the item as it was. The second, `complete`, folds the journal into
-the list of events. A claim whose environment died stays in the journal, where the next claim finds it.
+the event to the item's journal and returns the item as it was. The second, `complete`, writes the lead's
+state and removes the journal. A claim that is never completed stays there, where the next claim finds it.
 
-`claim_new` and `complete_together` are the same two writes for several leads in one call, by PartiQL's batch
-statements: each has its own condition and its own result, and what it can't do is done by `claim` or
-`complete`. docs/decisions/0014-writes-of-a-batch-in-one-call.md says why.
+`claim_new` and `complete_together` are the same two writes for several leads in one call (joint_writes.py).
 """
 
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .aws_error import error_code
-from .contract import LEAD_ITEM, LedgerAttribute
-from .dynamodb_notation import plain, typed
-from .event.envelope import LeadEvent, Reading
-from .event.lead import Operation
+from .dynamodb_notation import typed
+from .event.envelope import LeadEvent
 from .event.message import Message
-from .lead_state import EventRecord, LeadState, State
-from .outcome import DeferredError, LedgerError
+from .joint_writes import JointWrites
+from .lead_state import CLOCK_SKEW_S, EventRecord, LeadState
+from .ledger_item import Item, attributes, key_of, read_journal, read_state, write_record, write_state
+from .outcome import DeferredError, LedgerError, UndecidedError
 from .settings import Settings
 
-# Clocks of two execution environments may differ by seconds.
-CLOCK_SKEW_S = 30
 # Most attempts end long before their lease does.
 HELD_LEAD_CHECKED_AFTER_S = 15
+# A claim that finds so many entries writes them into the state first, so that the item has a bound.
+MOST_JOURNAL_ENTRIES = 8
 
 _CLAIM = (
-    "SET heldUntil = :until, #owner = :owner, expiresAt = :expires,"
-    " journal = list_append(if_not_exists(journal, :empty), :entries)"
+    "SET heldUntil = :heldUntil, #owner = :owner, expiresAt = :expiresAt,"
+    " journal = list_append(if_not_exists(journal, :empty), :journal)"
 )
-# The own owner: a claim whose answer was lost is repeated by the AWS client.
-_MAY_CLAIM = "attribute_not_exists(heldUntil) OR heldUntil <= :now OR #owner = :owner"
-# AWS's bound for BatchExecuteStatement.
-LARGEST_JOINT_WRITE = 25
-_NOTE = "SET expiresAt = :expires, journal = list_append(if_not_exists(journal, :empty), :entries)"
+_LAST_ENTRY = f"journal[{MOST_JOURNAL_ENTRIES - 1}]"
+_HAS_ROOM = f"attribute_not_exists({_LAST_ENTRY})"
+# `#owner = :owner` lets the AWS client repeat this claim after a lost answer.
+_MAY_CLAIM = f"#owner = :owner OR ((attribute_not_exists(heldUntil) OR heldUntil <= :now) AND {_HAS_ROOM})"
+_COMPLETED = ("owner", "journal")
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to send for one lead until the lease is over.
 
-    `state` is the lead as it was, `record` the claimed event in it. `journal_length` counts the entries that
-    `state` has folded in.
+    `state` is the lead as it was, `record` the claimed event in it.
     """
 
     event: LeadEvent
     owner: str
     state: LeadState
     record: EventRecord
-    journal_length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,103 +65,79 @@ class EarlyClaim:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A claimed event as it is to be stored, and the lead's id if 7Targets has shown the lead."""
+    """A claim, and the lead as it is to be stored."""
 
     claim: Claim
-    record: EventRecord
-    lead_id: str
+    state: LeadState
 
 
 class Ledger:
     """Claims leads and stores what became of their events. Safe under threads, because a boto3 client is."""
 
-    def __init__(
-        self,
-        dynamodb: Any,  # noqa: ANN401 - a boto3 DynamoDB client, whose type exists in the stubs only
-        settings: Settings,
-    ) -> None:
+    def __init__(self, dynamodb: Any, settings: Settings) -> None:  # noqa: ANN401 - a boto3 DynamoDB client
         self._dynamodb = dynamodb
         self._table = settings.ledger_table
+        self._joint = JointWrites(dynamodb, settings.ledger_table)
         self._settling_s = settings.settling_s
         self._ledger_s = settings.ledger_s
         self._visibility_timeout_s = settings.visibility_timeout_s
 
-    def claim(self, event: LeadEvent, message: Message, lease_s: float, owner: str = "") -> Claim:
+    def claim(
+        self, event: LeadEvent, message: Message, lease_s: float, *, owner: str = "", alone: bool = False
+    ) -> Claim:
         """Takes the event's lead for `lease_s` seconds. `owner` is given when it may have it already.
 
         Raises `DeferredError` while another attempt holds the lead or a request without an answer may still
-        take effect, `LedgerError` when the ledger can't be written.
+        take effect, `LedgerError` when the ledger can't be written, `UndecidedError` when it never will be.
         """
         now = time.time()
-        entry = self._entry(event, message, owner or _new_owner(), now)
-        try:
-            answer = self._dynamodb.update_item(
-                TableName=self._table,
-                Key=_key(event.lead_hash),
-                UpdateExpression=_CLAIM,
-                ConditionExpression=_MAY_CLAIM,
-                ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues={
-                    **self._journal_values(entry, now),
-                    ":until": typed(self._held_until_s(now, lease_s)),
-                    ":owner": typed(entry.owner),
-                    ":now": {"N": str(int(now))},
-                },
-                ReturnValues="ALL_OLD",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ClientError as error:
-            if error_code(error) == "ConditionalCheckFailedException":
-                held: Any = error.response.get("Item", {})
-                left_s = int(held.get("heldUntil", {}).get("N", now)) - int(now)
-                delay_s = max(1, min(left_s + 1, HELD_LEAD_CHECKED_AFTER_S))
-                raise DeferredError("another event of its lead is under way", delay_s=delay_s) from None
-            raise LedgerError(error_code(error)) from None
-        except BotoCoreError as error:
-            raise LedgerError(error_code(error), may_be_written=True) from None
-        item = plain(answer.get("Attributes", {}))
-        journal = tuple(map(_read_record, item.get("journal", ())))
-        state = _read_state(item).with_journal(tuple(each for each in journal if each.owner != entry.owner))
-        return Claim(event, entry.owner, state, state.claimed(entry), len(journal) + 1)
+        entry = self._entry(event, message, owner or _new_owner(), now, alone=alone)
+        item = self._take(event.lead_hash, entry, now, lease_s)
+        if item is None:  # its journal was full, and is empty now
+            item = self._take(event.lead_hash, entry, now, lease_s)
+        if item is None:
+            raise DeferredError("another event of its lead is under way", delay_s=HELD_LEAD_CHECKED_AFTER_S)
+        journal = [each for each in read_journal(item) if each.owner != entry.owner]
+        state = read_state(item).with_journal(journal)
+        return Claim(event, entry.owner, state, state.claimed(entry))
 
-    def claim_new(self, events: Iterable[tuple[LeadEvent, Message]], lease_s: float) -> list[EarlyClaim]:
+    def claim_new(self, events: Sequence[tuple[LeadEvent, Message]], lease_s: float) -> list[EarlyClaim]:
         """Takes those of the leads, all different, of which the ledger has no item yet; never raises.
 
         At most `LARGEST_JOINT_WRITE`.
         """
         now = time.time()
-        entries = [(event, self._entry(event, message, _new_owner(), now)) for event, message in events]
-        new = LeadState()
-        taken = self._run_together([self._insert(event, entry, now, lease_s) for event, entry in entries])
+        entries = [self._entry(event, message, _new_owner(), now) for event, message in events]
+        items = [
+            key_of(event.lead_hash) | self._claimed(entry, now, lease_s)
+            for (event, _), entry in zip(events, entries, strict=True)
+        ]
+        nothing = LeadState()
         return [
             EarlyClaim(
-                entry.owner, Claim(event, entry.owner, new, new.claimed(entry), 1) if is_taken else None
+                entry.owner, Claim(event, entry.owner, nothing, nothing.claimed(entry)) if is_taken else None
             )
-            for (event, entry), is_taken in zip(entries, taken, strict=True)
+            for (event, _), entry, is_taken in zip(events, entries, self._joint.insert(items), strict=True)
         ]
 
-    def complete(self, claim: Claim, record: EventRecord, lead_id: str = "", quiet_s: int = 0) -> bool:
-        """Stores the event as `record`, and gives the lead back after `quiet_s` seconds.
+    def complete(self, claim: Claim, state: LeadState, quiet_s: int = 0) -> bool:
+        """Stores the lead as `state`, and lets others claim it after `quiet_s` seconds.
 
-        `lead_id` is given when 7Targets has shown the lead. Returns False when the ledger couldn't be written
-        or the lease was over: then the event counts as a request without an answer.
+        Returns False when the ledger couldn't be written or the lease was over: then the event counts as a
+        request without an answer.
         """
-        completed = self._completed(claim, record, lead_id, quiet_s)
-        assignments = ", ".join(f"{name} = :{name}" for name in completed)
-        removals = ", ".join(("#owner", *_folded(claim)))
+        completed = self._completed(state, quiet_s)
         try:
             self._update(
                 claim.event.lead_hash,
-                f"SET {assignments} REMOVE {removals}",
-                {f":{name}": value for name, value in completed.items()} | {":owner": typed(claim.owner)},
-                ConditionExpression="#owner = :owner",
-                ExpressionAttributeNames={"#owner": "owner"},
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                f"SET {_assignments(completed)} REMOVE #owner, journal",
+                _named(completed) | {":owner": typed(claim.owner)},
+                "#owner = :owner",
             )
         except ClientError as error:
-            held: Any = error.response.get("Item", {})
             # A write whose answer was lost is repeated by the AWS client, and finds its own result.
-            return bool(held.get("events") == completed["events"])
+            held = _item_of(error)
+            return all(held.get(name) == value for name, value in completed.items())
         except BotoCoreError:
             return False
         return True
@@ -175,174 +147,145 @@ class Ledger:
     ) -> list[bool]:
         """As `complete`, for up to `LARGEST_JOINT_WRITE` events.
 
-        What is not known to be written is written alone, so that one lead's failure is not another's.
-        `has_time`: whether there is time for one more call.
+        What is not known to be written is written alone. `has_time`: whether there is time for one more call.
         """
-        written = self._run_together([self._complete_statement(each) for each in completions])
+        written = self._joint.update(
+            [
+                (
+                    key_of(claim.event.lead_hash) | attributes({"owner": claim.owner}),
+                    self._completed(state, quiet_s=0),
+                    _COMPLETED,
+                )
+                for claim, state in ((each.claim, each.state) for each in completions)
+            ]
+        )
         return [
-            is_written or (has_time() and self.complete(each.claim, each.record, each.lead_id))
+            is_written or (has_time() and self.complete(each.claim, each.state))
             for each, is_written in zip(completions, written, strict=True)
         ]
 
-    def note(self, lead_hash: str, record: EventRecord) -> bool:
-        """Stores what became of an event without a claim; False when the ledger couldn't be written."""
+    def _take(self, lead_hash: str, entry: EventRecord, now: float, lease_s: float) -> Item | None:
+        """The item as it was; None if the lead is free and its journal was full."""
+        claimed = _named(self._claimed(entry, now, lease_s))
         try:
-            self._update(lead_hash, _NOTE, self._journal_values(record, time.time()))
-        except (ClientError, BotoCoreError):
-            return False
-        return True
+            answer = self._update(
+                lead_hash,
+                _CLAIM,
+                claimed | {":empty": typed([]), ":now": typed(int(now))},
+                _MAY_CLAIM,
+                ReturnValues="ALL_OLD",
+            )
+        except ClientError as error:
+            code, held = error_code(error), _item_of(error)
+            if code == "ValidationException":
+                raise UndecidedError(f"the ledger can't hold this lead: {code}") from None
+            if code != "ConditionalCheckFailedException":
+                raise LedgerError(code) from None
+            left_s = int(held.get("heldUntil", {}).get("N", now)) - int(now)
+            if left_s <= 0:
+                self._fold(lead_hash, held)
+                return None
+            delay_s = max(1, min(left_s + 1, HELD_LEAD_CHECKED_AFTER_S))
+            raise DeferredError("another event of its lead is under way", delay_s=delay_s) from None
+        except BotoCoreError as error:
+            raise LedgerError(error_code(error), may_be_written=True) from None
+        item: Item = answer.get("Attributes", {})
+        return item
 
-    def _entry(self, event: LeadEvent, message: Message, owner: str, now: float) -> EventRecord:
-        return new_record(
-            event,
-            message,
-            int(now),
+    def _fold(self, lead_hash: str, item: Item) -> None:
+        """Writes the journal of an item that nobody holds into its state. Raises `LedgerError`."""
+        state = write_state(read_state(item).with_journal(read_journal(item)))
+        try:
+            self._update(
+                lead_hash,
+                f"SET {_assignments(state)} REMOVE #owner, journal",
+                _named(state) | {":held": item.get("heldUntil", {"N": "0"})},
+                f"heldUntil = :held AND attribute_exists({_LAST_ENTRY})",
+            )
+        except (ClientError, BotoCoreError) as error:
+            if error_code(error) != "ConditionalCheckFailedException":  # else another claim has done it
+                raise LedgerError(error_code(error)) from None
+
+    def _entry(
+        self, event: LeadEvent, message: Message, owner: str, now: float, *, alone: bool = False
+    ) -> EventRecord:
+        return EventRecord(
+            key=event.key.text,
+            digest=event.key.digest,
+            operation=event.operation,
+            order_ms=message.order_ms,
+            sent_s=message.sent_ms // 1000,
+            redriven=message.parked_event_id is not None,
+            message_id=message.message_id,
+            source=event.source,
+            first_seen_s=int(now),
+            updated_s=int(now),
             owner=owner,
-            # If the environment dies, the message comes back after the queue's visibility timeout.
+            # If the environment crashes, the message comes back after the queue's visibility timeout.
             due_s=int(now) + self._visibility_timeout_s,
             receive_count=message.receive_count,
+            alone=alone,
         )
 
-    def _held_until_s(self, now: float, lease_s: float) -> int:
-        """An environment that dies leaves a request without an answer."""
-        return math.ceil(now + lease_s + CLOCK_SKEW_S + self._settling_s)
+    def _claimed(self, entry: EventRecord, now: float, lease_s: float) -> dict[str, Any]:
+        """An environment that crashes leaves a request without an answer."""
+        held_until = math.ceil(now + lease_s + CLOCK_SKEW_S + self._settling_s)
+        return attributes(
+            {
+                "heldUntil": held_until,
+                "owner": entry.owner,
+                "expiresAt": int(now) + self._ledger_s,
+                "journal": [write_record(entry)],
+            }
+        )
 
-    def _completed(
-        self, claim: Claim, record: EventRecord, lead_id: str, quiet_s: int = 0
-    ) -> dict[str, dict[str, Any]]:
-        """The lead's item with the event as `record`, without what identifies it."""
+    def _completed(self, state: LeadState, quiet_s: int) -> dict[str, Any]:
         now = time.time()
-        state = claim.state.with_event(record).pruned(int(now) - self._ledger_s)
-        if lead_id:
-            state = replace(state, lead_id=lead_id, known_s=int(now))
-        item = {
-            "events": [_record_map(each) for each in state.events],
-            "leadId": state.lead_id,
-            "knownAt": state.known_s,
-            "heldUntil": math.ceil(now + quiet_s) if quiet_s else 0,
-            "expiresAt": int(now) + self._ledger_s,
-        }
-        return {name: typed(value) for name, value in item.items()}
+        return write_state(state) | attributes(
+            {
+                "heldUntil": math.ceil(now + quiet_s) if quiet_s else 0,
+                "expiresAt": int(now) + self._ledger_s,
+            }
+        )
 
-    def _insert(self, event: LeadEvent, entry: EventRecord, now: float, lease_s: float) -> dict[str, Any]:
-        """A statement that fails when the lead has an item."""
-        item = {
-            "heldUntil": self._held_until_s(now, lease_s),
-            "owner": entry.owner,
-            "expiresAt": int(now) + self._ledger_s,
-            "journal": [_record_map(entry)],
-        }
-        whole = _key(event.lead_hash) | {name: typed(value) for name, value in item.items()}
-        names = ", ".join(f"'{name}': ?" for name in whole)
-        return {
-            "Statement": f'INSERT INTO "{self._table}" VALUE {{{names}}}',
-            "Parameters": list(whole.values()),
-        }
-
-    def _complete_statement(self, completion: Completion) -> dict[str, Any]:
-        claim = completion.claim
-        completed = self._completed(claim, completion.record, completion.lead_id)
-        condition = _key(claim.event.lead_hash) | {"owner": typed(claim.owner)}
-        changes = [f'SET "{name}" = ?' for name in completed]
-        changes += ['REMOVE "owner"', *(f"REMOVE {each}" for each in _folded(claim))]
-        where = " AND ".join(f'"{name}" = ?' for name in condition)
-        return {
-            "Statement": f'UPDATE "{self._table}" {" ".join(changes)} WHERE {where}',
-            "Parameters": [*completed.values(), *condition.values()],
-        }
-
-    def _run_together(self, statements: list[dict[str, Any]]) -> list[bool]:
-        """Whether each statement is known to be carried out. Never raises: what isn't is tried alone."""
-        try:
-            answers = self._dynamodb.batch_execute_statement(Statements=statements)["Responses"]
-            return ["Error" not in answer for _, answer in zip(statements, answers, strict=True)]
-        except Exception:  # a bug of this way of writing must not harm a batch, either
-            return [False] * len(statements)
-
-    def _journal_values(self, entry: EventRecord, now: float) -> dict[str, Any]:
-        return {
-            ":empty": typed([]),
-            ":entries": typed([_record_map(entry)]),
-            ":expires": typed(int(now) + self._ledger_s),
-        }
-
-    def _update(self, lead_hash: str, expression: str, values: Mapping[str, Any], **more: Any) -> None:  # noqa: ANN401
-        self._dynamodb.update_item(
+    def _update(
+        self,
+        lead_hash: str,
+        expression: str,
+        values: Item,
+        condition: str,
+        **more: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        names = (
+            {"ExpressionAttributeNames": {"#owner": "owner"}} if "#owner" in expression + condition else {}
+        )
+        answer: dict[str, Any] = self._dynamodb.update_item(
             TableName=self._table,
-            Key=_key(lead_hash),
+            Key=key_of(lead_hash),
             UpdateExpression=expression,
+            ConditionExpression=condition,
             ExpressionAttributeValues=values,
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **names,
             **more,
         )
+        return answer
 
 
 def _new_owner() -> str:
     return uuid.uuid4().hex
 
 
-def _folded(claim: Claim) -> list[str]:
-    """The journal's entries that go into the list of events, as paths in the item.
-
-    Each index means the item as it is before the write. From the last to the first, so that it makes no
-    difference to an emulator that removes one after another.
-    """
-    return [f"journal[{index}]" for index in reversed(range(claim.journal_length))]
+def _assignments(attributes: Item) -> str:
+    return ", ".join(f"{name} = :{name}" for name in attributes)
 
 
-def new_record(event: Reading, message: Message, now_s: int, **more: Any) -> EventRecord:  # noqa: ANN401 - its fields
-    """An event of which the ledger knows nothing yet."""
-    return EventRecord(
-        key=event.key.text if event.key else f"message#{message.message_id}",
-        operation=event.operation,
-        order_ms=message.order_ms,
-        sent_s=message.sent_ms // 1000,
-        message_id=message.message_id,
-        source=event.source,
-        first_seen_s=now_s,
-        updated_s=now_s,
-        **more,
-    )
+def _named(attributes: Item) -> dict[str, Any]:
+    return {f":{name}": value for name, value in attributes.items()}
 
 
-def _read_state(item: Mapping[str, Any]) -> LeadState:
-    return LeadState(
-        lead_id=item.get("leadId", ""),
-        known_s=item.get("knownAt", 0),
-        events=tuple(map(_read_record, item.get("events", ()))),
-    )
-
-
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-_ATTRIBUTES = {field.name: _camel_case(field.name) for field in fields(EventRecord)}
-
-
-def _record_map(record: EventRecord) -> dict[str, Any]:
-    """An empty value is left out, since each kilobyte of an item costs."""
-    values = {attribute: getattr(record, name) for name, attribute in _ATTRIBUTES.items()}
-    return {attribute: value for attribute, value in values.items() if value}
-
-
-def _read_record(stored: Mapping[str, Any]) -> EventRecord:
-    values = {name: stored[attribute] for name, attribute in _ATTRIBUTES.items() if attribute in stored}
-    operation = stored.get("operation")
-    return EventRecord(
-        **{
-            "order_ms": 0,
-            "sent_s": 0,
-            "source": "",
-            **values,
-            "operation": Operation(operation) if operation else None,
-            "state": State(stored["state"]),
-        }
-    )
-
-
-def _key(lead_hash: str) -> dict[str, Any]:
-    return {
-        LedgerAttribute.PARTITION_KEY: {"S": lead_hash},
-        LedgerAttribute.SORT_KEY: {"S": LEAD_ITEM},
-    }
+def _item_of(error: ClientError) -> Item:
+    """The item as it is, from the answer of a condition that didn't hold."""
+    response: Any = error.response
+    item: Item = response.get("Item", {})
+    return item

@@ -9,7 +9,6 @@
         ├── LedgerError      the ledger can't be used, so nothing was sent
         ├── BlockedError     a setting is wrong: a person fixes it, then leads flow by themselves
         └── DeferredError    nothing was sent: no time left, or another attempt holds the event
-            ├── SuspectError      the function has died over the event: try it alone
             └── BreakerOpenError  nothing was sent because the API is down
 
 Every error has a `summary` that is free of personal data (it is logged) and a `detail` that may hold the
@@ -139,10 +138,6 @@ class DeferredError(RetryError):
 
 class BreakerOpenError(DeferredError):
     """Nothing was sent because the API counts as down; the retry policy chooses the delay."""
-
-
-class SuspectError(DeferredError):
-    """Nothing was sent because the function has died over this event: it goes when no other is under way."""
 
 
 def describe_unforeseen(error: Exception) -> str:

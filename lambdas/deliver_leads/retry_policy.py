@@ -28,21 +28,3 @@ def retry_delay_s(
     if retry_after_s is not None:
         delay = max(delay, min(retry_after_s, LONGEST_RETRY_AFTER_S))
     return max(1, min(round(delay), LONGEST_VISIBILITY_S))
-
-
-def deferral_delay_s(
-    receive_count: int,
-    age_s: float,
-    *,
-    base_s: int,
-    max_s: int,
-    longest_probe_interval_s: float,
-    jitter: float,
-) -> int:
-    """The delay of a lead that was not tried because the API is down.
-
-    Shorter than a retry's delay by the longest probe interval: a lead deferred just before the API recovers
-    is still delivered within `max_s`.
-    """
-    ceiling = max(base_s, max_s - round(longest_probe_interval_s))
-    return min(ceiling, retry_delay_s(receive_count, age_s, base_s=base_s, max_s=max_s, jitter=jitter))

@@ -34,7 +34,6 @@ class Settings:
     settling_s: int
     visibility_timeout_s: int
     duplicate_window_s: int
-    key_window_s: int
     ledger_s: int
     update_grace_s: int
     retry_base_delay_s: int

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from deliver_leads.event.envelope import LeadEvent
-from deliver_leads.event.idempotency_key import hash_address
+from deliver_leads.event.idempotency_key import derive_key, hash_address
 from deliver_leads.event.lead import Operation
-from deliver_leads.event.loggable import loggable_id, sha256
+from deliver_leads.event.loggable import loggable_id
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.lead_story import Lead, LedgerReader, Step
 from leadctl.log_search import attempts_with
@@ -40,7 +40,7 @@ class Sought:
 
     def log_values(self) -> list[str]:
         """What an attempt's line in the log has of it, whatever it is: an id, or an idempotency key."""
-        keys = [f"key#{operation}#{sha256(self.text)}" for operation in Operation]
+        keys = [derive_key(self.text, operation, {}, "").text for operation in Operation]
         return [*self.leads, *([] if self.address else [loggable_id(self.text), *keys])]
 
 

@@ -83,10 +83,10 @@ class Rules:
 def content_key(event: LeadEvent, campaign: str) -> str:
     """Equal for equal leads, in whichever row, order or file, and different as soon as a field differs.
 
-    `event` is a create without a key: the function's own key for it is made of the lead with the stage's
-    defaults, the addresses in lower case.
+    Made of the lead with the stage's defaults, the addresses in lower case.
     """
-    return f"import-{sha256(f'{event.key.text} {campaign}')}"
+    key = derive_key(None, Operation.CREATE, event.lead, "")
+    return f"import-{sha256(f'{key.text} {campaign}')}"
 
 
 def _json(value: object) -> str:

@@ -20,11 +20,11 @@ from local.chaos.campaign import ChaosRun
 from local.chaos.events import make_plan
 from local.chaos.faults import scale_time
 from local.chaos.invariants import Verdict, check
-from local.chaos.mutants import MUTANTS, PACKAGE, Mutant, MutantError
 from local.chaos.report import figures
 from local.stack.child_process import PROJECT
 from local.stack.deployment import Deployment, deployed
 from local.supervised_run import supervise
+from sim.mutants import MUTANTS, PACKAGE, Mutant, PatchError, patch
 
 _MOST_SHOWN = 30
 # Many of the calls only wait, for a delay on purpose: more workers than the default keep the run short.
@@ -111,7 +111,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--mutant",
         choices=sorted(MUTANTS),
-        help="a broken build in the function's place; the suite must fail",
+        help="a broken build in the function's place, which the suite has to notice",
     )
     options = parser.parse_args(arguments)
     if not 0.5 <= options.outage_hours <= 24:
@@ -119,8 +119,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.mutant:
         mutant = MUTANTS[options.mutant]
         try:
-            mutant.apply((PROJECT / "lambdas" / PACKAGE / mutant.file).read_text("utf-8"))
-        except MutantError as error:
+            for file in mutant.patches:
+                patch(mutant.patches, file, (PROJECT / "lambdas" / PACKAGE / file).read_text("utf-8"))
+        except PatchError as error:
             parser.error(str(error))
     if options.seed is None:
         options.seed = random.randrange(100_000)  # noqa: S311 - guards nothing

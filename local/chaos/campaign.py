@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.chaos.aws_fault_proxy import AwsFaultProxy
-from local.chaos.events import UNREADABLE, ChaosEvent, Plan
+from local.chaos.events import ChaosEvent, Plan
 from local.chaos.faults import PROBE_INTERVAL_S, SCALE, Faults, OutageFigures
 from local.publishing import LARGEST_BATCH, REFUSED_WORDS, Published, publish
 from local.stack.deployment import Deployment
@@ -173,15 +173,12 @@ class ChaosRun:
 
 
 def _states(item: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    """What a lead's item says of its events.
-
-    The journal has what was added since the events were last written; an event that is under way in it, or
-    was when its environment crashed, has its last state in the events.
-    """
-    states: dict[tuple[str, str], str] = {}
-    for name in ("journal", "events"):
+    """What a lead's item says of its events: those that are open, and those that are final."""
+    lead = item["lead"]["S"]
+    finals = item.get("finalEvents", {"M": {}})["M"]
+    marks = {key: value["S"].split()[-1][0] for key, value in finals.items()}
+    states = {(lead, key): {"d": "delivered", "s": "superseded"}[mark] for key, mark in marks.items()}
+    for name in ("journal", "openEvents"):
         for entry in item.get(name, {"L": []})["L"]:
-            key = entry["M"]["key"]["S"]
-            key = UNREADABLE if key.startswith(UNREADABLE) else key
-            states[item["lead"]["S"], key] = entry["M"]["state"]["S"]
+            states.setdefault((lead, entry["M"]["key"]["S"]), entry["M"]["state"]["S"])
     return states

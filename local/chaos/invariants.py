@@ -11,7 +11,7 @@ from local.chaos.campaign import Evidence
 from local.chaos.events import EARLY_FIELD, FILE_FIELD, FORM_FIELD, LAST, LATE_FIELD, ChaosEvent, sha256
 from local.chaos.faults import DELAY_STEP_S, READ_TIMEOUT_S, SETTLING_S, VISIBILITY_TIMEOUT_S, Kill
 from local.judge import compare_leads, expected_leads, read_attributes
-from local.publishing import Published
+from local.publishing import REFUSED_WORDS, Published
 
 # What a busy machine may add to a delay; a lead that missed its step is back after the visibility timeout.
 _NOISE_S = 15
@@ -225,7 +225,8 @@ class _Judge:
         ends = {
             each.event.ledger_key(each.id): (each.event, self._end(each))
             for each in reversed(self._evidence.published)  # so that the first of several copies stays
-            if each.event.email
+            # What can't be read as an event is parked without a word in the ledger.
+            if each.event.email and each.event.problem in {"", REFUSED_WORDS}
         }
         ledger = self._evidence.ledger
         for key, (event, end) in ends.items():

@@ -65,7 +65,7 @@ def _read_ledger(deployment: Deployment, address: str) -> list[dict[str, Any]]:
     )
     item = {name: _untyped(value) for name, value in answer.get("Item", {}).items()}
     events: dict[str, dict[str, Any]] = {}
-    for entry in [*item.get("events", []), *item.get("journal", [])]:
+    for entry in [each for name in ("shownEvents", "openEvents", "journal") for each in item.get(name, [])]:
         events[entry["key"]] = {**entry, **events.get(entry["key"], {}), "state": entry["state"]}
     return list(events.values())
 

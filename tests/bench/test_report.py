@@ -80,7 +80,7 @@ def results() -> dict[str, Any]:
             ],
             "events": [
                 {"events": number, "cpu_ms_per_lead": 3.0 + number}
-                for number in range(1, growth.REMEMBERED_EVENTS + 1)
+                for number in range(1, growth.EVENTS_OF_A_LEAD + 1)
             ],
         },
         "end_to_end": {"burst": end_to_end, "trickle": end_to_end, "environments": 5},

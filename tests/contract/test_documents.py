@@ -12,7 +12,7 @@ from deliver_leads.contract import Metric
 from deliver_leads.outcome import Outcome
 from deliver_leads.retry_policy import LATE_AGE_S, retry_delay_s
 from infra.config import ConfigError, DeploymentConfig
-from tests.infra.synthesis import WITH_EVERY_ALARM, resources, synthesise
+from sim.synthesis import WITH_EVERY_ALARM, resources, synthesise
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -106,6 +106,12 @@ def test_the_table_of_delays_is_the_retry_policys() -> None:
         retry_delay_s(attempt, age, base_s=30, max_s=900, jitter=0)
         for attempt, age in zip(attempts, ages, strict=True)
     ]
+
+
+def test_the_most_receives_until_a_lead_is_parked_are_those_of_the_default_delays() -> None:
+    """They show how far the function is from the 1,000 of SQS."""
+    shown = f"({configuration().receives_until_parked} times by default)"
+    assert shown in read("docs/decisions/0003-delays-by-visibility-timeout-parking-by-age.md")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))

@@ -14,6 +14,7 @@ ROOTS = {
     "infra": PROJECT,
     "leadctl": PROJECT,
     "local": PROJECT,
+    "sim": PROJECT,
     "bench": PROJECT,
 }
 STANDARD_LIBRARY = "standard library"
@@ -61,15 +62,24 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "local.supervised_run",
     ),
     "local.page": ("local.page", "local.stack", "local.publishing"),
-    "local.chaos": ("local.chaos", "local.stack", "local.publishing", "local.judge", "local.supervised_run"),
+    "local.chaos": (
+        "local.chaos",
+        "local.stack",
+        "local.publishing",
+        "local.judge",
+        "local.supervised_run",
+        "sim.mutants",
+    ),
+    "sim": ("sim", "app", "infra", "deliver_leads"),
+    "sim.mutants": (STANDARD_LIBRARY,),
     "bench": (
         "bench",
         "infra.runtime_python",
         "leadctl.importing",
         "local.publishing",
         "local.stack",
-        "tests.partiql",
-        "tests.settings",
+        "sim.partiql",
+        "sim.settings",
     ),
     "bench.cost": ("bench", "infra.config"),
     "bench.scale": (
@@ -125,7 +135,7 @@ def violations(module: str, source: str) -> list[str]:
 
 
 def test_no_module_imports_what_its_row_of_the_table_leaves_out() -> None:
-    """The function ships without the rest, and what judges it shares no code with it."""
+    """The function ships without the rest, its judges share no code with it, and none imports from tests."""
     modules = list(read_modules(ROOTS))
     assert len(modules) > 50
     assert [line for module, source in modules for line in violations(module, source)] == []
@@ -148,7 +158,10 @@ def test_no_module_imports_what_its_row_of_the_table_leaves_out() -> None:
         ("leadctl.importing.importer", "from leadctl.target import Target"),
         ("leadctl.target", "from local.stack import deployment"),
         ("infra.config", "if TYPE_CHECKING:\n    from local.stack import emulator"),
-        ("infra.config", "from tests.settings import ENVIRONMENT"),
+        ("infra.config", "from sim.settings import ENVIRONMENT"),
+        ("sim.explore.judge", "from tests.clock import Clock"),
+        ("sim.mutants", "from deliver_leads import contract"),
+        ("bench.dynamodb", "from tests.ledger_table import TABLE"),
     ],
 )
 def test_a_forbidden_import_is_found(module: str, source: str) -> None:

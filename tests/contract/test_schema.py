@@ -14,7 +14,7 @@ from deliver_leads.event.envelope import MAX_KEY_LENGTH, read_event
 from deliver_leads.event.lead import FIELD_CHECKS, Operation
 from deliver_leads.event.message import Message
 from deliver_leads.outcome import RejectedError
-from tests.infra.synthesis import properties, synthesise
+from sim.synthesis import properties, synthesise
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "docs/events").glob("*_*.json"))

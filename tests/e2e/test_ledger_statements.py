@@ -1,4 +1,4 @@
-"""The ledger's PartiQL on the emulator's DynamoDB, of which tests/partiql.py is only a translation."""
+"""The ledger's PartiQL on the emulator's DynamoDB, of which sim/partiql.py is only a translation."""
 
 import time
 import uuid
@@ -12,10 +12,10 @@ from deliver_leads.event.idempotency_key import IdempotencyKey
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
 from deliver_leads.lead_state import LeadState, State
-from deliver_leads.ledger import Claim, Completion, Ledger
+from deliver_leads.ledger import MOST_JOURNAL_ENTRIES, Claim, Completion, Ledger
 from deliver_leads.settings import Settings
 from local.stack.deployment import Deployment
-from tests.settings import ENVIRONMENT
+from sim.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.e2e
 
@@ -31,28 +31,26 @@ def new_event() -> tuple[LeadEvent, Message]:
     """A create of a lead that is not in the ledger, and its message."""
     name = uuid.uuid4().hex
     lead: dict[str, Any] = {"name": "Jane", "email": f"{name}@example.com"}
-    event = LeadEvent(Operation.CREATE, lead, name * 2, IdempotencyKey(name, False), name, "crm")
+    event = LeadEvent(Operation.CREATE, lead, name * 2, IdempotencyKey(name, "digest", False), name, "crm")
     return event, Message(name, "receipt", "{}", 1, int(time.time() * 1000))
 
 
 def completion(claim: Claim, lead_id: str) -> Completion:
-    """The claimed event was delivered, and a repeat of it within an hour is a duplicate."""
-    now_s = int(time.time())
-    delivered = replace(claim.record, state=State.DELIVERED, updated_s=now_s, repeats_until_s=now_s + 3600)
-    return Completion(claim, delivered, lead_id)
+    """The claimed event was delivered."""
+    delivered = replace(claim.record, state=State.DELIVERED, updated_s=int(time.time()))
+    state = claim.state.with_final(delivered, {}, oldest_s=0)
+    return Completion(claim, replace(state, lead_id=lead_id))
 
 
 def test_a_batch_of_claims_and_one_of_completions_are_carried_out(ledger: Ledger) -> None:
-    """What was written is what a single claim finds next, and an empty journal with it."""
+    """What was written is what a single claim finds next, without a journal."""
     events = [new_event() for _ in range(3)]
     claims = [early.claim for early in ledger.claim_new(events, lease_s=60)]
     assert None not in claims
     completions = [completion(claim, str(place)) for place, claim in enumerate(claims) if claim]
     assert ledger.complete_together(completions, has_time=lambda: False) == [True] * 3
-    for place, (event, message) in enumerate(events):
-        claim = ledger.claim(event, message, lease_s=60)
-        assert (claim.state.lead_id, claim.record.state) == (str(place), State.DELIVERED)
-        assert claim.journal_length == 1  # its own entry
+    for (event, message), written in zip(events, completions, strict=True):
+        assert ledger.claim(event, message, lease_s=60).state == written.state
 
 
 def test_each_statement_fails_alone(ledger: Ledger) -> None:
@@ -75,6 +73,16 @@ def test_a_claim_after_others_is_completed_with_its_whole_journal(ledger: Ledger
     [dead] = ledger.claim_new([(event, message)], lease_s=-1000)
     assert dead.claim
     claim = ledger.claim(event, message, lease_s=60)
-    assert claim.journal_length == 2
-    assert ledger.complete_together([completion(claim, "1")], has_time=lambda: False) == [True]
-    assert ledger.claim(event, message, lease_s=60).journal_length == 1
+    assert claim.record.unanswered
+    assert ledger.complete_together([written := completion(claim, "1")], has_time=lambda: False) == [True]
+    assert ledger.claim(event, message, lease_s=60).state == written.state
+
+
+def test_a_full_journal_is_taken_into_the_state(ledger: Ledger) -> None:
+    """Its condition looks at a place in the journal and at its length."""
+    event, message = new_event()
+    for _ in range(MOST_JOURNAL_ENTRIES):
+        ledger.claim(event, message, lease_s=-1000)
+    claim = ledger.claim(event, message, lease_s=60)
+    assert (claim.record.attempts, claim.record.unanswered) == (MOST_JOURNAL_ENTRIES, True)
+    assert ledger.complete(claim, completion(claim, "1").state)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sim.settings import lambda_environment
 from tests.infra.runtime_api import RuntimeApi
-from tests.settings import lambda_environment
 
 # Nobody listens there.
 NOWHERE = "http://127.0.0.1:9"

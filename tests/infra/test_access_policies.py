@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.infra.synthesis import Template, output_target, resource_behind, synthesise
+from sim.synthesis import Template, output_target, resource_behind, synthesise
 
 PRODUCER, OPERATOR = "ProducerPolicyArn", "OperatorPolicyArn"
 

@@ -15,7 +15,7 @@ import app
 from infra import bundling
 from infra.bundling import PROJECT, BundlingError, LocalBundling, build_bundle
 from infra.runtime_python import find_runtime_python
-from tests.settings import ENVIRONMENT
+from sim.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.shipped
 

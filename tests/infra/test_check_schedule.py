@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deliver_leads.contract import CHECK_EVENT
-from tests.infra.synthesis import Template, output_target, properties, resources, synthesise
+from sim.synthesis import Template, output_target, properties, resources, synthesise
 
 
 def scheduled(minutes: int = 60) -> Template:

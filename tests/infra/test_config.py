@@ -16,7 +16,7 @@ from infra.config import (
     ConfigError,
     DeploymentConfig,
 )
-from tests.infra.synthesis import CDK_JSON
+from sim.synthesis import CDK_JSON
 
 PROJECT = Path(__file__).parents[2]
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:leads"
@@ -111,12 +111,11 @@ RANGES = [
     ("readTimeoutSeconds", "a whole number of seconds from 5 to 60", (4, 61)),
     ("settlingTimeSeconds", "a whole number of seconds from 5 to 600", (4, 601)),
     ("duplicateWindowHours", "a whole number of hours from 1 to 336", (0, 337)),
-    ("keyWindowDays", "a whole number of days from 1 to 30", (0, 31)),
     ("ledgerDays", "a whole number of days from 31 to 400", (30, 401)),
     ("updateGraceMinutes", "a whole number of minutes from 31 to 1440", (30, 1441)),
     ("retryBaseDelaySeconds", "a whole number of seconds from 1 to 300", (0, 301)),
     ("retryMaxDelaySeconds", "a whole number of seconds from 60 to 3600", (59, 3601)),
-    ("parkAfterHours", "a whole number of hours from 24 to 312", (23, 313)),
+    ("parkAfterHours", "a whole number of hours from 4 to 312", (3, 313)),
     ("checkEveryMinutes", "0 for never, or a whole number of minutes from 5 to 1440", (4, 1441)),
     ("oldestMessageAlarmMinutes", "a whole number of minutes from 5 to 1440", (4, 1441)),
     ("noLeadsAlarmHours", "0 for never, or a whole number of hours from 1 to 168", (-1, 169)),
@@ -352,6 +351,45 @@ def test_settings_at_the_edge_of_a_contradiction_are_accepted(settings: dict[str
     assert read(settings).stage == "dev"
 
 
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"retryMaxDelaySeconds": 60}, ("retryMaxDelaySeconds is 60", "parkAfterHours, 96")),
+        ({"retryMaxDelaySeconds": 120}, ("retryMaxDelaySeconds is 120", "parkAfterHours, 96")),
+        ({"parkAfterHours": 142}, ("retryMaxDelaySeconds is 900", "parkAfterHours, 142")),
+        ({"parkAfterHours": 312}, ("retryMaxDelaySeconds is 900", "parkAfterHours, 312")),
+    ],
+)
+def test_delays_so_short_that_sqs_would_park_a_lead_before_the_function_are_told(
+    settings: dict[str, object], shown: tuple[str, str]
+) -> None:
+    """After 1,000 receives, without a reason."""
+    (problem,) = problems(settings)
+    assert all(each in problem for each in shown)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"parkAfterHours": 141},
+        {"retryMaxDelaySeconds": 1950, "parkAfterHours": 312, "updateGraceMinutes": 66},
+        {"retryMaxDelaySeconds": 3600, "parkAfterHours": 312, "updateGraceMinutes": 121},
+        {"retryMaxDelaySeconds": 300, "parkAfterHours": 24},
+    ],
+)
+def test_delays_after_which_the_function_parks_a_lead_long_before_sqs_are_accepted(
+    settings: dict[str, object],
+) -> None:
+    """docs/settings.md and the alarm's text name those at the edge."""
+    assert read(settings).stage == "dev"
+
+
+def test_by_default_a_nightly_repetition_is_within_the_duplicate_window() -> None:
+    """A day is the most common period, and no job starts on the second."""
+    assert read().duplicate_window_hours == 36
+
+
 def test_no_setting_outgrows_what_sqs_allows() -> None:
     """At the ends of all ranges a lead is still parked by age before SQS's 14 days are over."""
     longest = read(
@@ -371,8 +409,8 @@ def test_no_setting_outgrows_what_sqs_allows() -> None:
 
 def test_the_ledger_can_t_forget_a_delivery_before_its_repetitions_stop_to_count() -> None:
     """At the ends of all ranges."""
-    config = read({"ledgerDays": 31, "keyWindowDays": 30, "duplicateWindowHours": 336})
-    assert config.ledger_days > max(config.key_window_days, config.duplicate_window_hours / 24)
+    config = read({"ledgerDays": 31, "duplicateWindowHours": 336})
+    assert config.ledger_days > config.duplicate_window_hours / 24
 
 
 def test_the_reserve_has_room_for_four_calls_of_aws_and_a_second() -> None:

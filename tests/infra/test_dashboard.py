@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
-from tests.alarms.metric_math import compile_expression
-from tests.infra.synthesis import Templates, output_target, properties, resources, synthesise
+from sim.alarms.metric_math import compile_expression
+from sim.synthesis import Templates, output_target, properties, resources, synthesise
 
 Widget = dict[str, Any]
 

@@ -12,8 +12,7 @@ from cfnlint.api import lint_all  # type: ignore[import-untyped]
 
 from app import build_stacks
 from infra.bundling import PROJECT, LocalBundling
-from tests.foreign_events import mappings
-from tests.infra.synthesis import (
+from sim.synthesis import (
     Resource,
     Template,
     new_app,
@@ -25,6 +24,7 @@ from tests.infra.synthesis import (
     synthesise,
     synthesise_anew,
 )
+from tests.foreign_events import mappings
 
 QUEUES = ("LeadQueueUrl", "DeadLetterQueueUrl", "RuleDeadLetterQueueUrl")
 DAYS_14_S = 14 * 24 * 3600

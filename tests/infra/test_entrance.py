@@ -9,8 +9,7 @@ import pytest
 from app import build_stacks
 from infra.bundling import LocalBundling
 from infra.config import ConfigError
-from tests.foreign_events import mappings
-from tests.infra.synthesis import (
+from sim.synthesis import (
     CDK_JSON,
     Resource,
     Template,
@@ -20,6 +19,7 @@ from tests.infra.synthesis import (
     resources,
     synthesise,
 )
+from tests.foreign_events import mappings
 
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:leads"
 OTHER_TOPIC = "arn:aws:sns:eu-west-1:111122223333:more-leads"

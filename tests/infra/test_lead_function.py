@@ -7,9 +7,9 @@ import pytest
 
 from deliver_leads.contract import OWN_EVENT_SOURCE
 from deliver_leads.settings import Settings
+from sim.settings import ENVIRONMENT
+from sim.synthesis import Template, output_target, properties, resource_behind, synthesise
 from tests.foreign_events import mappings
-from tests.infra.synthesis import Template, output_target, properties, resource_behind, synthesise
-from tests.settings import ENVIRONMENT
 
 LEDGER_ACTIONS = frozenset(f"dynamodb:{name}" for name in ("UpdateItem", "PartiQLInsert", "PartiQLUpdate"))
 
@@ -72,7 +72,6 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "SETTLING_S",
         "VISIBILITY_TIMEOUT_S",
         "DUPLICATE_WINDOW_S",
-        "KEY_WINDOW_S",
         "LEDGER_S",
         "UPDATE_GRACE_S",
         "RETRY_BASE_DELAY_S",
@@ -90,7 +89,6 @@ def test_the_function_can_read_its_environment() -> None:
     """The function's own settings accept what the stack gives it, in the function's units."""
     template = synthesise(
         duplicateWindowHours="2",
-        keyWindowDays="3",
         ledgerDays="31",
         updateGraceMinutes="31",
         settlingTimeSeconds="45",
@@ -102,7 +100,6 @@ def test_the_function_can_read_its_environment() -> None:
     }
     settings = Settings.from_environment(variables)
     assert settings.duplicate_window_s == 2 * 3600
-    assert settings.key_window_s == 3 * 86_400
     assert settings.ledger_s == 31 * 86_400
     assert settings.update_grace_s == 31 * 60
     assert settings.settling_s == 45

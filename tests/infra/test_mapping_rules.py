@@ -11,8 +11,8 @@ from deliver_leads.contract import LEAD_FIELDS, MANDATORY_FIELDS
 from deliver_leads.event.lead import FIELD_CHECKS, Operation
 from infra.config import ConfigError, DeploymentConfig
 from infra.mapping_rules import mapping_problems
+from sim.synthesis import synthesise
 from tests.foreign_events import mappings
-from tests.infra.synthesis import synthesise
 
 GOOD: dict[str, Any] = {
     "name": "crm",

@@ -1,6 +1,6 @@
 """What the monitoring stack's template promises. It isn't deployed on the emulator, so this is the proof.
 
-That the alarms see what they are for is shown in tests/alarms.
+That the alarms see what they are for is shown in sim/alarms.
 """
 
 import re
@@ -13,7 +13,7 @@ from bench.cost.model import monthly
 from bench.cost.prices import Prices
 from infra.alarm_texts import TEXTS
 from infra.bundling import PROJECT, LocalBundling
-from tests.infra.synthesis import (
+from sim.synthesis import (
     WITH_EVERY_ALARM,
     Resource,
     Template,

@@ -7,8 +7,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Template
 
+from sim.synthesis import synthesise
 from tests.documents import PROJECT
-from tests.infra.synthesis import synthesise
 
 SECTION = (PROJECT / "docs/events/publish.md").read_text("utf-8").split("\n## The right to publish\n")[1]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from infra.bundling import PROJECT
+from sim.settings import ENVIRONMENT
 from tests.infra.execution_environment import environment, running
 from tests.infra.runtime_api import RuntimeApi
-from tests.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.shipped
 

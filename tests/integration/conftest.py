@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -23,8 +24,15 @@ from mypy_boto3_sqs import SQSClient
 
 from deliver_leads.api import roots
 from local.sandbox.server import LeadsApiSandbox
+from sim.settings import ENVIRONMENT
+from tests.integration.simulated_queue import (
+    REAL_CLOCK,
+    SimulatedQueue,
+    before_aws_calls,
+    follow_clock,
+    keep_quotas,
+)
 from tests.ledger_table import create_ledger_table
-from tests.settings import ENVIRONMENT
 
 SECRET = {
     "client_id": "sandbox-client",
@@ -62,11 +70,14 @@ class Pipeline:
     at_end: ExitStack
     context: Context = field(default_factory=Context)
     passed_s: float = 0.0
+    passed_when_sent: dict[str, float] = field(default_factory=dict)
 
     def send(self, body: object, **more: Any) -> str:
         """Publishes a message (an object as JSON); returns its id."""
         text = body if isinstance(body, str) else json.dumps(body)
-        return self.sqs.send_message(QueueUrl=self.lead_queue_url, MessageBody=text, **more)["MessageId"]
+        sent = self.sqs.send_message(QueueUrl=self.lead_queue_url, MessageBody=text, **more)["MessageId"]
+        self.passed_when_sent[sent] = self.passed_s
+        return sent
 
     def receive(self) -> list[dict[str, Any]]:
         """The next batch, as the event source mapping hands it to the function."""
@@ -81,7 +92,13 @@ class Pipeline:
                 "messageId": message["MessageId"],
                 "receiptHandle": message["ReceiptHandle"],
                 "body": message["Body"],
-                "attributes": dict(message["Attributes"]),
+                "attributes": {
+                    **message["Attributes"],
+                    "SentTimestamp": str(
+                        int(message["Attributes"]["SentTimestamp"])
+                        + int(self.passed_when_sent.get(message["MessageId"], 0) * 1000)
+                    ),
+                },
                 "messageAttributes": {
                     name: {"stringValue": value["StringValue"], "dataType": "String"}
                     for name, value in message.get("MessageAttributes", {}).items()
@@ -172,7 +189,7 @@ class Pipeline:
             self.sqs.delete_message(
                 QueueUrl=self.dead_letter_queue_url, ReceiptHandle=letter["ReceiptHandle"]
             )
-        return self.bring_back(self.receive(), aged_s=-self.passed_s)
+        return self.bring_back(self.receive())
 
     def bodies(self, operation: str) -> list[dict[str, Any]]:
         """The lead in every call of this operation that arrived."""
@@ -187,13 +204,15 @@ class Pipeline:
 
     def states(self) -> list[tuple[str, str]]:
         """Operation and state of every event that the ledger knows, after its claims."""
-        return [
-            (event["operation"], event["state"]) for item in self.ledger() for event in item.get("events", [])
-        ]
+        return [(event["operation"], event["state"]) for event in self.events()]
 
     def events(self) -> list[dict[str, Any]]:
         """Every event that the ledger knows, after its claims."""
-        return [event for item in self.ledger() for event in item.get("events", [])]
+        return [
+            event
+            for item in self.ledger()
+            for event in (*item.get("openEvents", ()), *item.get("shownEvents", ()))
+        ]
 
 
 class SharedSession(boto3.Session):
@@ -270,3 +289,28 @@ def pipeline(
         real_time = time.time
         monkeypatch.setattr(time, "time", lambda: real_time() + running.passed_s)
         yield running
+
+
+@pytest.fixture
+def queue(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> SimulatedQueue:
+    """The pipeline's lead queue in simulated time, which all of the function's clocks follow."""
+    simulated = SimulatedQueue(pipeline)
+    follow_clock(vars(importlib.import_module("deliver_leads.handler")))
+    # PyJWT, which checks the sandbox's tokens, goes by Python's own clock.
+    monkeypatch.setattr("local.sandbox.tokens.time", SimpleNamespace(time=REAL_CLOCK))
+
+    def set_delays(service: str, operation: str, request: Any) -> dict[str, Any] | None:
+        if operation != "ChangeMessageVisibilityBatch":
+            return None
+        for entry in request["Entries"]:
+            simulated.set_delay(entry["ReceiptHandle"], entry["VisibilityTimeout"])
+        return {"Successful": [], "Failed": []}
+
+    before_aws_calls(monkeypatch, set_delays)
+    return simulated
+
+
+@pytest.fixture
+def aws_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS's, for the size of an item, an expression and a statement."""
+    keep_quotas(monkeypatch)

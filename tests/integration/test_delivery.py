@@ -7,6 +7,8 @@ import pytest
 from botocore.client import BaseClient
 
 from deliver_leads.api.leads_api import LeadsApi
+from deliver_leads.event.idempotency_key import derive_key
+from deliver_leads.event.lead import Operation
 from leadctl.log_search import FIELDS
 from tests.integration.conftest import SECRET, Pipeline
 
@@ -521,4 +523,4 @@ def test_the_log_line_has_every_field_by_which_leadctl_finds_it(pipeline: Pipeli
     pipeline.deliver()
     line = next(json.loads(text) for text in pipeline.log.getvalue().splitlines() if '"attempt"' in text)
     assert set(FIELDS) <= line.keys()
-    assert line["key"].startswith("key#create#")
+    assert line["key"] == derive_key("crm-1", Operation.CREATE, {}, "").text

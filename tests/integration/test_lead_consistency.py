@@ -85,7 +85,7 @@ class TestCreates:
         """A second webinar assigns the lead anew: the API creates "or assigns"."""
         pipeline.send(create() | {"idempotencyKey": "webinar-1"})
         pipeline.deliver()
-        pipeline.pass_time(DAY_S + 1)
+        pipeline.pass_time(2 * DAY_S)
         pipeline.send(create() | {"idempotencyKey": "webinar-2"})
         pipeline.deliver()
         assert pipeline.calls() == [("create", 201), ("create", 201)]
@@ -179,7 +179,7 @@ class TestKeys:
         pipeline.deliver()
         one = pipeline.redrive()
         pipeline.deliver(one)
-        pipeline.pass_time(DAY_S + 3600)
+        pipeline.pass_time(2 * DAY_S)
         [again] = pipeline.bring_back(one)
         pipeline.deliver([again | {"messageId": "the-other-copy"}])
         assert pipeline.calls() == [("create", 400), ("create", 201)]
@@ -418,15 +418,6 @@ class TestAcknowledgement:
         assert pipeline.states() == [("create", "delivered")] * 2
         assert pipeline.dead_letters() == []
 
-    def test_an_event_rejected_for_its_fields_is_in_the_ledger(self, pipeline: Pipeline) -> None:
-        """As soon as its address could be read, so that "where is my lead?" has an answer."""
-        pipeline.send(create(phone=5))
-        pipeline.deliver()
-        [item] = pipeline.ledger()
-        [noted] = item["journal"]
-        assert (noted["operation"], noted["state"], noted["parkedAs"]) == ("create", "parked", "rejected")
-        assert "lead.phone" in noted["reason"]
-
     def test_the_ledger_tells_the_story_of_an_event(self, pipeline: Pipeline) -> None:
         """When it came, from where, how often it was tried, why it waits, when it is due."""
         pipeline.fail(fail_once("create", kind="status", status=429))
@@ -446,9 +437,9 @@ class TestAcknowledgement:
 
 
 class TestPoison:
-    """An event over which the function dies."""
+    """An event over which the function crashes."""
 
-    def die_over_jane(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash_over_jane(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Sending this lead ends the process, as running out of memory does."""
         original = LeadsApi.send
 
@@ -460,15 +451,15 @@ class TestPoison:
         monkeypatch.setattr(LeadsApi, "send", send)
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
-    def test_it_is_parked_after_three_deaths_and_its_neighbours_are_delivered(
+    def test_it_is_parked_after_three_crashes_alone_and_its_neighbours_are_delivered(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """From its second receive on it is tried alone, after the others."""
-        self.die_over_jane(monkeypatch)
+        self.crash_over_jane(monkeypatch)
         pipeline.send(create())
         pipeline.send(create("kim"))
         records = pipeline.receive()
-        for _ in range(3):
+        for _ in range(4):
             with pytest.raises(SystemExit):
                 pipeline.invoke(records)
             pipeline.pass_time(900)
@@ -477,7 +468,7 @@ class TestPoison:
         assert pipeline.deliver(records) == set()
         [letter] = pipeline.dead_letters()
         assert letter["reason"] == "unconfirmed"
-        assert "ended 3 times" in letter["detail"]
+        assert "3 attempts at it alone left no result" in letter["detail"]
 
     def test_a_ledger_that_can_t_be_written_after_a_call_parks_no_lead(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.batch import BatchRunner
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from deliver_leads.outcome import Outcome
-from tests.infra.synthesis import resources, synthesise
+from sim.synthesis import resources, synthesise
 from tests.integration.conftest import Pipeline
 from tests.integration.test_concurrency import record
 
@@ -561,7 +561,7 @@ class TestLedger:
         assert '"ledger_written":false' in pipeline.log.getvalue()
 
     @pytest.mark.parametrize(
-        ("status", "outcome"), [(201, Metric.RETRY), (429, Metric.RETRY), (503, Metric.UNCONFIRMED)]
+        ("status", "outcome"), [(201, Metric.UNCONFIRMED), (429, Metric.RETRY), (503, Metric.UNCONFIRMED)]
     )
     def test_a_result_that_is_not_written_counts_under_what_was_sent(
         self,

@@ -17,11 +17,11 @@ import pytest
 from deliver_leads.batch import BatchRunner
 from deliver_leads.breaker import FAULTS_TO_OPEN, CircuitBreaker
 from deliver_leads.delivery import Delivery
-from deliver_leads.lead_state import LeadState
-from deliver_leads.ledger import Claim, EarlyClaim, new_record
+from deliver_leads.lead_state import EventRecord, LeadState
+from deliver_leads.ledger import Claim, EarlyClaim
 from deliver_leads.outcome import BlockedError, DeliveredLead, RetryError, UnconfirmedError
 from deliver_leads.settings import Settings
-from tests.settings import ENVIRONMENT
+from sim.settings import ENVIRONMENT
 
 pytestmark = pytest.mark.simulation
 
@@ -58,7 +58,18 @@ class Simulation:
 
     def claim(self, event: Any, message: Any, lease_s: float) -> Claim:
         """The ledger, which never refuses here."""
-        return Claim(event, "owner", LeadState(), new_record(event, message, int(self.now)), 1)
+        record = EventRecord(
+            key=event.key.text,
+            digest=event.key.digest,
+            operation=event.operation,
+            order_ms=message.order_ms,
+            sent_s=message.sent_ms // 1000,
+            message_id=message.message_id,
+            source=event.source,
+            first_seen_s=int(self.now),
+            updated_s=int(self.now),
+        )
+        return Claim(event, "owner", LeadState(), record)
 
     def claim_new(self, events: Any, lease_s: float) -> list[EarlyClaim]:
         """The same, for several leads."""
@@ -140,7 +151,7 @@ def simulation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     random.seed(1)
     simulated = Simulation(fault=request.param)
     fake_time = SimpleNamespace(time=lambda: START_S + simulated.now, monotonic=time.monotonic)
-    for module in ("delivery", "settlement", "event.message"):
+    for module in ("delivery", "event.message"):
         monkeypatch.setattr(f"deliver_leads.{module}.time", fake_time)
     simulated.run()
     return simulated

@@ -15,9 +15,10 @@ from mypy_boto3_events import EventBridgeClient
 
 from deliver_leads import outcome_events
 from deliver_leads.contract import OWN_EVENT_SOURCE, OutcomeDetailType
+from deliver_leads.dead_letters import DeadLetterQueue
+from sim.settings import ENVIRONMENT
 from tests.integration.conftest import Pipeline, shared_session
 from tests.integration.test_privacy import ECHO, PRIVATE
-from tests.settings import ENVIRONMENT
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/events/outcome-event.schema.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
@@ -403,11 +404,22 @@ def test_a_large_batch_takes_a_call_for_every_ten_events(
     assert lost(capsys.readouterr().out) == [0]
 
 
+def leave_after_parking(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Parking takes the invocation's time but for so many seconds."""
+    park = DeadLetterQueue.park
+
+    def slow(self: DeadLetterQueue, *parts: Any) -> None:
+        park(self, *parts)
+        pipeline.context.remaining_s = seconds
+
+    monkeypatch.setattr(DeadLetterQueue, "park", slow)
+
+
 def test_nothing_is_put_when_the_time_is_short(
-    pipeline: Pipeline, bus: Bus, capsys: pytest.CaptureFixture[str]
+    pipeline: Pipeline, bus: Bus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lambda would end the function before its response, and all leads of the batch would come again."""
-    pipeline.context.remaining_s = outcome_events.NEEDED_S - 0.1
+    leave_after_parking(pipeline, monkeypatch, outcome_events.NEEDED_S - 0.1)
     pipeline.send("not JSON")
     assert pipeline.deliver() == set()
     assert bus.calls == []
@@ -419,11 +431,10 @@ def test_a_call_that_used_up_the_time_is_the_last(
     pipeline: Pipeline, bus: Bus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it took stays taken, the others are lost, and the cause is the one that the bus gave."""
-    pipeline.context.remaining_s = outcome_events.NEEDED_S
     put = bus.put_events
 
     def slow(**request: Any) -> Any:
-        pipeline.context.remaining_s -= 1
+        pipeline.context.remaining_s = outcome_events.NEEDED_S - 1
         return put(**request)
 
     monkeypatch.setattr(bus, "put_events", slow)

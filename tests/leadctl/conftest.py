@@ -21,8 +21,8 @@ from deliver_leads.ledger import Ledger
 from deliver_leads.outcome import DeliveryError, RejectedError
 from deliver_leads.settings import Settings
 from leadctl.cli import cli
+from sim.settings import ENVIRONMENT
 from tests.ledger_table import TABLE, create_ledger_table
-from tests.settings import ENVIRONMENT
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 LOG_GROUP = "/lead-delivery/dev"

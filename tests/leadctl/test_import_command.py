@@ -26,9 +26,9 @@ from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
 from leadctl.importing.journal import Journal
+from sim.settings import ENVIRONMENT
 from tests.leadctl.conftest import Stage
 from tests.leadctl.test_target import write_local_run
-from tests.settings import ENVIRONMENT
 
 HEADER = "First_Name;Last_Name;Email_ID;phone;Assistant;Notes\r\n"
 
@@ -217,8 +217,8 @@ def test_ctrl_c_means_stop_and_the_same_command_goes_on(
     stage: Stage, function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No lead is created twice, and the exit code says that it was interrupted."""
-    monkeypatch.setattr(command, "AHEAD", 20)
-    write(rows(*many(90)))
+    monkeypatch.setattr(command, "AHEAD", 10)
+    write(rows(*many(40)))
     naps = 0
 
     def sleep(_: float) -> None:
@@ -231,18 +231,18 @@ def test_ctrl_c_means_stop_and_the_same_command_goes_on(
     monkeypatch.setattr(time, "sleep", sleep)
     result = import_(stage)
     assert result.exit_code == 130
-    assert "of 90 leads sent" in result.stderr
+    assert "of 40 leads sent" in result.stderr
     assert "The same command again goes on where this one ended" in result.stderr
     sent = [name for name in stage.operations() if name == "SendMessageBatch"]
-    assert len(sent) < 9
+    assert len(sent) < 4
     monkeypatch.setattr(time, "sleep", function.run)
     result = import_(stage)
     assert result.exit_code == 0, result.stderr
-    assert "90 rows: " in result.stdout
-    assert "90 delivered." in result.stdout
+    assert "40 rows: " in result.stdout
+    assert "40 delivered." in result.stdout
     assert set(function.api.creates.values()) == {1}
-    assert len(function.api.creates) == 90
-    assert function.most_waiting <= 20
+    assert len(function.api.creates) == 40
+    assert function.most_waiting <= 10
 
 
 def test_a_kill_between_the_queue_and_the_journal_creates_no_lead_twice(

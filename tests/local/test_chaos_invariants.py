@@ -10,7 +10,7 @@ from local.chaos.campaign import Evidence
 from local.chaos.events import ASSISTANT, EARLY_FIELD, FILE_FIELD, FORM_FIELD, LAST, ChaosEvent, sha256
 from local.chaos.faults import SETTLING_S, Kill, OutageFigures
 from local.chaos.invariants import Promise, check
-from local.publishing import Published
+from local.publishing import REFUSED_WORDS, Published
 
 EMAIL = "lead-000001@example.com"
 NAMED = {"name": "Lead 1", "email": EMAIL, "assistantEmail": ASSISTANT}
@@ -82,9 +82,11 @@ def letter(event_id: str, detail: str) -> dict[str, Any]:
 def run(
     *events: Published[ChaosEvent], requests: Any = (), held: dict[str, Any] | None = None, **more: Any
 ) -> Evidence:
-    """A run whose ledger says of each event that it was delivered, or parked if it had to be."""
+    """A run whose ledger says of each event that it was delivered, or parked if the API refused it."""
     ledger = {
-        each.event.ledger_key(each.id): "parked" if each.event.problem else "delivered" for each in events
+        each.event.ledger_key(each.id): "parked" if each.event.problem else "delivered"
+        for each in events
+        if each.event.problem in {"", REFUSED_WORDS}
     }
     leads = {EMAIL: held} if held else {}
     evidence = Evidence(published=list(events), requests=list(requests), leads=leads, ledger=ledger)
@@ -295,7 +297,7 @@ def test_a_stop_must_have_had_its_effect() -> None:
 
 
 def test_an_event_that_is_wrong_must_be_parked_with_its_reason() -> None:
-    """It isn't lost or parked for another reason, and is in the ledger if its address could be read."""
+    """It isn't lost or parked for another reason. The ledger doesn't know what can't be read."""
     wrong = published("update", NAMED | {"name": " "}, problem="lead.name")
     good = run(wrong, dead_letters=[letter(wrong.id, "lead.name: must not be empty")])
     assert broken(good) == []

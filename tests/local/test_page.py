@@ -229,7 +229,7 @@ def test_the_story_begins_when_the_ledger_says_that_the_event_came(run: FakeRun,
         "orderMs": {"N": "1700000000123"},
         "firstSeenS": {"N": "1700000003"},
     }
-    run.ledger = {"events": {"L": [{"M": event}]}, "leadId": {"S": ""}}
+    run.ledger = {"openEvents": {"L": [{"M": event}]}, "leadId": {"S": ""}}
     first = reader.story(JOHN["email"])["steps"][0]
     assert first["at"] == 1700000000.123
     assert first["text"] == "An event on the bus, from com.example.crm, to create the lead."

@@ -34,6 +34,22 @@ def test_any_2xx_with_a_lead_is_a_delivery(operation: Operation, status: int) ->
     assert answer == DeliveredLead(2345, "Cold", status)
 
 
+@pytest.mark.parametrize(
+    ("lead_id", "shown"),
+    [
+        (2345, 2345),
+        ("2345", "2345"),
+        ("a1-B2_c3", "a1-B2_c3"),
+        ("jane@example.com", "sha256:8c87b489ce35cf2e2f39f80e282cb2e804932a56a213983eeeb428407d43b52d"),
+    ],
+)
+def test_an_id_that_looks_like_none_is_shown_as_its_hash(lead_id: int | str, shown: int | str) -> None:
+    """It is stored and logged, and an API that changes might put a person's address there."""
+    answer = classify(CREATE, 201, json.dumps({"id": lead_id}).encode(), None)
+    assert isinstance(answer, DeliveredLead)
+    assert answer.lead_id == shown
+
+
 def test_a_lead_without_a_state_is_a_delivery_too() -> None:
     """Only the id shows that it is a lead."""
     assert classify(CREATE, 201, b'{"id": 1}', None) == DeliveredLead(1, None, 201)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deliver_leads.event.envelope import MAX_DEPTH, LeadEvent, UnreadableError, read_event
-from deliver_leads.event.lead import Operation
+from deliver_leads.event.lead import LONGEST_FIELD_NAME, MOST_FIELDS, Operation
 from deliver_leads.event.message import Message
 from deliver_leads.outcome import RejectedError
 
@@ -168,6 +168,23 @@ class TestLeadFields:
         """An object can't be one."""
         assert problems_of(lead_with(scheduleId={})) == [
             "lead.scheduleId: must be a sequence's id, not an object"
+        ]
+
+    def test_a_lead_has_at_most_100_fields(self) -> None:
+        """What is remembered of it grows with them. Absent fields and defaults don't count."""
+        more: dict[str, object] = {f"field{number}": number for number in range(MOST_FIELDS - len(LEAD))}
+        event = read(lead_with(**more, phone=None, lastName=" "), source="Web", context="Demo")
+        assert len(event.lead) == MOST_FIELDS + 2
+        assert problems_of(lead_with(**more, phone="1")) == [
+            "lead: has 101 fields; at most 100 fields are taken"
+        ]
+
+    def test_a_fields_name_has_at_most_100_characters(self) -> None:
+        """No form has longer ones; the problem doesn't repeat it, because it may be anything."""
+        name = "jane@example.com".ljust(LONGEST_FIELD_NAME, "x")
+        assert read(lead_with(**{name: 1})).lead[name] == 1
+        assert problems_of(lead_with(**{name + "x": 1})) == [
+            "lead: has a field whose name is longer than 100 characters"
         ]
 
 
@@ -329,11 +346,17 @@ class TestIdentity:
         assert read(PLAIN).key == other.key
         assert read(PLAIN).lead_hash == other.lead_hash
 
-    def test_a_default_counts_as_if_the_producer_had_given_it(self) -> None:
-        """The content is what is sent to 7Targets."""
-        lead = {"name": "Jane", "email": "jane@example.com"}
-        bare = read({"operation": "create", "lead": lead}, assistantEmail="sam@example.net")
-        assert bare.key == read(PLAIN).key
+    @pytest.mark.parametrize("operation", Operation)
+    @pytest.mark.parametrize("given", [{}, {"idempotencyKey": "a"}], ids=["content", "key"])
+    def test_another_default_makes_no_other_event(
+        self, operation: Operation, given: dict[str, object]
+    ) -> None:
+        """A copy of an event is one after the setting was changed, too."""
+        body = {"operation": operation, "lead": {"name": "Jane", "email": "jane@example.com"}} | given
+        first = read(body, assistantEmail="sam@example.net")
+        second = read(body, assistantEmail="kim@example.net", source="Website form", context="Trial")
+        assert first.lead != second.lead
+        assert first.key == second.key
 
     @pytest.mark.parametrize(
         "fields",
@@ -342,22 +365,49 @@ class TestIdentity:
     def test_creates_with_other_content_are_other_events(self, fields: dict[str, object]) -> None:
         """A second web form entry says something new, which must not be dropped as a repetition."""
         other = read(lead_with(**fields))
-        assert other.key != read(PLAIN).key
+        assert other.key.text != read(PLAIN).key.text
+        assert other.key.digest != read(PLAIN).key.digest
         assert other.lead_hash == read(PLAIN).lead_hash
 
     def test_an_idempotency_key_wins_over_the_content(self) -> None:
         """The producer knows best what is one event."""
         first, second = read(PLAIN | {"idempotencyKey": "a"}), read(PLAIN | {"idempotencyKey": "b"})
-        assert first.key != second.key
+        assert first.key.text != second.key.text
         assert first.key == read(PLAIN | {"idempotencyKey": " a "}).key
-        assert first.key == read(lead_with(context="Demo") | {"idempotencyKey": "a"}).key
+
+    def test_the_digest_shows_that_a_key_was_used_again_with_other_content(self) -> None:
+        """Neither of the two may be taken for the other."""
+        first = read(PLAIN | {"idempotencyKey": "a"})
+        other = read(lead_with(context="Demo") | {"idempotencyKey": "a"})
+        assert first.key.text == other.key.text
+        assert first.key.digest != other.key.digest
+        written = {
+            "assistantEmail": "SAM@example.net",
+            "email": "Jane@example.com ",
+            "name": " Jane",
+            "x": None,
+        }
+        same = read({"operation": "create", "lead": written, "idempotencyKey": "a"})
+        assert first.key == same.key
+
+    def test_only_a_create_without_a_key_is_known_by_its_content(self) -> None:
+        """It then counts as the same for a shorter time."""
+        for operation in Operation:
+            bare = {"operation": operation, "lead": LEAD}
+            assert read(bare).key.from_content is (operation is Operation.CREATE)
+            assert not read(bare | {"idempotencyKey": "a"}).key.from_content
+
+    def test_no_key_of_a_producers_is_that_of_a_content_or_of_an_id(self) -> None:
+        """Whatever it gives as its key."""
+        update = {"operation": "update", "lead": LEAD}
+        assert read(update | {"idempotencyKey": "message-1"}).key.text != read(update).key.text
 
     def test_one_idempotency_key_makes_a_create_an_update_and_a_stop_three_events(self) -> None:
         """A CRM gives its record's id with every event of the lead; none may swallow another."""
         events = [read({"operation": o, "lead": LEAD, "idempotencyKey": "record-7"}) for o in Operation]
         assert len({event.key.text for event in events}) == 3
-        sha = hashlib.sha256(b"record-7").hexdigest()
-        assert [event.key.text for event in events] == [f"key#{o}#{sha}" for o in Operation]
+        hashes = [hashlib.sha256(f"key {operation} record-7".encode()).hexdigest() for operation in Operation]
+        assert [event.key.text for event in events] == [text[:16] for text in hashes]
 
     def test_updates_are_distinguished_by_the_events_id(self) -> None:
         """Two updates of one lead are two events; one update delivered twice is one."""
@@ -400,11 +450,13 @@ class TestIdentity:
         assert (redriven.event_id, redriven.key) == (first.event_id, first.key)
 
     def test_a_rejection_has_the_identity_of_the_event_as_far_as_it_could_be_read(self) -> None:
-        """So the ledger can say what became of the lead's event, although it was rejected for a field."""
+        """So a log line names the lead's event, although it was rejected for a field."""
         wrong = {"lead": LEAD | {"email": "Jane@Example.com", "phone": 7}, "idempotencyKey": "a"}
         error = unreadable(on_the_bus(detail=wrong))
         sound = read(PLAIN | {"idempotencyKey": "a"})
-        assert (error.operation, error.lead_hash, error.key) == (Operation.CREATE, sound.lead_hash, sound.key)
+        assert error.key
+        assert (error.operation, error.lead_hash) == (Operation.CREATE, sound.lead_hash)
+        assert (error.key.text, error.key.from_content) == (sound.key.text, False)
         assert (error.source, error.event_id) == ("my.crm", "e-1")
 
     @pytest.mark.parametrize(
@@ -418,7 +470,7 @@ class TestIdentity:
         ],
     )
     def test_a_rejection_without_an_address_belongs_to_no_lead(self, body: object) -> None:
-        """There is nothing to note it under."""
+        """Nothing in a log line names one."""
         error = unreadable(body)
         assert (error.lead_hash, error.key) == (None, None)
 
@@ -478,8 +530,8 @@ class TestWhatIsLogged:
         )
 
     def test_a_log_line_can_t_be_flooded_with_names(self) -> None:
-        """A body of 1 MiB has room for many."""
-        assert len(read(lead_with(**{f"field{n}": n for n in range(1000)})).unknown_fields) == 20
+        """A lead may have 100 of them."""
+        assert len(read(lead_with(**{f"field{n}": n for n in range(90)})).unknown_fields) == 20
 
     def test_a_problem_shows_a_misspelt_name_and_no_other(self) -> None:
         """A misspelt name is made of the known one's letters; it is cut all the same."""

@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 
 from deliver_leads.api.http_client import read_retry_after
 from deliver_leads.contract import LONGEST_RETRY_AFTER_S
-from deliver_leads.retry_policy import (
-    LATE_AGE_S,
-    deferral_delay_s,
-    retry_delay_s,
-)
+from deliver_leads.retry_policy import LATE_AGE_S, LONGEST_VISIBILITY_S, retry_delay_s
 
 HOUR_S = 3600
 
@@ -61,15 +57,9 @@ def test_no_lead_is_received_more_than_200_times_in_a_day_or_1000_times_before_i
     assert receives < 1000
 
 
-@given(st.integers(1, 1000), st.floats(0, 1))
-def test_a_deferred_lead_is_back_in_time_for_the_first_delay_step_after_recovery(
-    receive_count: int, jitter: float
-) -> None:
-    """The longest pause between probes and the deferral together stay within one delay step."""
-    delay = deferral_delay_s(
-        receive_count, 0, base_s=30, max_s=900, longest_probe_interval_s=300, jitter=jitter
-    )
-    assert delay + 300 <= 900
+def test_no_delay_is_longer_than_sqs_takes() -> None:
+    """SQS refuses a visibility timeout that ends later than 12 hours after the receive."""
+    assert retry_delay_s(20, LATE_AGE_S, base_s=30, max_s=43_200, jitter=0) == LONGEST_VISIBILITY_S < 43_200
 
 
 @pytest.mark.parametrize(

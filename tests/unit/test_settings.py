@@ -6,7 +6,7 @@ import pytest
 
 from deliver_leads.contract import OutcomeEventsMode, pack_mappings
 from deliver_leads.settings import Settings, SettingsError
-from tests.settings import ENVIRONMENT
+from sim.settings import ENVIRONMENT
 
 
 def test_the_environment_is_read_into_typed_settings() -> None:

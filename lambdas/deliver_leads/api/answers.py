@@ -9,6 +9,7 @@ import re
 from typing import TypeGuard
 
 from ..event.lead import Json, Operation
+from ..event.loggable import loggable_id
 from ..outcome import (
     BlockedError,
     DeliveredLead,
@@ -73,6 +74,8 @@ def _read_delivered(answer: Json, status: int) -> DeliveredLead | None:
     lead_id = answer.get("id")
     if not _is_id(lead_id):
         return None
+    if isinstance(lead_id, str):
+        lead_id = loggable_id(lead_id)
     shown = {name: answer.get(name) for name in ("scheduleId", "scheduleName")}
     sequence = {name: value for name, value in shown.items() if _is_id(value)}
     state, next_time = _text_like(_STATE, answer.get("state")), answer.get("nextScheduleTime")

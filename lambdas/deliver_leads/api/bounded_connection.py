@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPResponse
 from typing import Any, cast
 
 from requests.adapters import HTTPAdapter
@@ -175,7 +177,18 @@ def _time_until(ends_at: float) -> float:
     return left_s
 
 
+class _FinalAnswer(HTTPResponse):
+    def begin(self) -> None:
+        """Reads over interim answers, e.g. 103 (RFC 9110, 15.2); Python reads over 100 only."""
+        super().begin()
+        while self.status < HTTPStatus.OK and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+
+
 class _BoundedConnecting(HTTPConnection):
+    response_class = _FinalAnswer
+
     def _new_conn(self) -> socket.socket:
         """Connects with one time-out; urllib3's own has none for the name, and a new one for each address."""
         try:

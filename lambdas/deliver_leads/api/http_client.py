@@ -33,6 +33,7 @@ LONGEST_AWS_CALL_S = AWS_TRIES * (AWS_CONNECT_TIMEOUT_S + AWS_READ_TIMEOUT_S) + 
 # The limit of an answer's head and body together, and again of the body after it is decompressed. A lead
 # takes a few kilobytes; each thread may hold one answer.
 LARGEST_ANSWER_BYTES = 1024 * 1024
+LARGEST_REFUSAL_BYTES = 16 * 1024
 USER_AGENT = "7targets-lead-delivery"
 # A network device may have dropped a connection that idled longer, and neither end knows; a create sent
 # over it would go unanswered. Load balancers commonly drop after 60 s.
@@ -112,8 +113,10 @@ class HttpClient:
             prepared, timeout=timeout, allow_redirects=False, stream=True, verify=True, cert=None, proxies={}
         ) as response:
             if response.status_code < HTTPStatus.OK:
-                # The final answer is still to come, and must not be taken for the next request's.
+                # No answer of HTTP follows, and none may be taken for the next request's.
                 raise InterimAnswerError
+            if 400 <= response.status_code < 500:
+                return HttpAnswer(response.status_code, response.headers, _first_words(response))
             content = response.raw.read(LARGEST_ANSWER_BYTES + 1, decode_content=True)
             if len(content) > LARGEST_ANSWER_BYTES:
                 raise AnswerTooLargeError
@@ -130,6 +133,15 @@ class HttpClient:
         if now - self._last_used > LONGEST_IDLE_S:
             self._session.close()
         self._last_used = now
+
+
+def _first_words(response: requests.Response) -> bytes:
+    """As much of a refusal as a person needs: its status alone says that it is one."""
+    try:
+        content: bytes = response.raw.read(LARGEST_REFUSAL_BYTES, decode_content=True)
+    except Exception:
+        return b""
+    return content
 
 
 def read_retry_after(value: str | None, now: float) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..contract import DETAIL_TYPES
 from ..outcome import RejectedError
 from .idempotency_key import IdempotencyKey, derive_key, hash_address
-from .lead import Json, Operation, address_of, json_type, read_lead
+from .lead import Json, Operation, address_of, json_type, published, read_lead
 from .loggable import LONGEST_NAME, loggable_id, loggable_name
 from .message import Message
 
@@ -159,16 +159,17 @@ def _read_content(envelope: Envelope, origin: _Origin, defaults: Mapping[str, st
     operation, content, path = envelope.operation, envelope.content, envelope.path
     unknown, problems = _unknown_keys(content, path, is_plain=not path)
     given_key, key_problems = _read_key(content.get("idempotencyKey"), path)
+    given = content.get("lead")
     # Without a known operation the lead is still checked, so that the producer sees all problems at once.
     lead, lead_problems, unknown_in_lead = read_lead(
-        content.get("lead"), operation or Operation.UPDATE, defaults, f"{path}lead", envelope.origins
+        given, operation or Operation.UPDATE, defaults, f"{path}lead", envelope.origins
     )
     problems = [*envelope.problems, *problems, *key_problems, *lead_problems]
     address = address_of(lead)
     lead_hash = hash_address(address) if address else None
     key = (
-        derive_key(given_key, operation, lead, origin.event_id)
-        if operation and lead_hash and not key_problems
+        derive_key(given_key, operation, published(given), origin.event_id)
+        if operation and lead_hash and not key_problems and isinstance(given, dict)
         else None
     )
     if problems or operation is None or lead_hash is None or key is None:

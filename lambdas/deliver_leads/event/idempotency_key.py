@@ -1,6 +1,7 @@
-"""By which events are told apart: the one place that knows how a key is made."""
+"""What identifies an event: the one place that knows how a key is made."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .lead import ADDRESS_FIELDS, Json, Operation
@@ -9,29 +10,39 @@ from .loggable import sha256
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """What makes two events of one lead the same event.
+    """What makes two events of one lead the same event: `text` and `digest` are the same.
 
-    `text` is stored and logged: it holds hashes only. `from_content` is true for a create without a key of
-    its producer's: it is told apart by the lead itself, and so remembered for a shorter time.
+    `digest` is that of the content as it was published, before any default: another setting makes no other
+    event. `from_content` is true for a create without a key of its producer's, which only its content
+    identifies, so that it counts as the same for a shorter time. Both texts are stored, and `text` is logged:
+    they are hashes.
     """
 
     text: str
+    digest: str
     from_content: bool
 
 
 def derive_key(
-    given: str | None, operation: Operation, lead: dict[str, Json], event_id: str
+    given: str | None, operation: Operation, published: Mapping[str, Json], event_id: str
 ) -> IdempotencyKey:
     """The producer's key; else, for a create, all that it says of its lead; else the event's id.
 
     The producer's key holds for one operation: a CRM that gives its record's id with every event still means
     three things by a create, an update and a stop.
     """
+    content = f"{operation} {_canonical(published)}"
+    digest = sha256(content)[:12]
     if given is not None:
-        return IdempotencyKey(f"key#{operation}#{sha256(given)}", from_content=False)
+        return IdempotencyKey(_short(f"key {operation} {given}"), digest, from_content=False)
     if operation is Operation.CREATE:
-        return IdempotencyKey(f"create#{sha256(_canonical(lead))}", from_content=True)
-    return IdempotencyKey(f"event#{sha256(event_id)}", from_content=False)
+        return IdempotencyKey(_short(f"content {content}"), digest, from_content=True)
+    return IdempotencyKey(_short(f"event {event_id}"), digest, from_content=False)
+
+
+def _short(text: str) -> str:
+    """64 bits, because it distinguishes the events of one lead only."""
+    return sha256(text)[:16]
 
 
 def hash_address(email: str) -> str:
@@ -39,7 +50,7 @@ def hash_address(email: str) -> str:
     return sha256(email.lower())
 
 
-def _canonical(lead: dict[str, Json]) -> str:
+def _canonical(lead: Mapping[str, Json]) -> str:
     """One text for one content, whatever the order of the fields and the case of the addresses."""
     folded = {
         name: field.lower() if name in ADDRESS_FIELDS and isinstance(field, str) else field

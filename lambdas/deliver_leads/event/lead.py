@@ -20,6 +20,9 @@ ADDRESS_FIELDS = ("email", "assistantEmail")
 
 # Loose on purpose: 7Targets decides what it can write to. This only catches what can't be an address.
 _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
+# Far more than any form has. What is remembered of a lead grows with its fields (lead_state.py).
+MOST_FIELDS = 100
+LONGEST_FIELD_NAME = 100
 _MAX_ADDRESS_LENGTH = 254  # RFC 5321, 4.5.3.1.3
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _IDS_END = 10**18
@@ -49,6 +52,11 @@ def read_lead(
     """
     if not isinstance(value, dict):
         return {}, [f"{path}: must be a JSON object with the lead's fields, not {json_type(value)}"], []
+    given = published(value)
+    if len(given) > MOST_FIELDS:
+        return {}, [f"{path}: has {len(given)} fields; at most {MOST_FIELDS} fields are taken"], []
+    if any(len(name) > LONGEST_FIELD_NAME for name in given):
+        return {}, [f"{path}: has a field whose name is longer than {LONGEST_FIELD_NAME} characters"], []
     lead: dict[str, Json] = {
         name: defaults[name]
         for name in DEFAULTABLE_FIELDS
@@ -58,10 +66,7 @@ def read_lead(
         lead["assistantEmail"] = defaults["assistantEmail"]
     problems: list[str] = []
     unknown: list[str] = []
-    for name, raw in value.items():
-        field = raw.strip() if isinstance(raw, str) else raw
-        if field is None or field == "":
-            continue
+    for name, field in given.items():
         lead[name] = field
         check = FIELD_CHECKS.get(name)
         if check is not None:
@@ -78,6 +83,12 @@ def read_lead(
     if operation is Operation.CREATE and "id" in lead:
         problems.append(f"{path}.id: can't be given on a create; 7Targets chooses the id")
     return lead, problems, unknown
+
+
+def published(value: Mapping[str, Json]) -> dict[str, Json]:
+    """A lead's fields as they were published: trimmed, without what counts as absent."""
+    trimmed = {name: field.strip() if isinstance(field, str) else field for name, field in value.items()}
+    return {name: field for name, field in trimmed.items() if field is not None and field != ""}
 
 
 def address_of(lead: Mapping[str, Json]) -> str | None:

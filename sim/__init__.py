@@ -1,0 +1,1 @@
+"""Programs that run the function in simulated time: see README.md."""

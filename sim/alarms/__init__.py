@@ -1,0 +1,1 @@
+"""Which failure raises which alarm, in simulated days: `python -m sim.alarms`."""

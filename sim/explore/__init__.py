@@ -1,0 +1,1 @@
+"""The search for a history that breaks a promise: `python -m sim.explore`."""

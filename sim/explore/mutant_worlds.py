@@ -1,0 +1,51 @@
+"""For mutants: a world in which the search has to find what each breaks."""
+
+from dataclasses import dataclass
+
+from sim.explore.worlds import (
+    CREATE,
+    CREATE_ELSEWHERE,
+    CREATE_WITH_USED_KEY,
+    CREATE_WITHOUT_KEY,
+    HOUR_S,
+    REFUSED,
+    REFUSED_CREATE,
+    STOP,
+    STOP_WITH_CREATES_KEY,
+    UPDATE,
+    UPDATE_WITHOUT_KEY,
+    Before,
+    World,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a mutant breaks is found in this world, with so many faults and context switches at most."""
+
+    world: World
+    faults: int = 1
+    turns: int = 0
+
+
+MUTANT_WORLDS = {
+    "settling": Shown(World("m1", (UPDATE, CREATE), Before.FOREIGN)),
+    "operation": Shown(World("m2", (CREATE, STOP_WITH_CREATES_KEY), Before.NOTHING), faults=0),
+    "condition": Shown(World("m3", (CREATE, CREATE_ELSEWHERE), Before.NOTHING, apart=True), turns=1),
+    "doubt": Shown(World("m4", (CREATE,), Before.NOTHING)),
+    "believed": Shown(World("m5", (CREATE_WITHOUT_KEY,), Before.RECENT), faults=0),
+    "undone": Shown(World("m6", (UPDATE, UPDATE_WITHOUT_KEY), Before.FOREIGN)),
+    "forgotten-claim": Shown(World("m7", (CREATE,), Before.NOTHING)),
+    "window-ignored": Shown(World("m8", (CREATE,), Before.RECENT), faults=0),
+    "dropped": Shown(World("m9", (REFUSED,), Before.FOREIGN), faults=0),
+    "repeated-at-once": Shown(World("m10", (UPDATE,), Before.FOREIGN)),
+    "key-alone": Shown(World("m12", (CREATE, CREATE_WITH_USED_KEY), Before.NOTHING), faults=0),
+    "window-until-now": Shown(
+        World("m13", (REFUSED_CREATE, STOP), Before.OLD, gap_s=HOUR_S, redriven_after_s=40 * HOUR_S)
+    ),
+    "create-forgotten": Shown(
+        World("m14", (CREATE, CREATE_ELSEWHERE, CREATE), Before.NOTHING, gap_s=40 * HOUR_S, forgetful=True),
+        faults=0,
+    ),
+    "refusal-overlooked": Shown(World("m11", (CREATE,), Before.RECENT), faults=0),
+}
