@@ -96,7 +96,7 @@ class DeploymentConfig:
     retry_max_delay_seconds: int = _setting(900, whole_number(60, 3600, "seconds"))
     # 312 hours are 13 days. The day that is left of the lead queue's 14 holds the longest delay and the
     # visibility timeout several times, so that a lead is parked with its reason before SQS drops it.
-    park_after_hours: int = _setting(96, whole_number(4, 312, "hours"))
+    park_after_hours: int = _setting(96, whole_number(2, 312, "hours"))
     log_retention_days: int = _setting(30, one_of(LOG_RETENTION_DAYS, "days"))
     tracing: bool = _setting(False, YES_OR_NO)
     alarm_emails: tuple[str, ...] = _setting((), EMAILS)
