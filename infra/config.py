@@ -96,7 +96,7 @@ class DeploymentConfig:
     retry_max_delay_seconds: int = _setting(900, whole_number(60, 3600, "seconds"))
     # 312 hours are 13 days. The day that is left of the lead queue's 14 holds the longest delay and the
     # visibility timeout several times, so that a lead is parked with its reason before SQS drops it.
-    park_after_hours: int = _setting(96, whole_number(2, 312, "hours"))
+    park_after_hours: int = _setting(96, whole_number(4, 312, "hours"))
     log_retention_days: int = _setting(30, one_of(LOG_RETENTION_DAYS, "days"))
     tracing: bool = _setting(False, YES_OR_NO)
     alarm_emails: tuple[str, ...] = _setting((), EMAILS)
@@ -127,11 +127,10 @@ class DeploymentConfig:
         The first delays double. Then jitter takes off up to half of the longest delay, for a day; after that
         the delay while the circuit breaker is open is the shortest, two thirds of the longest.
         """
-        longest_s, day_s = self.retry_max_delay_seconds, 86_400
+        longest_s, parked_s = self.retry_max_delay_seconds, self.park_after_hours * 3600
+        first_s = min(parked_s, 86_400)
         doubling = (longest_s // self.retry_base_delay_seconds).bit_length()
-        return doubling + round(
-            day_s / (longest_s / 2) + (self.park_after_hours * 3600 - day_s) / (longest_s * 2 / 3)
-        )
+        return doubling + round(first_s / (longest_s / 2) + (parked_s - first_s) / (longest_s * 2 / 3))
 
     @property
     def longest_delay_seconds(self) -> int:

@@ -26,7 +26,7 @@ _STAGE = "dev"
 QUICK_SETTINGS = {
     "retryBaseDelaySeconds": "1",
     "retryMaxDelaySeconds": "60",
-    "parkAfterHours": "2",
+    "parkAfterHours": "4",
     "functionTimeoutSeconds": "60",
     "connectTimeoutSeconds": "1",
     "readTimeoutSeconds": "5",

@@ -115,7 +115,7 @@ RANGES = [
     ("updateGraceMinutes", "a whole number of minutes from 31 to 1440", (30, 1441)),
     ("retryBaseDelaySeconds", "a whole number of seconds from 1 to 300", (0, 301)),
     ("retryMaxDelaySeconds", "a whole number of seconds from 60 to 3600", (59, 3601)),
-    ("parkAfterHours", "a whole number of hours from 2 to 312", (1, 313)),
+    ("parkAfterHours", "a whole number of hours from 4 to 312", (3, 313)),
     ("checkEveryMinutes", "0 for never, or a whole number of minutes from 5 to 1440", (4, 1441)),
     ("oldestMessageAlarmMinutes", "a whole number of minutes from 5 to 1440", (4, 1441)),
     ("noLeadsAlarmHours", "0 for never, or a whole number of hours from 1 to 168", (-1, 169)),
