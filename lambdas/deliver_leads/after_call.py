@@ -1,4 +1,4 @@
-"""What follows the answer to an event's call, or a call that was not made. Pure: no clock, no I/O, no chance.
+"""What follows the answer to an event's call, or a call that was not made. Pure.
 
 The first row that fits applies; `next_call.py` says what comes before.
 
@@ -11,7 +11,7 @@ The first row that fits applies; `next_call.py` says what comes before.
 | the same, later: 7Targets has taken no lead since  | waiting (blocked)         | comes back                |
 | the same, later: it has                            | parked (rejected)         | goes to the dead-letter q.|
 | refused for the lead's sake, or by `next_call`     | parked (rejected; 1)      | goes to the dead-letter q.|
-| the queue is about to lose the message (2)         | parked (3)                | goes to the dead-letter q.|
+| SQS will soon drop the message (2)                 | parked (3)                | goes to the dead-letter q.|
 | another event of the lead goes first, no time was  | waiting                   | comes back                |
 | left, or the ledger can't be read or written       |                           |                           |
 | turned away or unanswered, and older than          | parked (3)                | goes to the dead-letter q.|
@@ -175,7 +175,7 @@ def not_delivered(
 
 
 def longest_delay_with_open_claim_s(settings: Settings) -> int:
-    """A message that comes back this early shows the next claim that the environment did not crash."""
+    """The longest delay after which the next claim knows that the environment did not crash."""
     calls_s = 60
     return max(settings.settling_s, settings.visibility_timeout_s // 2 - calls_s)
 

@@ -31,7 +31,7 @@ Lane = list[tuple[Message, Reading]]
 
 
 def read(message: Message, settings: Settings, mapper: Mapper) -> Reading:
-    """Never raises: what nobody foresaw is a rejection, so that a bug harms no other lead of the batch."""
+    """Never raises: an unexpected error becomes a rejection, so that one record can't fail the batch."""
     try:
         return read_event(message, settings.lead_defaults, settings.event_sources, mapper)
     except UnreadableError as error:
@@ -43,8 +43,8 @@ def read(message: Message, settings: Settings, mapper: Mapper) -> Reading:
 def sort_into_lanes(readings: Iterable[tuple[Message, Reading]]) -> list[Lane]:
     """One lane for each lead (same e-mail address or id), in the order in which its events were sent.
 
-    The order of the records says less, because a standard queue doesn't keep it; it counts among events that
-    were sent in the same millisecond.
+    A standard queue keeps no order, so the order of the records is used only among events that were sent in
+    the same millisecond.
     """
     lanes: list[tuple[set[str], Lane]] = []
     for message, reading in readings:
@@ -118,7 +118,7 @@ class BatchRunner:
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
     def _begin(self, lanes: Sequence[Lane], deadline: Deadline) -> dict[int, EarlyClaim | None]:
-        """Claims for lanes that begin with a create, whose lead is mostly new: one call for many of them.
+        """Claims for lanes that begin with a create, whose lead usually has no item yet: one call for many.
 
         Meanwhile this thread fetches the environment's first token.
         """
@@ -145,7 +145,7 @@ class BatchRunner:
         return [self._pool.submit(work, part) for part in parts]
 
     def _run_lane(self, lane: Lane, early: EarlyClaim | None, deadline: Deadline) -> list[Attempt]:
-        """Its last event's completion is written together with other lanes', since no event waits for it."""
+        """The lane's last completion is left for the joint write, because no later event of it waits."""
         return [
             self._delivery.attempt(
                 message,

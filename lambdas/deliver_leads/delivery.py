@@ -49,7 +49,7 @@ from .outcome import (
 )
 from .settings import Settings
 
-# For so long a lead of another assistant that was taken shows that a 403 is one assistant's own.
+# If 7Targets took a lead of another assistant within this time, a 403 is counted by assistant.
 ASSISTANT_TAKEN_S = 900
 
 
@@ -76,7 +76,7 @@ class Delivery:
     def claim_new(
         self, events: Sequence[tuple[LeadEvent, Message]], deadline: Deadline
     ) -> list[EarlyClaim | None]:
-        """Claims leads that may be new in one call; None for those that are not to be tried now."""
+        """Claims leads that may be new in one call; None for each if nothing may be sent now."""
         try:
             self._http.require_time(deadline)
         except DeliveryError:
@@ -148,8 +148,9 @@ class Delivery:
         try:
             claim, owner = (early.claim, early.owner) if early else (None, "")
             if claim is None:
+                # An old event is looked up even then, because what it is parked as depends on the ledger.
                 if refusal and not (isinstance(refusal, BreakerOpenError) and self._is_old(message)):
-                    raise refusal
+                    return self._settle(message, event, refusal, leaves_claim=early is not None)
                 claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
             step = next_call(
                 claim.state,
@@ -168,7 +169,8 @@ class Delivery:
             if isinstance(step, Wait):
                 delay_s = min(step.delay_s, self._settings.retry_max_delay_s)
                 waiting = self._settle(message, event, DeferredError(step.reason, delay_s=delay_s), claim)
-                return replace(waiting, crashes=claim.record.crashes if step.alone else 0)
+                is_next = step.alone and waiting.delay_s is not None
+                return replace(waiting, crashes=claim.record.crashes if is_next else 0)
             if refusal:
                 return self._settle(message, event, refusal, claim)
             result, was_unknown = self._send(event, step, deadline)
@@ -184,6 +186,8 @@ class Delivery:
                 self._settings,
             )
             result = error
+            if isinstance(error, UndecidedError) and not was_unknown:
+                claim = replace(claim, state=replace(claim.state, known_s=int(time.time())))
             return self._settle(message, event, error, claim, record)
         finally:
             if refusal is None:
@@ -223,6 +227,9 @@ class Delivery:
                     return self._assign(step.fields, deadline), False
                 except UnknownLeadError:
                     was_unknown = True
+                    if step.fields.keys() != event.lead.keys():
+                        why = "7Targets no longer has this lead, of which later events were delivered"
+                        raise UndecidedError(f"{why}; send what still holds as a new create") from None
             return self._api.send(event.operation, step.fields, deadline), was_unknown
         except DeliveryError as error:
             return error, was_unknown
@@ -256,7 +263,9 @@ class Delivery:
         together: bool,
     ) -> Attempt:
         event = claim.event
-        begins = event.operation is Operation.CREATE and (was_unknown or not step.may_exist)
+        # A POST of it may have left before, whose answer was lost.
+        may_begin = was_unknown or not step.may_exist or claim.record.unanswered
+        begins = event.operation is Operation.CREATE and may_begin
         setters = setters_of(claim.state, claim.record, event.lead, step.fields, begins=begins)
         state = delivered(claim.state, claim.record, setters, lead, int(time.time()), self._settings)
         attempt = Attempt(
@@ -297,8 +306,8 @@ class Delivery:
     ) -> Attempt:
         """Parks the event or gives its message a delay.
 
-        `record` is the event as its calls left it. `leaves_claim`: the next claim may find one that was not
-        completed.
+        `record` is the event as its calls left it. `leaves_claim`: the item may still hold a claim of this
+        attempt that was not completed.
         """
         now, own = time.time(), record or (claim.record if claim else None)
         jitter = random.random()  # noqa: S311 - spreads load, protects nothing
@@ -338,13 +347,13 @@ class Delivery:
     def _note_health(
         self, is_probe: bool, event: LeadEvent, result: DeliveredLead | DeliveryError | None
     ) -> None:
-        """What the attempt shows of the API that all leads share."""
+        """Gives the breaker what the attempt shows of the API that all leads share."""
         assistant, now = str(event.lead["assistantEmail"]), time.time()
         if isinstance(result, DeliveredLead):
             self._last_taken = assistant, now
         subject = event.lead_hash
         if isinstance(result, BlockedError) and result.status == 403:
-            # While another assistant's leads are taken, this one isn't the user's own, whoever the lead is.
+            # The 403 is about this assistant, and not about the user whose leads all pass by here.
             taken, at = self._last_taken
             subject = assistant if taken != assistant and now - at < ASSISTANT_TAKEN_S else subject
         cause = result.summary if isinstance(result, DeliveryError) else ""

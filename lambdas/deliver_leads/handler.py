@@ -24,7 +24,7 @@ from .outcome_events import OutcomeEvents
 from .settings import Settings
 
 settings = Settings.from_environment(os.environ)
-logger = Logger(location=None)  # every line comes from one place
+logger = Logger(location=None)  # it would be the same in every line
 metrics = Metrics()
 
 _tls = tls_context()
@@ -32,9 +32,9 @@ if "AWS_CA_BUNDLE" not in os.environ:
     share_with_aws(_tls)
 _config = client_config(settings.parallel_calls)
 _session = boto3.Session()
-# For what fails only.
+# SQS is called only for messages that come back or are parked, so its client is made late.
 _sqs = LateClient(lambda: _session.client("sqs", config=_config))
-# For the first token, while the first claims are on their way.
+# The secret is read with the first token, while the ledger writes the first claims (batch.py).
 _secrets = LateClient(lambda: _session.client("secretsmanager", config=_config))
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
@@ -83,7 +83,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
     def deadline() -> float:
         return float(context.get_remaining_time_in_millis()) / 1000
 
-    # A fifth of each line's bytes, and the same in all: the log group and `service` say it.
+    # These are a fifth of each line's bytes and never change: the log group and `service` name the function.
     logger.remove_keys(["function_arn", "function_name", "function_memory_size"])
     http.drop_idle_connections()
     if event == CHECK_EVENT:

@@ -13,8 +13,8 @@ An event of a lead is open, or final:
 effect.
 
 No decision needs a list of what happened: what a later event has set is in `setters`, one for each field, and
-that an event was there before is in `finals`. Each part has a bound. What a POST would need to know and was
-pushed out sets `has_forgotten`, after which no create of the lead is POSTed without asking first.
+which events were delivered before is in `finals`. Each part has a bound. If something is dropped that a POST
+would need to know, `has_forgotten` is set, and no create of the lead is POSTed without asking first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -159,7 +159,7 @@ class Setter:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """An event that 7Targets has in full, or something later: enough to know a copy of it.
+    """An event that was delivered or superseded: enough to recognise a copy of it.
 
     `order_ms`: when the event, or the last copy of it, was first sent.
     """
@@ -201,19 +201,22 @@ class LeadState:
         return replace(self, open=tuple(kept), has_forgotten=self.has_forgotten or lost)
 
     def with_copy(self, event: EventRecord) -> "LeadState":
-        """The state with the final event of which this one is a copy as new as the copy, which is done."""
+        """Moves the time of the final event to that of its copy, and drops the copy from the open ones."""
         final = self.finals[event.key]
         order_ms = max(final.order_ms, event.order_ms)
         setters, sequence = self.setters, self.setters.get(SEQUENCE)
         if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
             latest_ms = max(sequence.order_ms, order_ms)
-            setters = {**setters, SEQUENCE: Setter(latest_ms, STOPPED, latest_ms)}
+            setters = {
+                **setters,
+                SEQUENCE: Setter(latest_ms, STOPPED, max(sequence.early_ms, event.order_ms)),
+            }
         finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
         others = tuple(each for each in self.open if not each.is_same(event))
         return replace(self, finals=finals, setters=setters, open=others)
 
     def with_final(self, event: EventRecord, setters: Mapping[str, Setter], oldest_s: int) -> "LeadState":
-        """The state with this event final, and what it has set. Finals sent before `oldest_s` go."""
+        """The state with this event final, and what it has set. Finals sent before `oldest_s` are dropped."""
         before = self.finals.get(event.key)
         own = Final(
             event.state,
@@ -233,7 +236,7 @@ class LeadState:
         floor_ms = max((merged[name].order_ms for name in names[:-MOST_SETTERS]), default=0)
         return replace(
             self,
-            # What was parked with its key had a mistake that this one has not.
+            # An event that was parked with its key counts as corrected by this one.
             open=tuple(
                 each
                 for each in self.open

@@ -57,7 +57,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class EarlyClaim:
-    """What came of claiming a lead together with others; without `claim`, `owner` has to claim it alone."""
+    """What came of claiming a lead together with others. Without `claim`, claim it alone as this `owner`."""
 
     owner: str
     claim: Claim | None
@@ -85,7 +85,8 @@ class Ledger:
     def claim(
         self, event: LeadEvent, message: Message, lease_s: float, *, owner: str = "", alone: bool = False
     ) -> Claim:
-        """Takes the event's lead for `lease_s` seconds. `owner` is given when it may have it already.
+        """Takes the event's lead for `lease_s` seconds. `owner` is given if an earlier write may have
+        claimed it under that.
 
         Raises `DeferredError` while another attempt holds the lead or a request without an answer may still
         take effect, `LedgerError` when the ledger can't be written, `UndecidedError` when it never will be.
@@ -135,9 +136,9 @@ class Ledger:
                 "#owner = :owner",
             )
         except ClientError as error:
-            # A write whose answer was lost is repeated by the AWS client, and finds its own result.
+            # A write whose answer was lost is repeated, by the AWS client or alone, and finds its own result.
             held = _item_of(error)
-            return all(held.get(name) == value for name, value in completed.items())
+            return all(held.get(name) == value for name, value in write_state(state).items())
         except BotoCoreError:
             return False
         return True
@@ -228,7 +229,7 @@ class Ledger:
         )
 
     def _claimed(self, entry: EventRecord, now: float, lease_s: float) -> dict[str, Any]:
-        """An environment that crashes leaves a request without an answer."""
+        """Held for the settling time as well, because a crash would leave a request without an answer."""
         held_until = math.ceil(now + lease_s + CLOCK_SKEW_S + self._settling_s)
         return attributes(
             {

@@ -1,4 +1,4 @@
-"""What to do next with an event of a lead, after what holds of the lead. Pure.
+"""What to do next with an event of a lead, given what holds of the lead. Pure.
 
 The first row that fits applies.
 
@@ -6,9 +6,9 @@ The first row that fits applies.
 |--------------------------------------------------|----------------------------|----------------------------|
 | the event was delivered or superseded before     |                            |                            |
 | (1), whatever came between                       | `Skip` (duplicate)         | `Skip` (duplicate; 2)      |
-| another event with its key was                   | `Refuse`                   | `Refuse`                   |
+| another event with its key was delivered before  | `Refuse`                   | `Refuse`                   |
 | it is parked, and was not sent again since       | `Skip`, not parked again   | `Skip`, not parked again   |
-| three attempts at this event alone left no       |                            |                            |
+| three attempts, made alone, left no              |                            |                            |
 | result in the ledger                             | `Refuse`                   | `Refuse`                   |
 | the function has crashed while it delivered this |                            |                            |
 | event and others                                 | `Wait`, to be tried alone  | `Wait`, to be tried alone  |
@@ -19,17 +19,17 @@ The first row that fits applies.
 | who has set a field last, because it is too long |                            |                            |
 | ago                                              | `Refuse`                   | `Refuse` (4)               |
 | the lead may exist: an answer showed it after    | `Send` its own fields, as  | `Send` its own fields; 404:|
-| (the event was sent - the window), a create has  | PUT; 404: as POST (5)      | wait for its create        |
-| no answer, or a create was forgotten             |                            |                            |
+| one window before the event was sent, a create   | PUT; 404: as POST (5)      | wait for its create        |
+| has no answer, or something was forgotten        |                            |                            |
 | nothing of these                                 | `Send`, as POST            | as in the row above        |
 
-So a create that is sent again, whenever and after 25 updates, is a duplicate; an old update that arrives last
-sets only what no later one has set; a create that is redriven a day after a stop is sent as PUT, without the
+So a create with a key that is sent again, even after 25 updates, is a duplicate; an old update that arrives
+last sets only what no later one has set; a create that is redriven a day after a stop is sent as PUT, without the
 sequence, because the stop has set that; a key that is used again with other content is refused.
 
-(1) The same key and the same content. Without a key of its producer's, a create counts as the same if both
-were sent within the window. (2) A stop only while no create or update has set the sequence since. (3) Always
-for an earlier create. For an earlier update or stop only if an answer showed the lead and none has called it
+(1) The same key and the same content. Without a producer's key, a create counts as the same if the two were
+sent within the window. (2) A stop is a duplicate only if no create or update has set the sequence since.
+(3) Always for an earlier create. For an earlier update or stop only if an answer showed the lead and none has called it
 unknown since, because such an event waits for this create. An event counts as still to come until `overdue_s`
 after it was due. (4) Never a stop: it is sent in any case, because without it e-mails to a person go on.
 (5) Without its sequence, which follows in a second PUT only if the answered lead shows another one.
@@ -104,7 +104,7 @@ def next_call(
     *,
     alone: bool,
 ) -> NextCall:
-    """`own` is the event as the state has it, or new; `window_s`: how long an answer shows the lead.
+    """`own` is the event as the state has it, or new; `window_s`: how long after an answer the lead counts as there.
 
     `overdue_s`: an event whose message has not come back so long after it was due is no longer waited for,
     because a person may have removed it. At least the lead queue's visibility timeout, after which a message
@@ -116,7 +116,8 @@ def next_call(
             "an event with the same idempotencyKey was delivered before, with other content; "
             "give each event a key of its own"
         )
-    if final and _is_copy(state, own, final, window_s if key.from_content else None):
+    is_same = final is not None and final.digest == own.digest
+    if final and is_same and _is_copy(state, own, final, window_s if key.from_content else None):
         return Skip(Outcome.DUPLICATE, "the same event was delivered before")
     if own.state is State.PARKED:
         return Skip(Outcome(own.parked_as), own.reason)
@@ -147,7 +148,7 @@ def next_call(
 def setters_of(
     state: LeadState, own: EventRecord, lead: Mapping[str, Json], sent: Mapping[str, Json], *, begins: bool
 ) -> dict[str, Setter]:
-    """The registers that an event has set by sending these fields of its lead.
+    """The registers (a field each, and one for the sequence) that an event has set by sending these fields.
 
     `begins`: it was sent as POST, which starts a sequence even if it names none. A register of a later event
     stays as it is, because the API wants name and assistant with each update.
@@ -168,7 +169,7 @@ def setters_of(
     setters = {}
     for name, value in sorted(registers.items()):
         before = state.setters.get(name)
-        if before is None or not _is_later(before, own):
+        if before is None or before.value == STARTED or not _is_later(before, own):
             order_ms = max(own.order_ms, before.order_ms if before else 0)
             setters[name] = Setter(order_ms, value, early_ms)
     return setters
@@ -240,7 +241,7 @@ def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exis
     if own.operation is Operation.STOP_FOLLOWUP:
         return Send(fields, may_exist)
     own_names = set(lead) - {"email", "id"}
-    # It may have set the others itself, when its key was forgotten since.
+    # It has set the others itself if it was delivered before and its key was dropped since.
     if all(name in later or _has_set(state, own, lead, name) for name in own_names):
         return Skip(Outcome.DUPLICATE, "later events have set all of its fields", superseded=True)
     if own.order_ms <= state.setters_floor_ms and any(

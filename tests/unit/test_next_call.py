@@ -727,3 +727,25 @@ class TestAnUpdateThatWasSentBeforeItsCreate:
         state = state.with_final(later, setters_of(state, later, asked, asked, begins=False), oldest_s=0)
         for own in (record("earlier", order_ms=999_000), record("other", CREATE, order_ms=999_900)):
             assert "phone" not in send(own, state, phone="2", company="Acme").fields
+
+    def test_a_stop_outranks_a_sequence_that_a_later_create_started_without_naming_one(self) -> None:
+        """An event from before the stop may not start the e-mails again, in whatever order the three come."""
+        asked = lead_of({})
+        created, stop = record("create", CREATE, order_ms=3), record("stop", STOP, order_ms=2)
+        state = LeadState().with_final(
+            created, setters_of(LeadState(), created, asked, asked, begins=True), oldest_s=0
+        )
+        state = state.with_final(stop, setters_of(state, stop, asked, asked, begins=False), oldest_s=0)
+        own = record("update", order_ms=1)
+        assert "scheduleName" not in send(own, state, scheduleName="Webinar", company="Acme").fields
+
+    def test_a_parked_event_with_a_used_key_is_no_copy_of_the_delivered_one(self) -> None:
+        """Its own copies are acknowledged as parked, and not as duplicates."""
+        own = replace(parked_with_other_content(), reason="used before")
+        state = LeadState(finals={"own": final()}, open=(own,))
+        assert decide(own, state) == Skip(Outcome.REJECTED, "used before")
+
+
+def parked_with_other_content() -> EventRecord:
+    """An event that was parked because its key was used before."""
+    return record("own", digest="other", state=State.PARKED, parked_as=Outcome.REJECTED)
