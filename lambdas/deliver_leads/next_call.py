@@ -24,13 +24,13 @@ The first row that fits applies.
 | nothing of these                                 | `Send`, as POST            | as in the row above        |
 
 So a create with a key that is sent again, even after 25 updates, is a duplicate; an old update that arrives
-last sets only what no later one has set; a create that is redriven a day after a stop is sent as PUT, without the
-sequence, because the stop has set that; a key that is used again with other content is refused.
+last sets only what no later one has set; a create that is redriven a day after a stop is sent as PUT, without
+the sequence, because the stop has set that; a key that is used again with other content is refused.
 
 (1) The same key and the same content. Without a producer's key, a create counts as the same if the two were
 sent within the window. (2) A stop is a duplicate only if no create or update has set the sequence since.
-(3) Always for an earlier create. For an earlier update or stop only if an answer showed the lead and none has called it
-unknown since, because such an event waits for this create. An event counts as still to come until `overdue_s`
+(3) Always for an earlier create. For an earlier update or stop only if an answer showed the lead and none has
+called it unknown since, because such an event waits for this create. An event counts as still to come until `overdue_s`
 after it was due. (4) Never a stop: it is sent in any case, because without it e-mails to a person go on.
 (5) Without its sequence, which follows in a second PUT only if the answered lead shows another one.
 
@@ -104,7 +104,7 @@ def next_call(
     *,
     alone: bool,
 ) -> NextCall:
-    """`own` is the event as the state has it, or new; `window_s`: how long after an answer the lead counts as there.
+    """`own` is the event as the state has it, or new; `window_s`: how long an answer shows the lead.
 
     `overdue_s`: an event whose message has not come back so long after it was due is no longer waited for,
     because a person may have removed it. At least the lead queue's visibility timeout, after which a message
