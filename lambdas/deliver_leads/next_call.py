@@ -24,7 +24,7 @@ The first row that fits applies.
 | nothing of these                                 | `Send`, as POST            | as in the row above        |
 
 So a create with a key that is sent again, even after 25 updates, is a duplicate; an old update that arrives
-last sets only what no later one has set; a create that is redriven a day after a stop is sent as PUT, without
+last sets only what no later one has set; a create that is redriven a day after a stop is sent as PUT without
 the sequence, because the stop has set that; a key that is used again with other content is refused.
 
 (1) The same key and the same content. Without a producer's key, a create counts as the same if the two were
