@@ -30,9 +30,9 @@ the sequence, because the stop has set that; a key that is used again with other
 (1) The same key and the same content. Without a producer's key, a create counts as the same if the two were
 sent within the window. (2) A stop is a duplicate only if no create or update has set the sequence since.
 (3) Always for an earlier create. For an earlier update or stop only if an answer showed the lead and none has
-called it unknown since, because such an event waits for this create. An event counts as still to come until `overdue_s`
-after it was due. (4) Never a stop: it is sent in any case, because without it e-mails to a person go on.
-(5) Without its sequence, which follows in a second PUT only if the answered lead shows another one.
+called it unknown since, because such an event waits for this create. An event counts as still to come until
+`overdue_s` after it was due. (4) Never a stop: it is sent in any case, because without it e-mails to a person
+go on. (5) Without its sequence, which follows in a second PUT only if the answered lead shows another one.
 
 "Own fields" are those that no later event has set. What is superseded is reported as a duplicate. All orders
 and windows are between the times at which events were first sent, so that an outage or a redrive changes
