@@ -40,16 +40,21 @@ def expected_leads(
     events: Iterable[LeadToPublish],
     sent_lead: Callable[[LeadToPublish], dict[str, Any]],
     existing: Iterable[Mapping[str, Any]] = (),
+    *,
+    as_sent: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """The leads that 7Targets must hold after these events, by e-mail address in lower case.
 
     `sent_lead` gives the fields of an event that reach the API. `existing`: the leads that it held before.
-    Such a lead needs no create; one is allowed, as long as nothing has shown that the lead is there.
+    Such a lead needs no create; one is allowed, as long as nothing has shown that the lead is there. An update
+    or stop has its effect after the create of its lead, or `as_sent`.
     """
     leads: dict[str, dict[str, Any]] = {str(lead["email"]): dict(lead) for lead in existing}
     held_before, stopped = set(leads), set[str]()
     delivered = [event for event in events if event.expected == "delivered"]
-    for event in sorted(delivered, key=lambda event: _ORDER_OF_EFFECT[event.operation]):  # stable
+    if not as_sent:
+        delivered.sort(key=lambda event: _ORDER_OF_EFFECT[event.operation])  # stable
+    for event in delivered:
         lead = leads.setdefault(event.email, {})
         if event.operation == "stop_followup":
             lead |= {"followup": 0, "nextScheduleTime": None}

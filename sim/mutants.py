@@ -157,7 +157,12 @@ MUTANTS = {
     ),
     "key-alone": Mutant(
         "an event with a used key counts as a copy, whatever its content",
-        {"next_call.py": [("if final and final.digest != own.digest:", "if False:")]},
+        {
+            "next_call.py": [
+                ("if final and final.digest != own.digest and own.state is not State.PARKED:", "if False:"),
+                ("is_same = final is not None and final.digest == own.digest", "is_same = final is not None"),
+            ]
+        },
     ),
     "window-until-now": Mutant(
         "what shows a lead is measured from now, not from when the create was sent",

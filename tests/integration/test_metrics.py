@@ -486,8 +486,8 @@ class TestTime:
     ) -> None:
         """One negative value would take all percentiles away."""
         deliver(pipeline)
-        pipeline.pass_time(-30)
         pipeline.send(create())
+        pipeline.pass_time(-30)
         pipeline.deliver()
         assert written()[Metric.DELIVERY_TIME] == [0]
 

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 pytestmark = pytest.mark.shipped
 
 PROJECT = Path(__file__).resolve().parents[2]
-OURS = {"deliver_leads", "infra", "leadctl", "local"}
+OURS = {"deliver_leads", "infra", "leadctl", "local", "sim"}
 STEP = [sys.executable, "-m", "local.set_up_step"]
 
 

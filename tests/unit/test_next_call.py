@@ -654,6 +654,7 @@ def test_no_field_is_set_back_by_an_earlier_event_whatever_the_order_of_deliveri
         if isinstance(step, Refuse):
             refused.add(number)
         if isinstance(step, Send):
+            refused.discard(number)
             at_7targets |= by_register(step.fields)
             setters = setters_of(state, own, content, step.fields, begins=False)
             state = state.with_final(replace(own, state=State.DELIVERED), setters, oldest_s=0)
