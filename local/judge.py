@@ -46,8 +46,8 @@ def expected_leads(
     """The leads that 7Targets must hold after these events, by e-mail address in lower case.
 
     `sent_lead` gives the fields of an event that reach the API. `existing`: the leads that it held before.
-    Such a lead needs no create; one is allowed, as long as nothing has shown that the lead is there. An update
-    or stop has its effect after the create of its lead, or `as_sent`.
+    Such a lead needs no create; one is allowed, as long as nothing has shown that the lead is there. An
+    update or stop has its effect after the create of its lead, or `as_sent`.
     """
     leads: dict[str, dict[str, Any]] = {str(lead["email"]): dict(lead) for lead in existing}
     held_before, stopped = set(leads), set[str]()
