@@ -40,7 +40,7 @@ check: .venv/tests-ready ## Lint, check types, run the tests of the code in fron
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types quick-tests || status=1; \
 	echo "make check took $$(($$(date +%s) - begun)) s"; exit $$status
 
-test: .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (10 minutes)
+test: .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (15 minutes)
 	@begun=$$(date +%s); status=0; \
 	$(MAKE) --no-print-directory --keep-going lint types all-tests || status=1; \
 	echo "make test took $$(($$(date +%s) - begun)) s"; exit $$status
