@@ -12,6 +12,10 @@ from tests.integration.test_lead_consistency import fail_once, jane, stop
 HOUR_S, DAY_S = 3600, 86_400
 
 
+# Days of simulated time.
+pytestmark = pytest.mark.simulation
+
+
 def calls_for_jane(pipeline: Pipeline) -> list[tuple[str, int | None]]:
     """Her calls that arrived: operation and status."""
     return [

@@ -18,6 +18,10 @@ ALL_429 = {"operation": "leads", "fault": {"kind": "status", "status": 429}}
 PARKED_AFTER_S = 97 * HOUR_S  # more than the setting
 
 
+# Days of simulated time.
+pytestmark = pytest.mark.simulation
+
+
 @contextmanager
 def ledger_down(code: str = "ThrottlingException") -> Iterator[None]:
     """DynamoDB refuses whatever it is asked."""
