@@ -63,7 +63,7 @@ types: .venv/tests-ready
 
 # The folders hold tests with these markers only: importing them takes a second in each process.
 quick-tests: .venv/tests-ready
-	$(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 2 --dist loadgroup -p no:cov \
+	$(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 3 --dist loadgroup -p no:cov \
 		--ignore=tests/e2e --ignore=tests/sim
 
 # More workers than two cores, because end-to-end tests mostly wait.
