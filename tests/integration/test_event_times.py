@@ -177,6 +177,27 @@ class TestOrder:
         assert jane(pipeline)["nextScheduleTime"] is None
 
 
+class TestAStopAfterALostCreate:
+    """A create whose answer was lost may have started the e-mails, though it was then sent as an update."""
+
+    def test_a_stop_repeated_under_its_key_is_sent_again(
+        self, pipeline: Pipeline, queue: SimulatedQueue
+    ) -> None:
+        """As a duplicate, it would let the e-mails go on."""
+        key = {"idempotencyKey": "crm-1"}
+        for body in (create() | key, stop() | key):
+            queue.send(body)
+            queue.deliver()
+        pipeline.pass_time(3 * DAY_S)
+        pipeline.fail(fail_once("create", kind="cut_after"))
+        queue.send(create(context="second webinar") | {"idempotencyKey": "crm-1-webinar-2"})
+        queue.run(hours=1)
+        assert jane(pipeline)["nextScheduleTime"] is not None
+        queue.send(stop() | key)
+        queue.run(hours=1)
+        assert jane(pipeline)["nextScheduleTime"] is None
+
+
 class TestClocks:
     """Those of two execution environments differ by seconds."""
 

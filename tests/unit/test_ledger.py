@@ -273,6 +273,16 @@ class TestACompletion:
         clock.now += HELD_S * 2
         assert ledger.complete(granted, delivered(granted)) is True
 
+    def test_a_completion_that_is_repeated_seconds_later_finds_its_own_result(
+        self, ledger: Ledger, clock: Clock
+    ) -> None:
+        """The joint write's answer was lost, so it is written alone; else a delivery would be sent again."""
+        granted = claim(ledger)
+        done = delivered(granted)
+        assert ledger.complete(granted, done)
+        clock.now += 5
+        assert ledger.complete(granted, done)
+
     def test_a_completion_that_the_aws_client_repeats_counts_as_written(
         self, dynamodb: DynamoDBClient, clock: Clock
     ) -> None:
