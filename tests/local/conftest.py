@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def tokens() -> OwnTokenEndpoint:
-    """One signing key for all tests: making one takes longer than most of them."""
     return OwnTokenEndpoint(*CLIENT)
 
 
