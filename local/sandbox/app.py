@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from local.sandbox.faults import Fault, Faults
+    from local.sandbox.faults import Fault, FaultRules
     from local.sandbox.store import Lead, SandboxStore
     from local.sandbox.tokens import TokenEndpoint
 
@@ -53,13 +53,13 @@ class SandboxApp:
     def __init__(
         self,
         store: SandboxStore,
-        faults: Faults,
+        faults: FaultRules,
         tokens: TokenEndpoint,
         user_identifier: str,
         stopping: threading.Event,
     ) -> None:
         self._store, self._faults, self._tokens = store, faults, tokens
-        self._user_identifier, self._stopping = user_identifier, stopping
+        self.user_identifier, self._stopping = user_identifier, stopping
         self._held: dict[int, str] = {}
         self._leads = SandboxLeads(store)
         self.flask = Flask(__name__, static_folder=None)
@@ -150,10 +150,10 @@ class SandboxApp:
         return response
 
     def _hold(self, operation: str, seconds: float) -> None:
-        port = int(request.environ["REMOTE_PORT"])
+        port = int(request.environ.get("REMOTE_PORT", 0))  # a function has no connection
         self._held[port] = operation
         self._stopping.wait(seconds)
-        del self._held[port]
+        self._held.pop(port, None)
 
     def _authorise(self) -> None:
         try:
@@ -165,7 +165,7 @@ class SandboxApp:
         if self._store.is_revoked(claims["jti"]):
             raise Refusal(401, "Unauthorized")
         # Not documented: what a missing or foreign user identifier answers.
-        if request.headers.get("7ts-user-identifier") != self._user_identifier:
+        if request.headers.get("7ts-user-identifier") != self.user_identifier:
             raise Refusal(403, "7ts-user-identifier is missing or unknown")
 
     def _grant(self) -> _Answer:

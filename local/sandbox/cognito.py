@@ -1,4 +1,4 @@
-"""Tokens of a Cognito user pool (the emulator's), passed on and checked: for the sandbox as a process only."""
+"""Tokens of a Cognito user pool (the emulator's), passed on and checked: for the sandbox as a process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the sandbox remembers: leads, names with ids, requests received, revoked tokens.
 
-`SandboxStore` says what a store does, `SqliteStore` keeps it in one file; dynamodb_store.py keeps it in a table. Both
-keep text from callers as JSON, so that any string survives, even one that UTF-8 can't hold.
+`SandboxStore` says what a store does, `SqliteStore` keeps it in one file; dynamodb_store.py keeps it in a
+table. Both keep text from callers as JSON, so that any string survives, even one that UTF-8 can't hold.
 """
 
 from __future__ import annotations

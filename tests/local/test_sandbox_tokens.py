@@ -73,7 +73,7 @@ def test_a_token_with_a_wrong_claim_is_refused(
 def test_a_token_signed_by_somebody_else_is_refused(api: Caller, tokens: OwnTokenEndpoint) -> None:
     """Neither a foreign signature, nor none, nor anything else, will do."""
     stranger = OwnTokenEndpoint(*CLIENT).sign()
-    unsigned = jwt.encode(tokens.claims(tokens.sign()), None, algorithm="none")
+    unsigned = jwt.encode(tokens.claims(tokens.sign()), "", algorithm="none")
     for credential in (f"Bearer {stranger}", f"Bearer {unsigned}", "Bearer x", tokens.sign()):
         api.session.headers["Authorization"] = credential
         assert api.create().status_code == 401
