@@ -6,6 +6,7 @@ from aws_cdk import Acknowledgment, Aws, Stack, Validations
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sqs as sqs
 
@@ -61,6 +62,7 @@ def operator_policy(
     ledger: dynamodb.ITable,
     lead_function: LeadFunction,
     rule: events.Rule,
+    sandbox: lambda_.Function | None = None,
 ) -> iam.ManagedPolicy:
     """A policy that allows what docs/operate.md, the runbook and leadctl do.
 
@@ -147,6 +149,7 @@ def operator_policy(
                 ],
                 secret.secret_arn,
             ),
+            *([_allow("SteerSandbox", ["lambda:InvokeFunction"], sandbox.function_arn)] if sandbox else []),
         ],
     )
     Validations.of(policy).acknowledge(

@@ -65,6 +65,8 @@ class DeploymentConfig:
     """The settings of one stage. A field's name has its unit in it, and is in camelCase in cdk.json."""
 
     stage: str
+    leads_api: str = _setting("7targets", one_text_of(["7targets", "sandbox"]))
+    sandbox_endpoint: str = _setting("functionUrl", one_text_of(["functionUrl", "httpApi"]))
     leads_api_url: str = _setting("https://api.7targets.com", URL)
     token_url: str = _setting("https://7targets-prod.auth.us-east-1.amazoncognito.com/oauth2/token", URL)
     lead_defaults: Mapping[str, str] = _setting({}, LEAD_DEFAULTS)
@@ -265,6 +267,15 @@ def _contradictions_of_others(config: DeploymentConfig) -> Iterator[str]:
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "
             f"{config.event_bus_name!r}: who may publish there is up to that bus's own policy"
         )
+    if config.leads_api == "sandbox":
+        if config.keep_data:
+            yield (
+                "leadsApi is sandbox, but keepData is true: leads would count as delivered and reach nobody. "
+                "Set keepData to false as well, if that is meant"
+            )
+        for name, value in (("leadsApiUrl", config.leads_api_url), ("tokenUrl", config.token_url)):
+            if value != getattr(DeploymentConfig(stage=config.stage), _SETTINGS[name][0]):
+                yield f"{name} is {value!r}, but leadsApi is sandbox, which has its own"
     if config.alarm_topic_arn and config.alarm_emails:
         yield (
             "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's: "

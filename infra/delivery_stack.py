@@ -24,13 +24,20 @@ from infra.check_schedule import CheckSchedule
 from infra.config import DeploymentConfig
 from infra.entrance import add_rule, event_bus, rule_dimensions, rule_name, subscribe_to_topics
 from infra.lead_function import LeadFunction
+from infra.sandbox_stack import SandboxStack
 
 
 class DeliveryStack(Stack):
     """What one stage's leads pass through. CloudFormation names what it can, so that stages never collide."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, config: DeploymentConfig, code: lambda_.Code
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: DeploymentConfig,
+        code: lambda_.Code,
+        sandbox: SandboxStack | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -79,7 +86,7 @@ class DeliveryStack(Stack):
             # What couldn't get into the lead queue lies in one place.
             dead_letter_queue=self.rule_dead_letter_queue,
         )
-        secret = self._secret()
+        secret = sandbox.secret if sandbox else self._secret()
         self.ledger = self._ledger()
         self.lead_function = LeadFunction(
             self,
@@ -92,6 +99,7 @@ class DeliveryStack(Stack):
             ledger=self.ledger,
             event_bus=self.event_bus,
             removal=self._removal,
+            sandbox_url=sandbox.url if sandbox else None,
         )
         if config.check_every_minutes:
             CheckSchedule(self, "Check", self.lead_function.function, config.check_every_minutes)
@@ -106,6 +114,7 @@ class DeliveryStack(Stack):
             ledger=self.ledger,
             lead_function=self.lead_function,
             rule=rule,
+            sandbox=sandbox.function if sandbox else None,
         )
         for name, value in {
             "LeadQueueUrl": self.lead_queue.queue_url,
@@ -123,6 +132,7 @@ class DeliveryStack(Stack):
             "EventSourceMappingId": self.lead_function.event_source_mapping.event_source_mapping_id,
             "ProducerPolicyArn": producers.managed_policy_arn,
             "OperatorPolicyArn": operators.managed_policy_arn,
+            **({"SandboxFunctionName": sandbox.function.function_name} if sandbox else {}),
         }.items():
             CfnOutput(self, name, value=value)
 

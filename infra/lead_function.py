@@ -25,7 +25,7 @@ GENERATED_BYTES = 160
 # that Lambda sends the key, be it for the function or for its event source mapping, and without the key a
 # plain condition would stop both. AWS advises it for keys that aren't always there:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-_FOR_THIS_ACCOUNT_ONLY = {"StringEqualsIfExists": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+FOR_THIS_ACCOUNT_ONLY = {"StringEqualsIfExists": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
 
 
 class LeadFunction(Construct):
@@ -44,6 +44,7 @@ class LeadFunction(Construct):
         ledger: dynamodb.ITable,
         event_bus: events.IEventBus,
         removal: RemovalPolicy,
+        sandbox_url: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._config = config
@@ -52,6 +53,7 @@ class LeadFunction(Construct):
         self._secret = secret
         self._ledger = ledger
         self._event_bus = event_bus
+        self._sandbox_url = sandbox_url
         self.log_group = self._make_log_group(removal)
         self.function = self._make_function(code)
         self.event_source_mapping = self._make_event_source_mapping()
@@ -100,7 +102,7 @@ class LeadFunction(Construct):
         role = iam.Role(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=_FOR_THIS_ACCOUNT_ONLY),
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=FOR_THIS_ACCOUNT_ONLY),
             # Inline: Lambda refuses an event source mapping whose role hasn't its rights yet.
             inline_policies={"DeliverLeads": iam.PolicyDocument(statements=statements)},
         )
@@ -139,8 +141,8 @@ class LeadFunction(Construct):
     def _environment(self) -> dict[str, str]:
         config = self._config
         return {
-            "LEADS_API_URL": config.leads_api_url,
-            "TOKEN_URL": config.token_url,
+            "LEADS_API_URL": self._sandbox_url or config.leads_api_url,
+            "TOKEN_URL": f"{self._sandbox_url}/oauth2/token" if self._sandbox_url else config.token_url,
             "SECRET_ID": self._secret.secret_arn,
             "LEAD_QUEUE_URL": self._lead_queue.queue_url,
             "DEAD_LETTER_QUEUE_URL": self._dead_letter_queue.queue_url,

@@ -146,6 +146,7 @@ def deployed(
             **QUICK_SETTINGS,
             "leadDefaults": json.dumps(dict(lead_defaults or {})),
             **(settings or {}),
+            "leadsApi": "7targets",
             "leadsApiUrl": url,
             "tokenUrl": f"{url}/oauth2/token",
         }
