@@ -29,6 +29,7 @@ from infra.setting_rules import (
     LOG_RETENTION_DAYS,
     MAPPINGS,
     ORGANIZATION,
+    RECIPIENTS,
     TABLE_NAME_OR_EMPTY,
     TOPIC_ARN_OR_EMPTY,
     TOPICS,
@@ -70,6 +71,7 @@ class DeploymentConfig:
     leads_api_url: str = _setting("https://api.7targets.com", URL)
     token_url: str = _setting("https://7targets-prod.auth.us-east-1.amazoncognito.com/oauth2/token", URL)
     lead_defaults: Mapping[str, str] = _setting({}, LEAD_DEFAULTS)
+    only_recipients: tuple[str, ...] = _setting((), RECIPIENTS)
     event_sources: tuple[str, ...] = _setting((), EVENT_SOURCES)
     event_bus_name: str = _setting("", EVENT_BUS)
     mappings: tuple[Mapping[str, Any], ...] = _setting((), MAPPINGS)

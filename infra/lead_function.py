@@ -149,6 +149,7 @@ class LeadFunction(Construct):
             "LEDGER_TABLE": self._ledger.table_name,
             "LEAD_DEFAULTS": json.dumps(dict(config.lead_defaults), sort_keys=True),
             "EVENT_SOURCES": json.dumps(config.event_sources),
+            "ONLY_RECIPIENTS": json.dumps(config.only_recipients),
             "MAPPINGS": pack_mappings(config.mappings),
             "PARALLEL_CALLS": str(config.parallel_calls),
             "CONNECT_TIMEOUT_S": str(config.connect_timeout_seconds),
@@ -196,7 +197,8 @@ def _fitting(environment: dict[str, str]) -> dict[str, str]:
             [
                 f"the function's environment is {too_many} bytes larger than the {ENVIRONMENT_BYTES} that "
                 f"Lambda allows; of it mappings takes {sizes['MAPPINGS']} (compressed), eventSources "
-                f"{sizes['EVENT_SOURCES']} and leadDefaults {sizes['LEAD_DEFAULTS']}"
+                f"{sizes['EVENT_SOURCES']}, onlyRecipients {sizes['ONLY_RECIPIENTS']} and leadDefaults "
+                f"{sizes['LEAD_DEFAULTS']}"
             ]
         )
     return environment

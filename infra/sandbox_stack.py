@@ -1,4 +1,4 @@
-"""A stand-in for 7Targets in the stage's own account: the sandbox (local/sandbox) as a function with a URL."""
+"""A stand-in for 7Targets in the stage's own account: the sandbox (local/sandbox) as a function."""
 
 import json
 

@@ -194,6 +194,12 @@ EMAILS = Rule(
     _listed,
     tuple,
 )
+RECIPIENTS = Rule(
+    "a list of e-mail addresses and domains, each once (with commas on the command line)",
+    _is_list_of(r"([^@\s,]+@)?[^@\s,]+\.[^@\s,.]+"),
+    _listed,
+    lambda value: tuple(text.lower() for text in value),
+)
 TOPIC_ARN_OR_EMPTY = Rule(
     "the ARN of an SNS topic (arn:aws:sns:<region>:<account>:<name>, not FIFO), or empty",
     _is_text_like(r"(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?"),

@@ -33,9 +33,13 @@ class Templates(NamedTuple):
 
 
 def new_app(stage: str, **settings: str) -> cdk.App:
-    """An app with cdk.json's context, `-c stage=<stage>` and `-c <setting>=<value>` for each setting."""
+    """An app with cdk.json's context, `-c stage=<stage>` and `-c <setting>=<value>` for each setting.
+
+    The stage delivers to 7Targets, unless a setting says otherwise.
+    """
+    settings = {"stage": stage, "leadsApi": "7targets", **settings}
     return cdk.App(
-        context={**CDK_JSON["context"], "stage": stage, **settings, "aws:cdk:bundling-stacks": []},
+        context={**CDK_JSON["context"], **settings, "aws:cdk:bundling-stacks": []},
         analytics_reporting=CDK_JSON["analyticsReporting"],
     )
 

@@ -61,6 +61,12 @@ def test_the_command_line_wins_over_the_stage() -> None:
         ("readTimeoutSeconds", "5", "read_timeout_seconds", 5),
         ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
         ("eventSources", "", "event_sources", ()),
+        (
+            "onlyRecipients",
+            "Example.com, Me@other.example",
+            "only_recipients",
+            ("example.com", "me@other.example"),
+        ),
         ("leadDefaults", '{"source": "Fair"}', "lead_defaults", {"source": "Fair"}),
         ("eventBusName", "default", "event_bus_name", "default"),
         ("eventBusName", "", "event_bus_name", ""),
@@ -186,6 +192,11 @@ def test_a_number_out_of_range_is_reported_with_its_range_and_unit(
         ("runbookUrl", "docs/runbook.md#alarms", "a URL or a path, without spaces and #"),
         ("runbookUrl", "", "a URL or a path, without spaces and #"),
         ("keepData", None, "true or false"),
+        ("leadsApi", "production", "one of 7targets, sandbox"),
+        ("sandboxEndpoint", "alb", "one of functionUrl, httpApi"),
+        ("onlyRecipients", "example.com", "a list of e-mail addresses and domains"),
+        ("onlyRecipients", ["jane"], "a list of e-mail addresses and domains"),
+        ("onlyRecipients", ["a@b@example.com"], "a list of e-mail addresses and domains"),
     ],
 )
 def test_a_wrong_value_in_cdk_json_is_reported_with_what_it_must_be(
@@ -324,6 +335,14 @@ def test_who_asks_for_fifo_learns_why_there_is_none() -> None:
             "the queue's visibility timeout (2700 s, six times functionTimeoutSeconds)",
         ),
         (
+            {"leadsApi": "sandbox", "keepData": True},
+            "leadsApi is sandbox, but keepData is true: leads would count as delivered and reach nobody",
+        ),
+        (
+            {"leadsApi": "sandbox", "leadsApiUrl": "https://api.example.com"},
+            "leadsApiUrl is 'https://api.example.com', but leadsApi is sandbox, which has its own",
+        ),
+        (
             {"alarmEmails": ["ops@example.com"], "alarmTopicArn": TOPIC_ARN},
             "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's",
         ),
@@ -338,6 +357,7 @@ def test_settings_that_contradict_each_other_are_reported(settings: dict[str, ob
 @pytest.mark.parametrize(
     "settings",
     [
+        {"leadsApi": "sandbox", "keepData": False},
         {"functionTimeoutSeconds": 136},
         {"settlingTimeSeconds": 30},
         {"batchSize": 11, "batchingWindowSeconds": 1},

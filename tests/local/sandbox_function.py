@@ -39,7 +39,7 @@ class FunctionUrl(BaseAdapter):
         self.environment = itertools.cycle([function._Sandbox() for _ in range(environments)]).__next__
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
-        path, _, query = request.path_url.partition("?")
+        path, _mark, query = request.path_url.partition("?")
         body = request.body or b""
         content = body if isinstance(body, bytes) else body.encode()
         response = requests.Response()
