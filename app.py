@@ -20,16 +20,16 @@ from infra.config import ConfigError, DeploymentConfig
 from infra.delivery_stack import DeliveryStack
 from infra.monitoring_stack import MonitoringStack
 from infra.sandbox_stack import SandboxStack
+from infra.stage_settings import check_place, stage_config
 
 
 def build_stacks(
-    app: cdk.App, bundling: LocalBundling, sandbox_bundling: LocalBundling | None = None
+    app: cdk.App,
+    config: DeploymentConfig,
+    bundling: LocalBundling,
+    sandbox_bundling: LocalBundling | None = None,
 ) -> tuple[DeliveryStack, MonitoringStack]:
-    """Builds the stacks of the stage that the app's context names, the sandbox's too if it delivers to that.
-
-    Raises `ConfigError`.
-    """
-    config = DeploymentConfig.from_context(app.node.get_all_context())
+    """Builds the stacks of a stage, the sandbox's too if the stage delivers to it. Raises `ConfigError`."""
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     sandbox = None
     if config.leads_api == "sandbox":
@@ -46,10 +46,14 @@ def main() -> None:
     """Synthesises the app. Ends with status 1 and a sentence for a person when it can't."""
     app, bundlings = cdk.App(), (LocalBundling(), LocalBundling(SANDBOX))
     try:
-        build_stacks(app, *bundlings)
+        config = stage_config(app.node.get_all_context())
+        check_place(config, os.environ)
+        build_stacks(app, config, *bundlings)
         app.synth()
     except ConfigError as error:
-        sys.exit(str(error))
+        sys.exit(
+            f"{error}\nA stage's settings are in settings/<stage>.toml; -c <setting>=<value> overrides one."
+        )
     except Exception:
         for bundling in bundlings:
             if bundling.error:

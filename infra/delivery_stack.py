@@ -1,11 +1,14 @@
 """Everything a lead passes through: bus, rule, lead queue, function, ledger and the dead-letter queues."""
 
+from typing import TYPE_CHECKING
+
 from aws_cdk import (
     Acknowledgment,
     ArnFormat,
     Aws,
     CfnOutput,
     Duration,
+    Environment,
     Fn,
     RemovalPolicy,
     SecretValue,
@@ -24,7 +27,14 @@ from infra.check_schedule import CheckSchedule
 from infra.config import DeploymentConfig
 from infra.entrance import add_rule, event_bus, rule_dimensions, rule_name, subscribe_to_topics
 from infra.lead_function import LeadFunction
-from infra.sandbox_stack import SandboxStack
+
+if TYPE_CHECKING:
+    from infra.sandbox_stack import SandboxStack
+
+
+def environment(config: DeploymentConfig) -> Environment:
+    """Where the CDK's command line may deploy the stage; anywhere, as far as the settings don't say."""
+    return Environment(account=config.account or None, region=config.region or None)
 
 
 class DeliveryStack(Stack):
@@ -37,11 +47,12 @@ class DeliveryStack(Stack):
         *,
         config: DeploymentConfig,
         code: lambda_.Code,
-        sandbox: SandboxStack | None = None,
+        sandbox: "SandboxStack | None" = None,
     ) -> None:
         super().__init__(
             scope,
             construct_id,
+            env=environment(config),
             stack_name=f"LeadDelivery-{config.stage}",
             description=f"Delivers leads to 7Targets ({config.stage})",
             termination_protection=config.keep_data,

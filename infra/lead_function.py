@@ -149,7 +149,7 @@ class LeadFunction(Construct):
             "LEDGER_TABLE": self._ledger.table_name,
             "LEAD_DEFAULTS": json.dumps(dict(config.lead_defaults), sort_keys=True),
             "EVENT_SOURCES": json.dumps(config.event_sources),
-            "ONLY_RECIPIENTS": json.dumps(config.only_recipients),
+            "ONLY_RECIPIENTS": json.dumps([each.lower() for each in config.only_recipients]),
             "MAPPINGS": pack_mappings(config.mappings),
             "PARALLEL_CALLS": str(config.parallel_calls),
             "CONNECT_TIMEOUT_S": str(config.connect_timeout_seconds),

@@ -13,6 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.config import DeploymentConfig
+from infra.delivery_stack import environment
 from infra.lead_function import FOR_THIS_ACCOUNT_ONLY
 
 # Longer than the longest delay that the sandbox plays (local/sandbox/dynamodb_store.py).
@@ -32,6 +33,7 @@ class SandboxStack(Stack):
         super().__init__(
             scope,
             construct_id,
+            env=environment(config),
             stack_name=f"LeadSandbox-{config.stage}",
             description=f"Stands in for 7Targets: its leads get no e-mails ({config.stage})",
         )

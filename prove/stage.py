@@ -106,7 +106,9 @@ class Stage:
 
     def begin_deployment(self) -> ChildProcess:
         """All stacks at once, as a person deploys them."""
-        context = {"stage": self.name, **SETTINGS, "eventBusName": self.bus}
+        file = PROJECT / "settings" / f"{self.name}.toml"
+        settings = str(file) if file.is_file() and not self.is_emulated else ""
+        context = {"stage": self.name, "settings": settings, **SETTINGS, "eventBusName": self.bus}
         words = [word for key, value in context.items() for word in ("-c", f"{key}={value}")]
         command = [
             shutil.which("node") or "node",

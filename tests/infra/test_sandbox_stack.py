@@ -6,18 +6,16 @@ from typing import Any
 
 import pytest
 
-from app import build_stacks
-from infra.bundling import LocalBundling
 from local.sandbox.dynamodb_store import EXPIRY, KIND, LONGEST_DELAY_S, NAME
-from sim.synthesis import Template, new_app, properties, resources, synthesise
+from sim.synthesis import Template, build, new_app, properties, resources, synthesise
 
 ENDPOINTS = ("functionUrl", "httpApi")
 
 
 @functools.cache
 def sandbox(endpoint: str = "functionUrl") -> Template:
-    app = new_app("dev", leadsApi="sandbox", sandboxEndpoint=endpoint)
-    build_stacks(app, LocalBundling())
+    app = new_app()
+    build(app=app, leadsApi="sandbox", sandboxEndpoint=endpoint)
     return dict(app.synth().get_stack_by_name("LeadSandbox-dev").template)
 
 
