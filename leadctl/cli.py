@@ -15,6 +15,7 @@ from leadctl.commands.import_ import import_
 from leadctl.commands.open import open_
 from leadctl.commands.parked import parked
 from leadctl.commands.pause import pause, resume
+from leadctl.commands.sandbox import sandbox
 from leadctl.commands.send import send
 from leadctl.commands.status import status
 from leadctl.commands.version import version
@@ -86,6 +87,7 @@ for command in (
     parked,
     pause,
     resume,
+    sandbox,
     send,
     status,
     version,

@@ -268,7 +268,7 @@ def test_all_problems_are_reported_at_once() -> None:
             "leadsApi is sandbox, but keepData is true: leads would count as delivered and reach nobody",
         ),
         (
-            {"leadsApi": "sandbox", "leadsApiUrl": "https://api.example.com"},
+            {"leadsApi": "sandbox", "keepData": False, "leadsApiUrl": "https://api.example.com"},
             "leadsApiUrl is 'https://api.example.com', but leadsApi is sandbox, which has its own",
         ),
         (
