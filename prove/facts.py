@@ -188,7 +188,11 @@ def statements_are_carried_out(stage: Stage) -> Seen:
         return dict(answer["Responses"][0])
 
     insert = f"""INSERT INTO "{table}" VALUE {{'lead': ?, 'event': ?, 'owner': ?, 'journal': ?}}"""
-    values = [*key.values(), {"S": "me"}, {"L": [{"N": str(number)} for number in range(4)]}]
+    values: list[dict[str, Any]] = [
+        *key.values(),
+        {"S": "me"},
+        {"L": [{"N": str(number)} for number in range(4)]},
+    ]
     run(insert, *values)
     twice = run(insert, *values)
     change = f'UPDATE "{table}" SET "owner" = ? REMOVE "journal"[2] REMOVE "journal"[1] REMOVE "journal"[0]'  # noqa: S608 - our names

@@ -107,6 +107,14 @@ def test_all_of_it_goes_with_the_stack(endpoint: str) -> None:
     assert policies == {"Delete"}
 
 
+def test_at_rest_it_costs_nothing_but_its_secret() -> None:
+    """docs/cost.md says so; all else is billed by use."""
+    by_use = {"AWS::DynamoDB::Table", "AWS::Lambda::Function", "AWS::Lambda::Url", "AWS::Logs::LogGroup"}
+    free = {"AWS::IAM::Role", "AWS::Lambda::Permission"}
+    made = {resource["Type"] for resource in sandbox()["Resources"].values()}
+    assert made == by_use | free | {"AWS::SecretsManager::Secret"}
+
+
 def test_an_operator_may_steer_the_sandbox_and_nothing_else_is_new() -> None:
     """By invoking its function, whose URL shows nothing."""
     [operator] = [
