@@ -85,9 +85,15 @@ class Proof:
 
     def destroy(self) -> None:
         """Destroys the stage, and adds the fact that nothing is left."""
-        begun = time.monotonic()
-        self._stage.destroy()
-        left = self._stage.left_over()
+        begun, stage = time.monotonic(), self._stage
+        try:
+            stage.destroy()
+            # SQS names a queue for up to a minute after its end.
+            stage.until("the end of all", lambda: not stage.left_over(), 0 if stage.is_emulated else 120)
+            left: list[str] = []
+        except _FAILURES as error:
+            self._console.print(f"Not all could be destroyed: {error}", markup=False)
+            left = stage.left_over()
         self.add(
             "Nothing is left",
             "nothing",

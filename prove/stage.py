@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,8 @@ class Stage:
     def __init__(self, name: str, folder: Path, *, endpoint: str = "") -> None:
         self.name, self.folder, self.endpoint = name, folder, endpoint
         self.bus = f"LeadProof-{name}"
-        self.probe_queue = f"LeadProof-{name}"
+        # Another name for each run, because SQS gives a name anew only after a minute.
+        self.probe_queue = f"LeadProof-{name}-{secrets.token_hex(4)}"
 
     def client(self, service: Any) -> Any:  # noqa: ANN401 - boto3's clients have no type of their own
         """A boto3 client. Lambda's doesn't call again: that would send a lead, or buy a token, twice."""
@@ -152,7 +154,7 @@ class Stage:
                     events.remove_targets(Rule=rule["Name"], EventBusName=self.bus, Ids=ids)
                 events.delete_rule(Name=rule["Name"], EventBusName=self.bus)
             events.delete_event_bus(Name=self.bus)
-        for url in sqs.list_queues(QueueNamePrefix=self.probe_queue).get("QueueUrls", []):
+        for url in sqs.list_queues(QueueNamePrefix=f"LeadProof-{self.name}-").get("QueueUrls", []):
             sqs.delete_queue(QueueUrl=url)
 
     def left_over(self) -> list[str]:
