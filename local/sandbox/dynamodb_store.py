@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 KIND, NAME, EXPIRY = "kind", "name", "expiresAt"
 _KEPT_S = 90 * 86_400
 _TRIES = 20
-# A function answers once, and after it has done all that it does.
-_FAULTS_OF_A_CONNECTION = frozenset({"late", "cut_before", "cut_after", "drip", "huge"})
+# A function answers once, after it has done all that it does, and has neither the connection nor a memory that
+# its environments share.
+_PLAYED = ("status", "delay", "wrong_content_type", "revoked_token")
 # Below the function's time-out (infra/sandbox_stack.py).
 LONGEST_DELAY_S = 50
 
@@ -209,13 +210,13 @@ class StoredFaults:
 
     def replace(self, rules: object) -> None:
         for number, rule in enumerate(read_rules(rules), 1):
-            fault = rule.fault
-            if fault.kind in _FAULTS_OF_A_CONNECTION:
+            kind = rule.fault.kind
+            if kind not in _PLAYED:
                 raise FaultRuleError(
-                    f"rule {number}: {fault.kind} needs the connection, which a function behind a URL "
-                    "doesn't have: use delay, longer than the caller waits"
+                    f"rule {number}: {kind} can't be played by a function behind a URL, only "
+                    f"{', '.join(_PLAYED)}; an answer is lost by a delay that is longer than the caller waits"
                 )
-            if fault.seconds > LONGEST_DELAY_S:
+            if rule.fault.seconds > LONGEST_DELAY_S:
                 raise FaultRuleError(f"rule {number}: a function delays by {LONGEST_DELAY_S} seconds at most")
         self._store.replace_fault_rules(list(rules))  # type: ignore[call-overload]
 

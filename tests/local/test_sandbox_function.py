@@ -63,8 +63,8 @@ def test_environments_share_the_fault_rules_and_their_turns(function_api: Caller
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ({"kind": "cut_after"}, "rule 1: cut_after needs the connection"),
-        ({"kind": "drip", "part": "body", "seconds": 1}, "rule 1: drip needs the connection"),
+        ({"kind": "cut_after"}, "rule 1: cut_after can't be played by a function behind a URL"),
+        ({"kind": "drip", "part": "body", "seconds": 1}, "rule 1: drip can't be played by a function"),
         ({"kind": "delay", "seconds": 51}, "rule 1: a function delays by 50 seconds at most"),
     ],
 )
