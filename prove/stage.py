@@ -183,7 +183,7 @@ class Stage:
 
     def until(self, what: str, find: Callable[[], Found], timeout_s: float) -> Found:
         """What `find` returns as soon as it is true. Raises `ProofError`."""
-        deadline, pause_s = time.monotonic() + timeout_s, 0.2 if self.is_emulated else 2.0
+        deadline, pause_s = time.monotonic() + timeout_s, 0.5 if self.is_emulated else 2.0
         while not (found := find()):
             if time.monotonic() > deadline:
                 raise ProofError(f"{what}: not within {timeout_s:g} s")
@@ -212,11 +212,23 @@ class Stage:
     def reach_the_sandbox(self) -> None:
         """On the emulator: the same function URL, under the path by which the emulator answers for it.
 
-        Its own name leads to AWS.
+        Its own name leads to AWS. Meanwhile no lead is under way, because the emulator ends the function at a
+        change, and the lead would be hidden for the queue's visibility timeout.
         """
+        client, mapping = self.client("lambda"), self.delivery["EventSourceMappingId"]
+        client.update_event_source_mapping(UUID=mapping, Enabled=False)
+        self.until("a lead queue without leads under way", self._nothing_is_under_way, 120)
         url_id = self.outputs("LeadSandbox")["Url"].removeprefix("https://").partition(".")[0]
         url = f"{self.endpoint}/_aws/lambda-url/{url_id}"
         self.set_variables(LEADS_API_URL=url, TOKEN_URL=f"{url}/oauth2/token")
+        client.update_event_source_mapping(UUID=mapping, Enabled=True)
+
+    def _nothing_is_under_way(self) -> bool:
+        name = "ApproximateNumberOfMessagesNotVisible"
+        answer = self.client("sqs").get_queue_attributes(
+            QueueUrl=self.delivery["LeadQueueUrl"], AttributeNames=[name]
+        )
+        return bool(answer["Attributes"][name] == "0")
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever JSON it answers
         answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 KIND, NAME, EXPIRY = "kind", "name", "expiresAt"
 _KEPT_S = 90 * 86_400
 _TRIES = 20
-# A function answers once, when it has done all that it does. It has no connection to the caller, and no memory
+# A function answers once, when it has done all that it does; it has no connection to its caller and no memory
 # that its environments share.
 _PLAYED = ("status", "delay", "wrong_content_type", "revoked_token")
 # Below the function's time-out (infra/sandbox_stack.py).
