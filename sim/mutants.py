@@ -86,7 +86,7 @@ MUTANTS = {
         "an event that is delivered late overwrites what a later one has set",
         {
             "next_call.py": [
-                ("{name for name in lead if _was_set_later(state, own, name)}", "set[str]()"),
+                ("{name for name in lead if is_set_later(setters, name, own.order_ms)}", "set[str]()"),
             ]
         },
     ),
@@ -168,10 +168,15 @@ MUTANTS = {
         "what shows a lead is measured from now, not from when the create was sent",
         {
             "next_call.py": [
+                ("_may_exist(state, own, window_s))", "_may_exist(state, own, window_s, now_s))"),
                 (
-                    "was_shown = _was_shown(state, own, window_s)",
-                    "was_shown = state.known_s > now_s - window_s",
-                )
+                    "own: EventRecord, window_s: int) -> bool:",
+                    "own: EventRecord, window_s: int, now_s: int) -> bool:",
+                ),
+                (
+                    "state.known_s > own.order_ms / 1000 - window_s - CLOCK_SKEW_S",
+                    "state.known_s > now_s - window_s",
+                ),
             ]
         },
     ),
@@ -179,9 +184,17 @@ MUTANTS = {
         "a create is POSTed although one of the lead was forgotten",
         {"next_call.py": [("was_shown or state.has_forgotten or", "was_shown or")]},
     ),
+    "unmailed": Mutant(
+        "a create that an update overtook counts as delivered though 7Targets sends its lead no e-mails",
+        {"delivery.py": [("if not asked and not step.has_sequence and", "if False and")]},
+    ),
+    "stop-waits": Mutant(
+        "a stop waits until an earlier event of its lead has been delivered",
+        {"next_call.py": [(" or own.operation is Operation.STOP_FOLLOWUP:", ":")]},
+    ),
     "window-ignored": Mutant(
         "a lead that 7Targets has shown lately counts as unknown",
-        {"next_call.py": [("return state.known_s > 0 and", "return False and")]},
+        {"next_call.py": [("was_shown = state.known_s >", "was_shown = False and state.known_s >")]},
     ),
     "repeated-at-once": Mutant(
         "an update without an answer is sent again in the same moment",

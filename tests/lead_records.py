@@ -13,9 +13,9 @@ from deliver_leads.lead_state import (
     EventRecord,
     Final,
     LeadState,
-    Setter,
     State,
 )
+from deliver_leads.setters import Setter
 
 SEEN_S = 1_800_000_000
 DIGEST = "digest"

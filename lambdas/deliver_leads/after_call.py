@@ -23,14 +23,12 @@ times, of the 1,000 after which SQS moves it away without a reason. (3) With its
 `unconfirmed` if a request of it has no answer or the ledger could not be looked at.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .contract import LAST_RECEIVE
 from .event.message import Message
-from .lead_state import LONGEST_REASON, EventRecord, LeadState, Setter, State
+from .lead_state import LONGEST_REASON, EventRecord, LeadState, State
 from .outcome import (
-    BlockedError,
     BreakerOpenError,
     DeferredError,
     DeliveredLead,
@@ -43,6 +41,7 @@ from .outcome import (
     UnknownLeadError,
 )
 from .retry_policy import retry_delay_s
+from .setters import Setters
 from .settings import Settings
 
 # SQS keeps a message for 14 days (infra/entrance.py).
@@ -61,14 +60,20 @@ class Verdict:
 def delivered(
     state: LeadState,
     own: EventRecord,
-    setters: Mapping[str, Setter],
+    setters: Setters,
     lead: DeliveredLead,
     now_s: int,
     settings: Settings,
+    *,
+    begins: bool,
 ) -> LeadState:
-    """The lead after an answer that shows it; `setters`: what the event has set."""
+    """The lead after an answer that shows it.
+
+    `setters`: what the event has set; `begins`: whether it is a create that was sent as POST.
+    """
     final = replace(_done(own, now_s), state=State.DELIVERED, attempts=own.attempts + 1)
-    known = replace(state, lead_id=str(lead.lead_id), known_s=now_s)
+    begun = state.begun_by(own) if begins else state
+    known = replace(begun, lead_id=str(lead.lead_id), known_s=now_s)
     return known.with_final(final, setters, now_s - settings.ledger_s)
 
 
@@ -120,8 +125,10 @@ def failed(
     if now_s - since_s < settings.update_grace_s or create_waits:
         return own, error
     if last_success_s <= since_s:
-        hint = "check the setting leadsApiUrl, because nothing was taken since; or send the lead's create"
-        return own, BlockedError(error.summary, remedy=hint, detail=error.detail, status=error.status)
+        why = "nothing was delivered since, so check the setting leadsApiUrl, or send the lead's create"
+        return own, UnknownLeadError(
+            f"{error.summary}: {why}", detail=error.detail, status=error.status, shared=False
+        )
     is_parked = any(each.state is State.PARKED for each in creates)
     why = "7Targets doesn't know this lead, and " + (
         "its create is parked: send that again first"
@@ -175,9 +182,8 @@ def not_delivered(
 
 
 def longest_delay_with_open_claim_s(settings: Settings) -> int:
-    """The longest delay after which the next claim knows that the environment did not crash."""
-    calls_s = 60
-    return max(settings.settling_s, settings.visibility_timeout_s // 2 - calls_s)
+    """The longest delay by which the next claim knows that the environment did not crash (lead_state.py)."""
+    return settings.visibility_timeout_s // 3
 
 
 def _is_nearly_lost(message: Message, now: float) -> bool:

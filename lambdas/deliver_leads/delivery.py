@@ -31,7 +31,7 @@ from .event.lead import Json, Operation
 from .event.message import Message
 from .lead_state import EventRecord
 from .ledger import Claim, Completion, EarlyClaim, Ledger
-from .next_call import SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, next_call, setters_of
+from .next_call import Refuse, Send, Skip, Wait, next_call
 from .outcome import (
     BlockedError,
     BreakerOpenError,
@@ -47,6 +47,7 @@ from .outcome import (
     UnknownLeadError,
     describe_unforeseen,
 )
+from .setters import SEQUENCE_FIELDS, new_setters
 from .settings import Settings
 
 # If 7Targets took a lead of another assistant within this time, a 403 is counted by assistant.
@@ -128,10 +129,10 @@ class Delivery:
             else:
                 late = DeferredError("not parked, because the invocation's time is nearly over", delay_s=1)
                 attempt = self._settle(message, reading, reading if _has_time(deadline) else late)
-        except DeliveryError as error:
-            attempt = self._settle(message, reading, error)
         except Exception as error:
-            attempt = self._settle(message, reading, RetryError(describe_unforeseen(error), shared=False))
+            if not isinstance(error, DeliveryError):
+                error = RetryError(describe_unforeseen(error), shared=False)
+            attempt = self._settle(message, reading, error, leaves_claim=early is not None)
         return replace(attempt, duration_ms=round((time.monotonic() - started) * 1000))
 
     def _deliver(
@@ -224,7 +225,7 @@ class Delivery:
         try:
             if event.operation is Operation.CREATE and step.may_exist:
                 try:
-                    return self._assign(step.fields, deadline), False
+                    return self._assign(step, deadline), False
                 except UnknownLeadError:
                     was_unknown = True
                     if step.fields.keys() != event.lead.keys():
@@ -237,14 +238,18 @@ class Delivery:
             # It is not known where this arose, so a request may have left.
             return UnconfirmedError(describe_unforeseen(error), shared=False), was_unknown
 
-    def _assign(self, fields: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
+    def _assign(self, step: Send, deadline: Deadline) -> DeliveredLead:
         """Sends a create as an update, for a lead that may exist, and so that its sequence isn't restarted.
 
         Raises `UnknownLeadError` when 7Targets doesn't have the lead, so that the create may be POSTed.
         """
+        fields = step.fields
         asked = {name: value for name, value in fields.items() if name in SEQUENCE_FIELDS}
         others = {name: value for name, value in fields.items() if name not in SEQUENCE_FIELDS}
         lead = self._api.send(Operation.UPDATE, others, deadline)
+        if not asked and not step.has_sequence and lead.next_schedule_time is None:
+            why = "7Targets has the lead, sends it no e-mails, and starts none for a create sent as an update"
+            raise UndecidedError(f"{why}; start its sequence there", status=lead.status)
         if _is_in_sequence(lead, asked):
             return lead
         lead = self._api.send(Operation.UPDATE, fields, deadline)
@@ -266,8 +271,12 @@ class Delivery:
         # A POST of it may have left before, whose answer was lost.
         may_begin = was_unknown or not step.may_exist or claim.record.unanswered
         begins = event.operation is Operation.CREATE and may_begin
-        setters = setters_of(claim.state, claim.record, event.lead, step.fields, begins=begins)
-        state = delivered(claim.state, claim.record, setters, lead, int(time.time()), self._settings)
+        own = claim.record
+        setters = new_setters(
+            claim.state.setters, own.operation, own.order_ms, event.lead, step.fields, begins=begins
+        )
+        now_s = int(time.time())
+        state = delivered(claim.state, own, setters, lead, now_s, self._settings, begins=begins)
         attempt = Attempt(
             message,
             event,

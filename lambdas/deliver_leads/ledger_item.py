@@ -7,7 +7,8 @@ from typing import Any
 from .contract import LEAD_ITEM, LedgerAttribute
 from .dynamodb_notation import plain, typed
 from .event.lead import Operation
-from .lead_state import EventRecord, Final, LeadState, Setter, State
+from .lead_state import EventRecord, Final, LeadState, State
+from .setters import Setter
 
 Item = Mapping[str, Any]
 _STATES = {"d": State.DELIVERED, "s": State.SUPERSEDED}
@@ -25,7 +26,7 @@ def write_state(state: LeadState) -> dict[str, Any]:
             "leadId": state.lead_id,
             "knownAt": state.known_s,
             "hasForgotten": state.has_forgotten,
-            "setters": {name: _write_setter(each) for name, each in state.setters.items()},
+            "setters": {name: f"{each.order_ms} {each.value}" for name, each in state.setters.items()},
             "settersFloor": state.setters_floor_ms,
             "finalEvents": {key: _write_final(each) for key, each in state.finals.items()},
             "openEvents": [write_record(each) for each in state.open],
@@ -65,14 +66,9 @@ def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: typed(each) for name, each in values.items()}
 
 
-def _write_setter(setter: Setter) -> str:
-    early = f" {setter.early_ms}" if setter.early_ms != setter.order_ms else ""
-    return f"{setter.order_ms} {setter.value}{early}"
-
-
 def _read_setter(text: str) -> Setter:
-    order_ms, value, *early_ms = text.split()
-    return Setter(int(order_ms), value, int(early_ms[0] if early_ms else order_ms))
+    order_ms, value = text.split()
+    return Setter(int(order_ms), value)
 
 
 def _write_final(final: Final) -> str:

@@ -44,17 +44,14 @@ docs/decisions/0001-a-create-in-doubt-is-sent-as-an-update.md says what remains 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .contract import LEAD_FIELDS
 from .event.idempotency_key import IdempotencyKey
 from .event.lead import MANDATORY, Json, Operation
-from .event.loggable import sha256
-from .lead_state import CLOCK_SKEW_S, SEQUENCE, STARTED, STOPPED, EventRecord, Final, LeadState, Setter, State
+from .lead_state import CLOCK_SKEW_S, EventRecord, Final, LeadState, State
 from .outcome import Outcome
+from .setters import SEQUENCE, STOPPED, entry_of, fingerprint, has_set, is_set_later
 
 CRASHES_TO_PARK = 3
 OVERDUE_CHECKED_AFTER_S = 60
-SENT_BEFORE_ITS_CREATE_MS = 900_000
-SEQUENCE_FIELDS = frozenset({"scheduleId", "scheduleName"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +81,15 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """To be sent, with these fields. `may_exist`: a create has to find out first whether the lead exists."""
+    """To be sent, with these fields.
+
+    `may_exist`: a create has to find out first whether the lead exists. `has_sequence`: an event has started,
+    set or stopped the lead's sequence, or may have.
+    """
 
     fields: Mapping[str, Json]
     may_exist: bool
+    has_sequence: bool
 
 
 NextCall = Skip | Wait | Refuse | Send
@@ -130,62 +132,18 @@ def next_call(
         return Wait(
             0, "is tried alone, because the function crashed while it delivered this event", alone=True
         )
-    was_shown = _was_shown(state, own, window_s)
-    may_exist = was_shown or state.has_forgotten or _may_have_begun(state, own)
-    is_there = was_shown and not any(each.unknown_since_s > state.known_s for each in state.open)
     ahead = [
         each
         for each in state.open
-        if each.state is State.WAITING and now_s < each.due_s + overdue_s and _goes_first(each, own, is_there)
+        if each.state is State.WAITING
+        and now_s < each.due_s + overdue_s
+        and _goes_first(each, own, state.known_s)
     ]
     if ahead:
         due_s = max(each.due_s for each in ahead)
         delay_s = due_s + 1 - now_s if due_s >= now_s else OVERDUE_CHECKED_AFTER_S
         return Wait(delay_s, "waits for an earlier event of its lead")
-    return _send(state, own, lead, may_exist)
-
-
-def setters_of(
-    state: LeadState, own: EventRecord, lead: Mapping[str, Json], sent: Mapping[str, Json], *, begins: bool
-) -> dict[str, Setter]:
-    """The registers (a field each, and one for the sequence) that an event has set by sending these fields.
-
-    `begins`: it was sent as POST, which starts a sequence even if it names none. A register of a later event
-    stays as it is, because the API wants name and assistant with each update.
-    """
-    if own.operation is Operation.STOP_FOLLOWUP:
-        # Its fields only name the lead. It ends the sequence, which no earlier event may start again.
-        registers = {SEQUENCE: STOPPED}
-    else:
-        registers = {
-            _register(name): _fingerprint(lead, _register(name))
-            for name in sent
-            if name not in {"email", "id"}
-        }
-        if begins:
-            registers.setdefault(SEQUENCE, STARTED)
-    is_new = begins and not state.known_s and any(each.unknown_since_s for each in state.open)
-    early_ms = own.order_ms - (SENT_BEFORE_ITS_CREATE_MS if is_new else 0)
-    setters = {}
-    for name, value in sorted(registers.items()):
-        before = state.setters.get(name)
-        if before is None or before.value == STARTED or not _is_later(before, own):
-            order_ms = max(own.order_ms, before.order_ms if before else 0)
-            setters[name] = Setter(order_ms, value, early_ms)
-    return setters
-
-
-def _register(name: str) -> str:
-    """A known field's own name; what a producer names freely is hashed, because it may be anything."""
-    if name in SEQUENCE_FIELDS:
-        return SEQUENCE
-    return name if name in LEAD_FIELDS else f"#{sha256(name)[:12]}"
-
-
-def _fingerprint(lead: Mapping[str, Json], register: str) -> str:
-    """Distinguishes two values of a field without keeping them; the address in it serves as the salt."""
-    values = [lead[name] for name in sorted(lead) if _register(name) == register]
-    return sha256(repr((str(lead["email"]).lower(), register, values)))[:12]
+    return _send(state, own, lead, _may_exist(state, own, window_s))
 
 
 def _is_copy(state: LeadState, own: EventRecord, final: Final, window_s: int | None) -> bool:
@@ -197,65 +155,45 @@ def _is_copy(state: LeadState, own: EventRecord, final: Final, window_s: int | N
     return not final.order_ms < sequence.order_ms < own.order_ms
 
 
-def _was_shown(state: LeadState, own: EventRecord, window_s: int) -> bool:
-    """Whether an answer has shown the lead since the event was sent, or in the window before that."""
-    return state.known_s > 0 and state.known_s > own.order_ms / 1000 - window_s - CLOCK_SKEW_S
+def _may_exist(state: LeadState, own: EventRecord, window_s: int) -> bool:
+    """Whether 7Targets may have the lead because of a create that this one could repeat."""
+    was_shown = state.known_s > own.order_ms / 1000 - window_s - CLOCK_SKEW_S and state.known_s > 0
+    may_have_begun = any(state.may_have_begun(each) for each in (*state.open, own))
+    return was_shown or state.has_forgotten or may_have_begun
 
 
-def _may_have_begun(state: LeadState, own: EventRecord) -> bool:
-    return any(each.is_create and each.unanswered for each in (*state.open, own))
-
-
-def _goes_first(other: EventRecord, own: EventRecord, is_there: bool) -> bool:
-    if own.is_same(other) or (own.is_create and not other.is_create and not is_there):
+def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
+    if own.is_same(other) or own.operation is Operation.STOP_FOLLOWUP:
+        return False
+    if own.is_create and not other.is_create and known_s <= other.unknown_since_s:
         return False
     return own.order_ms > other.order_ms
 
 
-def _was_set_later(state: LeadState, own: EventRecord, name: str) -> bool:
-    """Whether a later event has set the field."""
-    setter = state.setters.get(_register(name))
-    return setter is not None and setter.value != STARTED and _is_later(setter, own)
-
-
-def _has_set(state: LeadState, own: EventRecord, lead: Mapping[str, Json], name: str) -> bool:
-    register = _register(name)
-    setter = state.setters.get(register)
-    is_own = setter is not None and own.order_ms in {setter.order_ms, setter.early_ms}
-    return setter is not None and is_own and setter.value == _fingerprint(lead, register)
-
-
-def _is_later(setter: Setter, own: EventRecord) -> bool:
-    """Whether a field's setter wins over this event.
-
-    A bus doesn't keep the order in which a create and its update are published. So if 7Targets has called the
-    lead unknown before its create, an update that was sent a little before that one counts as sent after it,
-    because there was no lead yet that it could have meant.
-    """
-    return (setter.order_ms if own.is_create else setter.early_ms) > own.order_ms
-
-
 def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
-    later = {name for name in lead if _was_set_later(state, own, name)}
+    setters = state.setters
+    later = {name for name in lead if is_set_later(setters, name, own.order_ms)}
     fields = {name: value for name, value in lead.items() if name in MANDATORY or name not in later}
+    has_sequence = SEQUENCE in setters or own.unanswered or state.has_forgotten
+    send = Send(fields, may_exist, has_sequence)
     if own.operation is Operation.STOP_FOLLOWUP:
-        return Send(fields, may_exist)
+        return send
     own_names = set(lead) - {"email", "id"}
-    # It has set the others itself if it was delivered before and its key was dropped since.
-    if all(name in later or _has_set(state, own, lead, name) for name in own_names):
+    # It has set the others itself if it was delivered before and its key was dropped since. A create asks for
+    # e-mails as well, even if it names no sequence.
+    has_all = all(name in later or has_set(setters, name, lead, own.order_ms) for name in own_names)
+    if has_all and (send.has_sequence or not own.is_create):
         return Skip(Outcome.DUPLICATE, "later events have set all of its fields", superseded=True)
-    if own.order_ms <= state.setters_floor_ms and any(
-        _register(name) not in state.setters for name in own_names
-    ):
+    if own.order_ms <= state.setters_floor_ms and any(entry_of(name) not in setters for name in own_names):
         return Refuse("it is too old: it is no longer known which event of the lead has set its fields last")
     would_undo = [
         name
         for name in MANDATORY
-        if name in later and state.setters[_register(name)].value != _fingerprint(lead, name)
+        if name in later and setters[entry_of(name)].value != fingerprint(lead, entry_of(name))
     ]
     if would_undo:
         return Refuse(
             f"a later event of the lead, with another {' and '.join(would_undo)}, was delivered first; "
             "send what still holds as a new update"
         )
-    return Send(fields, may_exist)
+    return send

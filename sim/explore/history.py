@@ -96,7 +96,7 @@ class Laboratory:
             elif world.before is not Before.NOTHING:
                 assistant = OTHER_ASSISTANT if world.before is Before.ELSEWHERE else ASSISTANT
                 fields = {**EARLIER.fields, "assistantEmail": assistant}
-                history.leads.leads[EMAIL] = Lead(1, fields)
+                history.leads.leads[EMAIL] = Lead(1, fields, stopped=world.before is Before.UNMAILED)
             self._prepared[key] = history.table.items, history.leads.leads
         items, leads = self._prepared[key]
         return Table(items), LeadsModel(leads)

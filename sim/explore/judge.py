@@ -160,6 +160,10 @@ class Judge:
                 for other in self._seen
                 if other.event.readable and any(self._may_be_later(other, twin) for twin in self._twins(seen))
             )
+        if "sends it no e-mails" in detail:
+            return self._leads.leads[EMAIL].stopped and not any(
+                "stopped" in each.event.sets for each in self._seen
+            )
         if "left no result" in detail:
             return self._looks_like_deaths(seen) > CRASHES_TO_PARK  # the first one was not alone
         return now - seen.sent_at >= self._park_after_s
@@ -206,6 +210,8 @@ class Judge:
         if lead is None:
             return "7Targets has no such lead"
         shown = {**lead.fields, "stopped": lead.stopped}
+        if seen.event.is_create and lead.stopped and not any("stopped" in e.event.sets for e in self._seen):
+            return "7Targets sends it no e-mails"
         later = [other.event for other in self._seen if self._may_be_later(other, seen)]
         for name, value in seen.event.sets.items():
             allowed = [value, *(each.sets[name] for each in later if name in each.sets)]

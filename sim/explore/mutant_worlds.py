@@ -47,5 +47,6 @@ MUTANT_WORLDS = {
         World("m14", (CREATE, CREATE_ELSEWHERE, CREATE), Before.NOTHING, gap_s=40 * HOUR_S, forgetful=True),
         faults=0,
     ),
+    "unmailed": Shown(World("m15", (CREATE_WITHOUT_KEY, UPDATE), Before.UNMAILED)),
     "refusal-overlooked": Shown(World("m11", (CREATE,), Before.RECENT), faults=0),
 }

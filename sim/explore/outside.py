@@ -51,6 +51,7 @@ def _client_error(code: str, more: Mapping[str, Any], message: str = "") -> Clie
 
 DEFAULT_SEQUENCE = "Default"
 REFUSED_PHONE = "refused"
+NEXT_TIME = "2027-01-15T09:00"
 # Whatever it is that kills the function whenever it sends such a lead.
 POISON = "poison"
 
@@ -93,7 +94,12 @@ class LeadsModel:
             lead = Lead(lead.number, {**lead.fields, **given}, stopped=lead.stopped and not restarts)
         self.leads[email] = lead
         answer = {name: value for name, value in lead.fields.items() if name != "assistantEmail"}
-        return (201 if method == "POST" else 200), {**answer, "id": lead.number, "state": "Cold"}
+        answer |= {
+            "id": lead.number,
+            "state": "Cold",
+            "nextScheduleTime": None if lead.stopped else NEXT_TIME,
+        }
+        return (201 if method == "POST" else 200), answer
 
 
 @dataclass(slots=True)

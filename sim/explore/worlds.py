@@ -121,9 +121,14 @@ class Before(StrEnum):
 
     NOTHING = "a new lead"
     FOREIGN = "a lead that 7Targets has and the ledger doesn't know"
+    UNMAILED = "a lead that 7Targets has and sends no e-mails, and the ledger doesn't know"
     ELSEWHERE = "a lead that another assistant has and the ledger doesn't know"
     RECENT = "a lead that was created minutes ago"
     OLD = "a lead that was created a week ago"
+
+
+# What worlds of all kinds begin with; the other one is shown by a world of its own.
+BEFORE = tuple(before for before in Before if before is not Before.UNMAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,7 @@ class World:
 
 def small_worlds() -> list[World]:
     """One event, with and without an event of another lead; and the pairs that show most."""
-    singles = itertools.product(KINDS, Before, (False, True))
+    singles = itertools.product(KINDS, BEFORE, (False, True))
     alone = [
         World("", (event,), before, with_other=with_other)
         for event, before, with_other in singles
@@ -178,6 +183,7 @@ def _odd_worlds() -> list[World]:
     ]
     return [
         *keys,
+        World("", (CREATE_WITHOUT_KEY, UPDATE), Before.UNMAILED),
         World("", (REFUSED_CREATE, STOP), Before.OLD, gap_s=HOUR_S, redriven_after_s=40 * HOUR_S),
         World("", (CREATE, CREATE_ELSEWHERE, CREATE), Before.NOTHING, gap_s=40 * HOUR_S, forgetful=True),
         World("", (CREATE, UPDATE, UPDATE_WITHOUT_KEY, STOP), Before.NOTHING, forgetful=True),
@@ -200,7 +206,7 @@ _TELLING_PAIRS = (
 
 def pair_worlds() -> list[World]:
     """Each pair of events, whatever was before."""
-    ways = itertools.product(itertools.product(KINDS, KINDS), Before, (False, True))
+    ways = itertools.product(itertools.product(KINDS, KINDS), BEFORE, (False, True))
     return _numbered("p", [World("", events, before, apart) for events, before, apart in ways])
 
 
@@ -208,7 +214,7 @@ def large_worlds() -> list[World]:
     """Three events, beside an event of another lead."""
     triples = itertools.product(KINDS, KINDS, KINDS)
     telling = [triple for triple in triples if sum(event.is_create for event in triple) in {1, 2}]
-    ways = itertools.product(telling, Before, (False, True), (2, 40))
+    ways = itertools.product(telling, BEFORE, (False, True), (2, 40))
     return _numbered(
         "l",
         [

@@ -27,7 +27,6 @@ from deliver_leads.lead_state import (
     SHOWN_EVENTS,
     EventRecord,
     LeadState,
-    Setter,
     State,
 )
 from deliver_leads.ledger import (
@@ -38,8 +37,8 @@ from deliver_leads.ledger import (
     Ledger,
 )
 from deliver_leads.ledger_item import read_journal, read_state, write_state
-from deliver_leads.next_call import setters_of
 from deliver_leads.outcome import DeferredError, LedgerError, Outcome, UndecidedError
+from deliver_leads.setters import Setter, new_setters
 from deliver_leads.settings import Settings
 from sim.settings import ENVIRONMENT
 from tests.clock import Clock
@@ -114,7 +113,9 @@ def delivered(granted: Claim) -> LeadState:
     done = replace(own, state=State.DELIVERED, updated_s=int(time.time()))
     known = replace(granted.state, lead_id="2345", known_s=int(time.time()))
     return known.with_final(
-        done, setters_of(known, own, lead, lead, begins=False), int(time.time()) - SETTINGS.ledger_s
+        done,
+        new_setters({}, own.operation, own.order_ms, lead, lead, begins=False),
+        int(time.time()) - SETTINGS.ledger_s,
     )
 
 
@@ -702,10 +703,7 @@ LARGEST = LeadState(
     lead_id="9" * 18,
     known_s=SEEN_S,
     has_forgotten=True,
-    setters={
-        f"#{number:012}": Setter(SEEN_S * 1000, HASH[:12], SEEN_S * 1000 - 1)
-        for number in range(MOST_SETTERS)
-    },
+    setters={f"#{number:012}": Setter(SEEN_S * 1000, HASH[:12]) for number in range(MOST_SETTERS)},
     setters_floor_ms=SEEN_S * 1000,
     finals={
         f"{number:016}": final(Operation.CREATE, SEEN_S * 1000, digest=HASH[:12])

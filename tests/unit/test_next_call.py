@@ -15,11 +15,9 @@ from deliver_leads.lead_state import (
     CLOCK_SKEW_S,
     MOST_FINALS,
     MOST_SETTERS,
-    SEQUENCE,
     EventRecord,
     Final,
     LeadState,
-    Setter,
     State,
 )
 from deliver_leads.next_call import (
@@ -31,9 +29,9 @@ from deliver_leads.next_call import (
     Skip,
     Wait,
     next_call,
-    setters_of,
 )
 from deliver_leads.outcome import Outcome
+from deliver_leads.setters import SEQUENCE, Setter, new_setters
 from tests.lead_records import DIGEST, any_record, final, record
 
 CREATE, UPDATE, STOP = Operation.CREATE, Operation.UPDATE, Operation.STOP_FOLLOWUP
@@ -53,6 +51,13 @@ def at(minute: float) -> int:
 def lead_of(fields: Mapping[str, Any]) -> dict[str, Json]:
     """A lead with these fields beside the mandatory ones (None: without)."""
     return {name: value for name, value in {**LEAD, **fields}.items() if value is not None}
+
+
+def setters_of(
+    state: LeadState, own: EventRecord, asked: Mapping[str, Json], sent: Mapping[str, Json], *, begins: bool
+) -> dict[str, Setter]:
+    """What an event has set by sending these of its fields."""
+    return new_setters(state.setters, own.operation, own.order_ms, asked, sent, begins=begins)
 
 
 def decide(
@@ -84,7 +89,8 @@ def delivered(state: LeadState, key: str, operation: Operation, minute: float, *
     """The lead after an event that was sent at this minute and has set the mandatory fields and these."""
     own, asked = waiting(key, operation, minute, state=State.DELIVERED), lead_of(fields)
     known = replace(state, known_s=NOW_S)
-    return known.with_final(own, setters_of(state, own, asked, asked, begins=False), oldest_s=0)
+    setters = setters_of(state, own, asked, asked, begins=operation is CREATE)
+    return known.with_final(own, setters, oldest_s=0)
 
 
 NOTHING = LeadState()
@@ -248,14 +254,20 @@ class TestWaiting:
         assert (step.delay_s, step.alone) == (0, True)
         assert isinstance(decide(own, NOTHING, alone=True), Send)
 
-    @pytest.mark.parametrize("own", [UPDATE, STOP])
     @pytest.mark.parametrize("earlier", Operation)
-    def test_an_update_or_stop_waits_for_any_earlier_event(self, own: Operation, earlier: Operation) -> None:
+    def test_an_update_waits_for_any_earlier_event(self, earlier: Operation) -> None:
         """It comes back just after that one was due, so that one search of the ledger is enough."""
-        step = decide(waiting("own", own, 1), lead(waiting("earlier", earlier, 0, due_in_s=30)))
+        step = decide(waiting("own", UPDATE, 1), lead(waiting("earlier", earlier, 0, due_in_s=30)))
         assert step == Wait(31, "waits for an earlier event of its lead")
 
-    @pytest.mark.parametrize("operation", Operation)
+    @pytest.mark.parametrize("earlier", Operation)
+    @pytest.mark.parametrize("known_s", [0, NOW_S])
+    def test_a_stop_waits_for_no_event(self, earlier: Operation, known_s: int) -> None:
+        """E-mails would go on for as long as that one fails, which may be days."""
+        own, other = waiting("own", STOP, 1), waiting("earlier", earlier, 0, unanswered=True)
+        assert isinstance(decide(own, lead(other, known_s=known_s)), Send)
+
+    @pytest.mark.parametrize("operation", [CREATE, UPDATE])
     def test_of_two_events_with_one_key_and_other_content_the_earlier_goes_first(
         self, operation: Operation
     ) -> None:
@@ -382,7 +394,9 @@ class TestFieldsThatALaterEventHasSet:
     def test_a_create_that_is_redriven_a_day_after_a_stop_is_sent_as_put_without_its_sequence(self) -> None:
         """A POST would restart the e-mails to a person who was to get none."""
         state = delivered(NOTHING, "stop", STOP, 24 * 60)
-        assert send(waiting("own", CREATE, 0), state, scheduleName="Warm") == Send(LEAD, may_exist=True)
+        assert send(waiting("own", CREATE, 0), state, scheduleName="Warm") == Send(
+            LEAD, may_exist=True, has_sequence=True
+        )
 
     def test_a_mandatory_field_that_only_a_stop_followed_is_sent(self) -> None:
         """A stop sets no name, so the event's own one is not set yet."""
@@ -398,7 +412,7 @@ class TestFieldsThatALaterEventHasSet:
         self, operation: Operation, lead_id: int | None, name: str
     ) -> None:
         """The id names the lead, and is nothing to set."""
-        state = delivered(NOTHING, "later", UPDATE, 1, name=name, context="b")
+        state = delivered(NOTHING, "later", UPDATE, 1, name=name, context="b", scheduleName="Warm")
         assert decide(waiting("own", operation, 0), state, context="a", id=lead_id) == SUPERSEDED
 
     def test_a_stop_is_sent_even_then(self) -> None:
@@ -437,7 +451,9 @@ class TestWhetherTheLeadMayExist:
     def test_a_create_of_a_lead_of_which_nothing_is_known_is_posted(self) -> None:
         """With all of its fields."""
         own = waiting("own", CREATE, 0)
-        assert decide(own, NOTHING, phone="1") == Send(LEAD | {"phone": "1"}, may_exist=False)
+        assert decide(own, NOTHING, phone="1") == Send(
+            LEAD | {"phone": "1"}, may_exist=False, has_sequence=False
+        )
 
     @pytest.mark.parametrize(
         ("before_s", "may_exist"),
@@ -456,6 +472,31 @@ class TestWhetherTheLeadMayExist:
         """Whichever event's it was, and even if a person has it by now."""
         other = record("other", CREATE, state=state, unanswered=True)
         assert send(waiting("own", CREATE, -(10**5)), lead(other)).may_exist
+
+    @pytest.mark.parametrize(("later_s", "may_exist"), [(-1, True), (0, False), (1, False)])
+    def test_a_create_without_an_answer_is_no_doubt_once_an_answer_showed_the_lead(
+        self, later_s: int, may_exist: bool
+    ) -> None:
+        """Then the window counts, as for any lead: a second webinar's create is POSTed."""
+        other = record("other", CREATE, state=State.PARKED, unanswered=True)
+        state = lead(other, known_s=other.updated_s + later_s)
+        assert send(waiting("own", CREATE, 10**5), state).may_exist is may_exist
+
+    @pytest.mark.parametrize("unanswered", [True, False])
+    def test_an_event_says_whether_anything_has_touched_the_lead_s_sequence(self, unanswered: bool) -> None:
+        """If not, a create that is sent as an update starts no e-mails."""
+        own = waiting("own", CREATE, 0, unanswered=unanswered)
+        updated = delivered(NOTHING, "update", UPDATE, 1, phone="1")
+        for state in (NOTHING, updated):
+            assert send(own, state, context="a").has_sequence is unanswered
+        assert send(own, delivered(updated, "stop", STOP, 1), context="a").has_sequence
+
+    def test_a_create_is_superseded_only_if_something_has_touched_the_lead_s_sequence(self) -> None:
+        """An update that overtook it has set its fields, but started no e-mails."""
+        own, updated = waiting("own", CREATE, 0), delivered(NOTHING, "update", UPDATE, 1)
+        assert send(own, updated) == Send(LEAD, may_exist=True, has_sequence=False)
+        assert decide(waiting("own", UPDATE, 0), updated) == SUPERSEDED
+        assert decide(own, delivered(updated, "stop", STOP, 2)) == SUPERSEDED
 
     def test_a_lead_may_exist_after_the_own_request_without_an_answer(self) -> None:
         """No blind repeat."""
@@ -526,7 +567,7 @@ def test_any_state_has_a_next_call_and_only_a_lead_in_doubt_is_not_posted(
     """No state raises; after a create without an answer, or a forgotten one, no create is POSTed."""
     step = next_of(state, own, fields)
     assert isinstance(step, Skip | Wait | Refuse | Send)
-    in_doubt = any(each.is_create and each.unanswered for each in (*state.open, own)) or state.has_forgotten
+    in_doubt = any(state.may_have_begun(each) for each in (*state.open, own)) or state.has_forgotten
     if isinstance(step, Send):
         assert step.may_exist or not in_doubt
         assert set(MANDATORY) <= set(step.fields)
@@ -557,10 +598,7 @@ def moved(state: LeadState, by_s: int) -> LeadState:
     return replace(
         state,
         known_s=state.known_s and state.known_s + by_s,
-        setters={
-            name: Setter(each.order_ms + by_ms, each.value, each.early_ms + by_ms)
-            for name, each in state.setters.items()
-        },
+        setters={name: Setter(each.order_ms + by_ms, each.value) for name, each in state.setters.items()},
         setters_floor_ms=state.setters_floor_ms and state.setters_floor_ms + by_ms,
         finals=finals,
         open=tuple(moved_event(each, by_s) for each in state.open),
@@ -574,6 +612,7 @@ def moved_event(event: EventRecord, by_s: int) -> EventRecord:
         order_ms=event.order_ms + by_s * 1000,
         due_s=event.due_s + by_s,
         unknown_since_s=event.unknown_since_s and event.unknown_since_s + by_s,
+        updated_s=event.updated_s + by_s,
     )
 
 
@@ -699,35 +738,48 @@ class TestWhatAnEventHasSet:
 class TestAnUpdateThatWasSentBeforeItsCreate:
     """A bus doesn't keep the order in which the two are published."""
 
-    def state(self, *, was_unknown: bool) -> LeadState:
-        """A lead that began with a create sent at the order 1,000,000."""
+    def begun(self, *waits: EventRecord, known_s: int = 0) -> LeadState:
+        """A lead that began with a create sent at the order 1,000,000, while these events waited."""
         asked = lead_of({"phone": "1"})
         created = record("create", CREATE, order_ms=1_000_000)
-        waits = record("update", order_ms=999_000, unknown_since_s=NOW_S if was_unknown else 0)
-        before = LeadState(open=(waits,))
-        setters = setters_of(before, created, asked, asked, begins=True)
-        return replace(before.with_final(created, setters, oldest_s=0), known_s=NOW_S)
+        state = LeadState(open=waits, known_s=known_s).begun_by(created)
+        setters = setters_of(state, created, asked, asked, begins=True)
+        return replace(state.with_final(created, setters, oldest_s=0), known_s=NOW_S + 1)
 
     @pytest.mark.parametrize(
-        ("order_ms", "was_unknown", "wins"),
-        [(999_000, True, True), (999_000, False, False), (99_999, True, False)],
-        ids=["just before", "7Targets had the lead", "long before"],
+        ("order_ms", "unknown_since_s", "known_s", "wins"),
+        [
+            (999_000, NOW_S, 0, True),
+            (999_000, NOW_S, NOW_S - 1, True),
+            (999_000, 0, 0, False),
+            (999_000, NOW_S, NOW_S, False),
+            (99_999, NOW_S, 0, False),
+        ],
+        ids=["just before", "unknown again", "not called unknown", "shown since", "long before"],
     )
     def test_its_fields_win_if_7targets_had_called_the_lead_unknown(
-        self, order_ms: int, was_unknown: bool, wins: bool
+        self, order_ms: int, unknown_since_s: int, known_s: int, wins: bool
     ) -> None:
         """There was no lead yet that it could have meant."""
-        own = record("update", order_ms=order_ms)
-        step = send(own, self.state(was_unknown=was_unknown), phone="2", company="Acme")
-        assert ("phone" in step.fields) is wins
+        waits = record("update", order_ms=order_ms, unknown_since_s=unknown_since_s)
+        state = self.begun(waits, known_s=known_s)
+        [own] = state.open
+        assert ("phone" in send(own, state, phone="2", company="Acme").fields) is wins
 
     def test_of_two_such_updates_the_later_one_wins_and_an_earlier_create_does_not(self) -> None:
         """Whichever is delivered first."""
-        state, later = self.state(was_unknown=True), record("later", order_ms=999_500)
-        asked = lead_of({"phone": "3"})
+        waits = [record(f"at {at}", order_ms=at, unknown_since_s=NOW_S) for at in (999_500, 999_000)]
+        state, asked = self.begun(*waits), lead_of({"phone": "3"})
+        earlier, later = sorted(state.open, key=lambda each: each.order_ms)
+        assert (earlier.key, later.key) == ("at 999000", "at 999500")
         state = state.with_final(later, setters_of(state, later, asked, asked, begins=False), oldest_s=0)
-        for own in (record("earlier", order_ms=999_000), record("other", CREATE, order_ms=999_900)):
+        for own in (earlier, record("other", CREATE, order_ms=999_900)):
             assert "phone" not in send(own, state, phone="2", company="Acme").fields
+
+    def test_an_event_sent_after_the_create_wins_over_such_an_update(self) -> None:
+        """The update counts as sent just after the create, and not later."""
+        state = self.begun(record("update", order_ms=999_000, unknown_since_s=NOW_S))
+        assert [each.order_ms for each in state.open] == [1_000_001]
 
     def test_a_stop_outranks_a_sequence_that_a_later_create_started_without_naming_one(self) -> None:
         """An event from before the stop may not start the e-mails again, in whatever order the three come."""

@@ -1,0 +1,84 @@
+"""Which event of a lead has set each of its fields last: the later event wins, whichever comes first. Pure.
+
+`scheduleId`, `scheduleName` and a stop set the same thing, so they share one entry, `SEQUENCE`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .contract import LEAD_FIELDS
+from .event.lead import Json, Operation
+from .event.loggable import sha256
+
+SEQUENCE = "sequence"
+SEQUENCE_FIELDS = frozenset({"scheduleId", "scheduleName"})
+# The sequence's value after a stop, and after a POST that names no sequence, which starts the assistant's
+# default one. An event that names a sequence, or stops one, wins over that even if it was sent before.
+STOPPED = "stopped"
+STARTED = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Setter:
+    """The event that has set a field last: when it was first sent, and a fingerprint of the value."""
+
+    order_ms: int
+    value: str
+
+
+Setters = Mapping[str, Setter]
+
+
+def entry_of(name: str) -> str:
+    """The entry for a field. What a producer names freely is hashed, because it may be anything."""
+    if name in SEQUENCE_FIELDS:
+        return SEQUENCE
+    return name if name in LEAD_FIELDS else f"#{sha256(name)[:12]}"
+
+
+def fingerprint(lead: Mapping[str, Json], entry: str) -> str:
+    """Distinguishes two values of a field without keeping them; the address in it serves as the salt."""
+    values = [lead[name] for name in sorted(lead) if entry_of(name) == entry]
+    return sha256(repr((str(lead["email"]).lower(), entry, values)))[:12]
+
+
+def is_set_later(setters: Setters, name: str, order_ms: int) -> bool:
+    """Whether an event that was sent after `order_ms` has set the field."""
+    setter = setters.get(entry_of(name))
+    return setter is not None and setter.value != STARTED and setter.order_ms > order_ms
+
+
+def has_set(setters: Setters, name: str, lead: Mapping[str, Json], order_ms: int) -> bool:
+    """Whether the event of `order_ms` has set the field, to the value that it has in `lead`."""
+    entry = entry_of(name)
+    return setters.get(entry) == Setter(order_ms, fingerprint(lead, entry))
+
+
+def new_setters(
+    setters: Setters,
+    operation: Operation | None,
+    order_ms: int,
+    lead: Mapping[str, Json],
+    sent: Mapping[str, Json],
+    *,
+    begins: bool,
+) -> dict[str, Setter]:
+    """The entries that an event with the content `lead` has set by sending the fields `sent`.
+
+    `begins`: it was sent as POST, which starts a sequence even if it names none. An entry of a later event
+    stays as it is, because the API wants name and assistant with each update.
+    """
+    if operation is Operation.STOP_FOLLOWUP:
+        # Its fields only name the lead. It ends the sequence, which no earlier event may start again.
+        values = {SEQUENCE: STOPPED}
+    else:
+        entries = {entry_of(name) for name in sent if name not in {"email", "id"}}
+        values = {entry: fingerprint(lead, entry) for entry in sorted(entries)}
+        if begins:
+            values.setdefault(SEQUENCE, STARTED)
+    new = {}
+    for entry, value in values.items():
+        before = setters.get(entry)
+        if before is None or before.value == STARTED or before.order_ms <= order_ms:
+            new[entry] = Setter(max(order_ms, before.order_ms if before else 0), value)
+    return new
