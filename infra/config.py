@@ -115,9 +115,9 @@ class DeploymentConfig:
     def visibility_timeout_seconds(self) -> int:
         """The lead queue's visibility timeout: six times as long as a message may be away before its answer.
 
-        AWS advises six function timeouts and one batching window at least; with six of each, a crash is known by
-        how long the message stays away (`EventRecord.was_only_unwritten`). At most 7,200 s by the ranges above;
-        SQS allows 43,200 s.
+        AWS advises six function timeouts and one batching window at least. With six of each, the time for
+        which a message stays away shows whether the function crashed (`EventRecord.was_only_unwritten`).
+        At most 7,200 s by the ranges above; SQS allows 43,200 s.
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
         """
         return 6 * (self.function_timeout_seconds + self.batching_window_seconds)
@@ -234,13 +234,13 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"readTimeoutSeconds, {config.read_timeout_seconds}, since what is answered late "
             "takes effect late"
         )
-    # A second for rounding, and 30 s for clocks that differ, for the one that writes and the one that reads.
+    # 61 s are a second for rounding, and 30 s for the clock that writes and for the one that reads.
     freed_s = 5 * (config.function_timeout_seconds + config.batching_window_seconds) - 61
     if config.settling_time_seconds > freed_s:
         yield (
             f"settlingTimeSeconds is {config.settling_time_seconds}, but must be at most {freed_s}: "
-            "5 x (functionTimeoutSeconds + batchingWindowSeconds) - 61, so that after a crash the lead is free "
-            "when its message comes back, because the crash isn't counted otherwise"
+            "5 x (functionTimeoutSeconds + batchingWindowSeconds) - 61, so that after a crash the lead is "
+            "free when its message comes back, because the crash isn't counted otherwise"
         )
     if config.batch_size > 10 and not config.batching_window_seconds:
         yield f"batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of {config.batch_size}"

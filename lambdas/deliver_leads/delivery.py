@@ -150,7 +150,8 @@ class Delivery:
             claim, owner = (early.claim, early.owner) if early else (None, "")
             if claim is None:
                 # An old event is looked up even then, because what it is parked as depends on the ledger.
-                if refusal and not (isinstance(refusal, BreakerOpenError) and self._is_old(message)):
+                is_parked = is_old(message, time.time(), self._settings)
+                if refusal and not (isinstance(refusal, BreakerOpenError) and is_parked):
                     return self._settle(message, event, refusal, leaves_claim=early is not None)
                 claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
             step = next_call(
@@ -201,9 +202,6 @@ class Delivery:
             return self._breaker.admit(deadline() - self._http.longest_call_s), None
         except DeliveryError as error:
             return False, error
-
-    def _is_old(self, message: Message) -> bool:
-        return is_old(message, time.time(), self._settings)
 
     def _skip(self, message: Message, claim: Claim, step: Skip) -> Attempt:
         state, now_s = claim.state, int(time.time())
@@ -272,9 +270,7 @@ class Delivery:
         may_begin = was_unknown or not step.may_exist or claim.record.unanswered
         begins = event.operation is Operation.CREATE and may_begin
         own = claim.record
-        setters = new_setters(
-            claim.state.setters, own.operation, own.order_ms, event.lead, step.fields, begins=begins
-        )
+        setters = new_setters(claim.state.setters, own.operation, own.order_ms, step.fields, begins=begins)
         now_s = int(time.time())
         state = delivered(claim.state, own, setters, lead, now_s, self._settings, begins=begins)
         attempt = Attempt(

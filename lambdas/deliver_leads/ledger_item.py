@@ -26,7 +26,9 @@ def write_state(state: LeadState) -> dict[str, Any]:
             "leadId": state.lead_id,
             "knownAt": state.known_s,
             "hasForgotten": state.has_forgotten,
-            "setters": {name: f"{each.order_ms} {each.value}" for name, each in state.setters.items()},
+            "setters": {
+                name: f"{each.order_ms} {each.value}".rstrip() for name, each in state.setters.items()
+            },
             "settersFloor": state.setters_floor_ms,
             "finalEvents": {key: _write_final(each) for key, each in state.finals.items()},
             "openEvents": [write_record(each) for each in state.open],
@@ -67,7 +69,7 @@ def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_setter(text: str) -> Setter:
-    order_ms, value = text.split()
+    order_ms, _, value = text.partition(" ")
     return Setter(int(order_ms), value)
 
 

@@ -48,7 +48,7 @@ from .event.idempotency_key import IdempotencyKey
 from .event.lead import MANDATORY, Json, Operation
 from .lead_state import CLOCK_SKEW_S, EventRecord, Final, LeadState, State
 from .outcome import Outcome
-from .setters import SEQUENCE, STOPPED, entry_of, fingerprint, has_set, is_set_later
+from .setters import SEQUENCE, STOPPED, entry_of, fingerprint, is_set_later
 
 CRASHES_TO_PARK = 3
 OVERDUE_CHECKED_AFTER_S = 60
@@ -179,17 +179,15 @@ def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exis
     if own.operation is Operation.STOP_FOLLOWUP:
         return send
     own_names = set(lead) - {"email", "id"}
-    # It has set the others itself if it was delivered before and its key was dropped since. A create asks for
-    # e-mails as well, even if it names no sequence.
-    has_all = all(name in later or has_set(setters, name, lead, own.order_ms) for name in own_names)
-    if has_all and (send.has_sequence or not own.is_create):
+    # A create asks for e-mails as well, even if it names no sequence.
+    if own_names <= later and (has_sequence or not own.is_create):
         return Skip(Outcome.DUPLICATE, "later events have set all of its fields", superseded=True)
     if own.order_ms <= state.setters_floor_ms and any(entry_of(name) not in setters for name in own_names):
         return Refuse("it is too old: it is no longer known which event of the lead has set its fields last")
     would_undo = [
         name
         for name in MANDATORY
-        if name in later and setters[entry_of(name)].value != fingerprint(lead, entry_of(name))
+        if name in later and setters[entry_of(name)].value != fingerprint(lead, name)
     ]
     if would_undo:
         return Refuse(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .contract import LEAD_FIELDS
-from .event.lead import Json, Operation
+from .event.lead import MANDATORY, Json, Operation
 from .event.loggable import sha256
 
 SEQUENCE = "sequence"
@@ -20,10 +20,13 @@ STARTED = "started"
 
 @dataclass(frozen=True, slots=True)
 class Setter:
-    """The event that has set a field last: when it was first sent, and a fingerprint of the value."""
+    """The event that has set a field last: when it was first sent.
+
+    `value` is `STOPPED` or `STARTED` for the sequence, a fingerprint for a mandatory field, else empty.
+    """
 
     order_ms: int
-    value: str
+    value: str = ""
 
 
 Setters = Mapping[str, Setter]
@@ -36,10 +39,9 @@ def entry_of(name: str) -> str:
     return name if name in LEAD_FIELDS else f"#{sha256(name)[:12]}"
 
 
-def fingerprint(lead: Mapping[str, Json], entry: str) -> str:
+def fingerprint(lead: Mapping[str, Json], name: str) -> str:
     """Distinguishes two values of a field without keeping them; the address in it serves as the salt."""
-    values = [lead[name] for name in sorted(lead) if entry_of(name) == entry]
-    return sha256(repr((str(lead["email"]).lower(), entry, values)))[:12]
+    return sha256(repr((str(lead["email"]).lower(), name, lead[name])))[:12]
 
 
 def is_set_later(setters: Setters, name: str, order_ms: int) -> bool:
@@ -48,22 +50,15 @@ def is_set_later(setters: Setters, name: str, order_ms: int) -> bool:
     return setter is not None and setter.value != STARTED and setter.order_ms > order_ms
 
 
-def has_set(setters: Setters, name: str, lead: Mapping[str, Json], order_ms: int) -> bool:
-    """Whether the event of `order_ms` has set the field, to the value that it has in `lead`."""
-    entry = entry_of(name)
-    return setters.get(entry) == Setter(order_ms, fingerprint(lead, entry))
-
-
 def new_setters(
     setters: Setters,
     operation: Operation | None,
     order_ms: int,
-    lead: Mapping[str, Json],
     sent: Mapping[str, Json],
     *,
     begins: bool,
 ) -> dict[str, Setter]:
-    """The entries that an event with the content `lead` has set by sending the fields `sent`.
+    """The entries that an event has set by sending these fields.
 
     `begins`: it was sent as POST, which starts a sequence even if it names none. An entry of a later event
     stays as it is, because the API wants name and assistant with each update.
@@ -72,8 +67,11 @@ def new_setters(
         # Its fields only name the lead. It ends the sequence, which no earlier event may start again.
         values = {SEQUENCE: STOPPED}
     else:
-        entries = {entry_of(name) for name in sent if name not in {"email", "id"}}
-        values = {entry: fingerprint(lead, entry) for entry in sorted(entries)}
+        values = {
+            entry_of(name): fingerprint(sent, name) if name in MANDATORY else ""
+            for name in sent
+            if name not in {"email", "id"}
+        }
         if begins:
             values.setdefault(SEQUENCE, STARTED)
     new = {}

@@ -313,7 +313,7 @@ SHORT = {"functionTimeoutSeconds": 60, "connectTimeoutSeconds": 1, "readTimeoutS
         (
             {**SHORT, "settlingTimeSeconds": 600},
             "settlingTimeSeconds is 600, but must be at most 239: 5 x (functionTimeoutSeconds + "
-            "batchingWindowSeconds) - 61, so that after a crash the lead is free when its message comes back",
+            "batchingWindowSeconds) - 61, so that after a crash the lead is free when",
         ),
         (
             {"eventBusName": "default", "producerAccounts": ["111122223333"]},
@@ -430,7 +430,7 @@ def test_at_the_ends_of_all_ranges_a_crash_is_counted_and_a_write_that_failed_is
 ) -> None:
     """The crash leaves its lead free for its message's next receive, though two clocks differ.
 
-    The message waited for the whole batching window, and was claimed at the invocation's first or last moment.
+    The message waited for the whole batching window, and was claimed at the invocation's begin or end.
     """
     short = {**SHORT, "functionTimeoutSeconds": timeout_s, "batchingWindowSeconds": batching_window_s}
     longest_s = min(600, 5 * (timeout_s + batching_window_s) - 61)

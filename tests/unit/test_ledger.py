@@ -114,7 +114,7 @@ def delivered(granted: Claim) -> LeadState:
     known = replace(granted.state, lead_id="2345", known_s=int(time.time()))
     return known.with_final(
         done,
-        new_setters({}, own.operation, own.order_ms, lead, lead, begins=False),
+        new_setters({}, own.operation, own.order_ms, lead, begins=False),
         int(time.time()) - SETTINGS.ledger_s,
     )
 
