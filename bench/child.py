@@ -140,8 +140,9 @@ def floor() -> Run:
             ReturnValues="ALL_OLD",
         )
         is_delivered = post(url, lead)
+        rank = f"{order_ms}000000"
         setters = {
-            name: {"S": f"{order_ms} {sha256(str(value))[:12]}" if name in _HASHED else f"{order_ms}"}
+            name: {"S": f"{rank} {sha256(str(value))[:12]}" if name in _HASHED else rank}
             for name, value in (lead | {"sequence": ""}).items()
             if name != "email"
         }
@@ -152,6 +153,7 @@ def floor() -> Run:
             "hasForgotten": {"BOOL": False},
             "setters": {"M": setters},
             "settersFloor": {"N": "0"},
+            "begunAt": {"N": "0"},
             "finalEvents": {"M": {key: {"S": f"{digest} {order_ms} dc"}}},
             "openEvents": {"L": []},
             "shownEvents": {"L": [{"M": shown}]},

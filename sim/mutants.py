@@ -86,7 +86,7 @@ MUTANTS = {
         "an event that is delivered late overwrites what a later one has set",
         {
             "next_call.py": [
-                ("{name for name in lead if is_set_later(setters, name, own.order_ms)}", "set[str]()"),
+                ("{name for name in lead if is_set_later(setters, name, rank)}", "set[str]()"),
             ]
         },
     ),

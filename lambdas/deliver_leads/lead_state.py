@@ -36,6 +36,7 @@ SHOWN_EVENTS = 3
 LONGEST_REASON = 200
 # How far before its create an update may be sent that counts as sent after it.
 SENT_BEFORE_ITS_CREATE_MS = 900_000
+RANKS_A_MS = 1_000_000
 
 
 class State(StrEnum):
@@ -158,15 +159,17 @@ class LeadState:
     """One lead.
 
     `known_s`: when an answer showed it last (0: never). `setters`: by their entries (setters.py); fields
-    whose setter was pushed out were set at `setters_floor_ms` or before. `finals`: by their keys. `shown`:
-    the events that became final last, for people; no decision reads them.
+    whose setter was pushed out were set at the rank `setters_floor` or before. `begun_ms`: the order of the
+    create before which 7Targets didn't know the lead (0: nothing shows one). `finals`: by their keys.
+    `shown`: the events that became final last, for people; no decision reads them.
     """
 
     lead_id: str = ""
     known_s: int = 0
     has_forgotten: bool = False
     setters: Setters = field(default_factory=dict)
-    setters_floor_ms: int = 0
+    setters_floor: int = 0
+    begun_ms: int = 0
     finals: Mapping[str, Final] = field(default_factory=dict)
     open: tuple[EventRecord, ...] = ()
     shown: tuple[EventRecord, ...] = ()
@@ -193,27 +196,31 @@ class LeadState:
         order_ms = max(final.order_ms, event.order_ms)
         setters, sequence = self.setters, self.setters.get(SEQUENCE)
         if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
-            setters = {**setters, SEQUENCE: Setter(max(sequence.order_ms, order_ms), STOPPED)}
+            rank = self.rank(order_ms, is_create=False)
+            setters = {**setters, SEQUENCE: Setter(max(sequence.rank, rank), STOPPED)}
         finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
         others = tuple(each for each in self.open if not each.is_same(event))
         return replace(self, finals=finals, setters=setters, open=others)
 
+    def rank(self, order_ms: int, *, is_create: bool) -> int:
+        """The place of an event among those of its lead: the event with the highest one sets a field.
+
+        It is the event's order, but for what was sent a little before the create at `begun_ms`: that has its
+        place just after the create.
+        """
+        before_ms = self.begun_ms - order_ms
+        if is_create or not 0 < before_ms < SENT_BEFORE_ITS_CREATE_MS:
+            return order_ms * RANKS_A_MS
+        return self.begun_ms * RANKS_A_MS + SENT_BEFORE_ITS_CREATE_MS - before_ms
+
     def begun_by(self, create: EventRecord) -> "LeadState":
         """The state after the create that began the lead.
 
-        A bus doesn't keep the order in which a create and its update are published. So an update or stop that
-        was sent a little before the create, and for which 7Targets didn't know the lead, counts as sent just
-        after the create.
+        A bus doesn't keep the order in which a create and its update are published. So if 7Targets didn't
+        know the lead when its update came, updates and stops from before the create count as sent after it.
         """
-        early = [
-            each
-            for each in sorted(self.open, key=lambda each: each.order_ms)
-            if each.unknown_since_s > self.known_s
-            and 0 < create.order_ms - each.order_ms < SENT_BEFORE_ITS_CREATE_MS
-        ]
-        others = [each for each in self.open if each not in early]
-        moved = [replace(each, order_ms=create.order_ms + place) for place, each in enumerate(early, start=1)]
-        return replace(self, open=(*others, *moved))
+        was_unknown = any(each.unknown_since_s > self.known_s for each in self.open)
+        return replace(self, begun_ms=create.order_ms) if was_unknown else self
 
     def with_final(self, event: EventRecord, setters: Setters, oldest_s: int) -> "LeadState":
         """The state with this event final, and what it has set. Finals sent before `oldest_s` are dropped."""
@@ -232,8 +239,8 @@ class LeadState:
         kept = {*creates[-MOST_FINAL_CREATES:], *others[-MOST_FINALS:]}
         lost = len(creates) > MOST_FINAL_CREATES
         merged = {**self.setters, **setters}
-        names = sorted(merged, key=lambda name: merged[name].order_ms)
-        floor_ms = max((merged[name].order_ms for name in names[:-MOST_SETTERS]), default=0)
+        names = sorted(merged, key=lambda name: merged[name].rank)
+        floor = max((merged[name].rank for name in names[:-MOST_SETTERS]), default=0)
         return replace(
             self,
             # An event that was parked with its key counts as corrected by this one.
@@ -245,7 +252,7 @@ class LeadState:
             finals={key: finals[key] for key in latest if key in kept},
             has_forgotten=self.has_forgotten or lost,
             setters={name: merged[name] for name in names[-MOST_SETTERS:]},
-            setters_floor_ms=max(self.setters_floor_ms, floor_ms),
+            setters_floor=max(self.setters_floor, floor),
             shown=(*self.shown, replace(event, digest="", order_ms=0, sent_s=0, redriven=False))[
                 -SHOWN_EVENTS:
             ],

@@ -26,10 +26,9 @@ def write_state(state: LeadState) -> dict[str, Any]:
             "leadId": state.lead_id,
             "knownAt": state.known_s,
             "hasForgotten": state.has_forgotten,
-            "setters": {
-                name: f"{each.order_ms} {each.value}".rstrip() for name, each in state.setters.items()
-            },
-            "settersFloor": state.setters_floor_ms,
+            "setters": {name: f"{each.rank} {each.value}".rstrip() for name, each in state.setters.items()},
+            "settersFloor": state.setters_floor,
+            "begunAt": state.begun_ms,
             "finalEvents": {key: _write_final(each) for key, each in state.finals.items()},
             "openEvents": [write_record(each) for each in state.open],
             "shownEvents": [write_record(each) for each in state.shown],
@@ -45,7 +44,8 @@ def read_state(item: Item) -> LeadState:
         known_s=values.get("knownAt", 0),
         has_forgotten=values.get("hasForgotten", False),
         setters={name: _read_setter(text) for name, text in values.get("setters", {}).items()},
-        setters_floor_ms=values.get("settersFloor", 0),
+        setters_floor=values.get("settersFloor", 0),
+        begun_ms=values.get("begunAt", 0),
         finals={key: _read_final(text) for key, text in values.get("finalEvents", {}).items()},
         open=tuple(map(_read_record, values.get("openEvents", ()))),
         shown=tuple(map(_read_record, values.get("shownEvents", ()))),
@@ -69,8 +69,8 @@ def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_setter(text: str) -> Setter:
-    order_ms, _, value = text.partition(" ")
-    return Setter(int(order_ms), value)
+    rank, _, value = text.partition(" ")
+    return Setter(int(rank), value)
 
 
 def _write_final(final: Final) -> str:

@@ -1,44 +1,40 @@
 """What to do next with an event of a lead, given what holds of the lead. Pure.
 
-The first row that fits applies.
+The first row that fits applies. A *final* event was delivered or superseded before.
 
-| what holds                                       | create                     | update, stop_followup      |
-|--------------------------------------------------|----------------------------|----------------------------|
-| the event was delivered or superseded before     |                            |                            |
-| (1), whatever came between                       | `Skip` (duplicate)         | `Skip` (duplicate; 2)      |
-| another event with its key was delivered before  | `Refuse`                   | `Refuse`                   |
-| it is parked, and was not sent again since       | `Skip`, not parked again   | `Skip`, not parked again   |
-| three attempts, made alone, left no              |                            |                            |
-| result in the ledger                             | `Refuse`                   | `Refuse`                   |
-| the function has crashed while it delivered this |                            |                            |
-| event and others                                 | `Wait`, to be tried alone  | `Wait`, to be tried alone  |
-| an earlier event of the lead is still to come    | `Wait` (3)                 | `Wait`                     |
-| later events have set all fields of this one     | `Skip` (superseded)        | `Skip` (superseded; 4)     |
-| a later event has set another name or assistant, |                            |                            |
-| but not all fields of this one; or nothing shows |                            |                            |
-| who has set a field last, because it is too long |                            |                            |
-| ago                                              | `Refuse`                   | `Refuse` (4)               |
-| the lead may exist: an answer showed it after    | `Send` its own fields, as  | `Send` its own fields; 404:|
-| one window before the event was sent, a create   | PUT; 404: as POST (5)      | wait for its create        |
-| has no answer, or something was forgotten        |                            |                            |
-| nothing of these                                 | `Send`, as POST            | as in the row above        |
+| what holds                                | create              | update              | stop_followup      |
+|-------------------------------------------|---------------------|---------------------|--------------------|
+| it is a copy of a final event (1)         | `Skip` (duplicate)  | `Skip` (duplicate)  | `Skip` (duplicate) |
+| a final event has its key, other content  | `Refuse`            | `Refuse`            | `Refuse`           |
+| it is parked, and was not sent again      | `Skip` (as parked)  | `Skip` (as parked)  | `Skip` (as parked) |
+| three attempts at it alone left no result | `Refuse`            | `Refuse`            | `Refuse`           |
+| the function crashed over it, and other   |                     |                     |                    |
+| events are under way beside it            | `Wait`              | `Wait`              | `Wait`             |
+| an earlier event of the lead waits (2)    | `Wait`              | `Wait`              | -                  |
+| later events have set all it asks for     | `Skip` (superseded) | `Skip` (superseded) | -                  |
+| a later event has set another name or     |                     |                     |                    |
+| assistant; or which event has set a field |                     |                     |                    |
+| of it last is forgotten                   | `Refuse`            | `Refuse`            | -                  |
+| 7Targets may have the lead (3)            | `Send` as PUT (4)   | `Send`              | `Send`             |
+| none of these                             | `Send` as POST      | `Send`              | `Send`             |
 
-So a create with a key that is sent again, even after 25 updates, is a duplicate; an old update that arrives
-last sets only what no later one has set; a create that is redriven a day after a stop is sent as PUT without
-the sequence, because the stop has set that; a key that is used again with other content is refused.
+A create with a key that comes again, even after 25 updates, is a copy. An old update that comes last sets
+what no later event has set. A create that is redriven a day after a stop is sent as PUT, without its
+sequence. An event with a used key and other content is refused.
 
-(1) The same key and the same content. Without a producer's key, a create counts as the same if the two were
-sent within the window. (2) A stop is a duplicate only if no create or update has set the sequence since.
-(3) Always for an earlier create. For an earlier update or stop only if an answer showed the lead and none has
-called it unknown since, because such an event waits for this create. An event counts as still to come until
-`overdue_s` after it was due. (4) Never a stop: it is sent in any case, because without it e-mails to a person
-go on. (5) Without its sequence, which follows in a second PUT only if the answered lead shows another one.
+(1) Both have the same key and content, whatever came between. But a create without a producer's key is a copy
+only if the two were sent within one window; and a stop only if nothing has set the sequence between the two.
+(2) It counts as waiting until `overdue_s` after its message was due. A create waits for an update or stop
+only if an answer has shown the lead, because otherwise that one waits for a create. A stop waits for none,
+because e-mails to a person would go on; what it overtakes can't start them again.
+(3) An answer showed the lead after the create was sent, or within one window before; or a create of the lead
+has no answer yet, and none has shown the lead since; or something was forgotten that a POST would need.
+(4) Without its sequence, which a second PUT sets if the answer shows another one; after a 404, as POST.
 
-"Own fields" are those that no later event has set. What is superseded is reported as a duplicate. All orders
-and windows are between the times at which events were first sent, so that an outage or a redrive changes
-nothing. While a request without an answer may still take effect, nothing of this is asked: the ledger refuses
-the claim until the settling time is over. `after_call.py` says what follows.
-docs/decisions/0001-a-create-in-doubt-is-sent-as-an-update.md says what remains possible.
+`Send` leaves out what a later event has set, but for name, e-mail address and assistant. All orders and
+windows are between the times at which events were first sent, so an outage or a redrive changes nothing.
+While a request without an answer may still take effect, nothing of this is asked, because the ledger refuses
+the claim. `after_call.py` says what follows; docs/decisions/0001 says what remains possible.
 """
 
 from collections.abc import Mapping
@@ -83,8 +79,8 @@ class Refuse:
 class Send:
     """To be sent, with these fields.
 
-    `may_exist`: a create has to find out first whether the lead exists. `has_sequence`: an event has started,
-    set or stopped the lead's sequence, or may have.
+    `may_exist`: 7Targets may have the lead. `has_sequence`: an event has started, set or stopped the lead's
+    sequence, or may have.
     """
 
     fields: Mapping[str, Json]
@@ -106,7 +102,7 @@ def next_call(
     *,
     alone: bool,
 ) -> NextCall:
-    """`own` is the event as the state has it, or new; `window_s`: how long an answer shows the lead.
+    """`own` is the event as the state has it, or new; `window_s` is the setting duplicateWindowHours.
 
     `overdue_s`: an event whose message has not come back so long after it was due is no longer waited for,
     because a person may have removed it. At least the lead queue's visibility timeout, after which a message
@@ -152,7 +148,8 @@ def _is_copy(state: LeadState, own: EventRecord, final: Final, window_s: int | N
     sequence = state.setters.get(SEQUENCE)
     if own.operation is not Operation.STOP_FOLLOWUP or sequence is None or sequence.value == STOPPED:
         return True
-    return not final.order_ms < sequence.order_ms < own.order_ms
+    ranks = [state.rank(order_ms, is_create=False) for order_ms in (final.order_ms, own.order_ms)]
+    return not ranks[0] < sequence.rank < ranks[1]
 
 
 def _may_exist(state: LeadState, own: EventRecord, window_s: int) -> bool:
@@ -163,6 +160,7 @@ def _may_exist(state: LeadState, own: EventRecord, window_s: int) -> bool:
 
 
 def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
+    """`known_s`: when an answer showed the lead last."""
     if own.is_same(other) or own.operation is Operation.STOP_FOLLOWUP:
         return False
     if own.is_create and not other.is_create and known_s <= other.unknown_since_s:
@@ -171,8 +169,8 @@ def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
 
 
 def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
-    setters = state.setters
-    later = {name for name in lead if is_set_later(setters, name, own.order_ms)}
+    setters, rank = state.setters, state.rank(own.order_ms, is_create=own.is_create)
+    later = {name for name in lead if is_set_later(setters, name, rank)}
     fields = {name: value for name, value in lead.items() if name in MANDATORY or name not in later}
     has_sequence = SEQUENCE in setters or own.unanswered or state.has_forgotten
     send = Send(fields, may_exist, has_sequence)
@@ -182,7 +180,7 @@ def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exis
     # A create asks for e-mails as well, even if it names no sequence.
     if own_names <= later and (has_sequence or not own.is_create):
         return Skip(Outcome.DUPLICATE, "later events have set all of its fields", superseded=True)
-    if own.order_ms <= state.setters_floor_ms and any(entry_of(name) not in setters for name in own_names):
+    if rank <= state.setters_floor and any(entry_of(name) not in setters for name in own_names):
         return Refuse("it is too old: it is no longer known which event of the lead has set its fields last")
     would_undo = [
         name

@@ -20,12 +20,12 @@ STARTED = "started"
 
 @dataclass(frozen=True, slots=True)
 class Setter:
-    """The event that has set a field last: when it was first sent.
+    """The event that has set a field last: its rank (`LeadState.rank`).
 
     `value` is `STOPPED` or `STARTED` for the sequence, a fingerprint for a mandatory field, else empty.
     """
 
-    order_ms: int
+    rank: int
     value: str = ""
 
 
@@ -44,16 +44,16 @@ def fingerprint(lead: Mapping[str, Json], name: str) -> str:
     return sha256(repr((str(lead["email"]).lower(), name, lead[name])))[:12]
 
 
-def is_set_later(setters: Setters, name: str, order_ms: int) -> bool:
-    """Whether an event that was sent after `order_ms` has set the field."""
+def is_set_later(setters: Setters, name: str, rank: int) -> bool:
+    """Whether an event with a higher rank has set the field."""
     setter = setters.get(entry_of(name))
-    return setter is not None and setter.value != STARTED and setter.order_ms > order_ms
+    return setter is not None and setter.value != STARTED and setter.rank > rank
 
 
 def new_setters(
     setters: Setters,
     operation: Operation | None,
-    order_ms: int,
+    rank: int,
     sent: Mapping[str, Json],
     *,
     begins: bool,
@@ -77,6 +77,6 @@ def new_setters(
     new = {}
     for entry, value in values.items():
         before = setters.get(entry)
-        if before is None or before.value == STARTED or before.order_ms <= order_ms:
-            new[entry] = Setter(max(order_ms, before.order_ms if before else 0), value)
+        if before is None or before.value == STARTED or before.rank <= rank:
+            new[entry] = Setter(max(rank, before.rank if before else 0), value)
     return new

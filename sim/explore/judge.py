@@ -210,7 +210,9 @@ class Judge:
         if lead is None:
             return "7Targets has no such lead"
         shown = {**lead.fields, "stopped": lead.stopped}
-        if seen.event.is_create and lead.stopped and not any("stopped" in e.event.sets for e in self._seen):
+        stops = [each for each in self._seen if "stopped" in each.event.sets]
+        # After a request without an answer, nothing shows whether it has started e-mails.
+        if seen.event.is_create and lead.stopped and not stops and not seen.disturbances:
             return "7Targets sends it no e-mails"
         later = [other.event for other in self._seen if self._may_be_later(other, seen)]
         for name, value in seen.event.sets.items():

@@ -21,7 +21,7 @@ from deliver_leads.after_call import (
 from deliver_leads.contract import LAST_RECEIVE
 from deliver_leads.event.lead import Json, Operation
 from deliver_leads.event.message import Message
-from deliver_leads.lead_state import LONGEST_REASON, EventRecord, LeadState, State
+from deliver_leads.lead_state import LONGEST_REASON, RANKS_A_MS, EventRecord, LeadState, State
 from deliver_leads.outcome import (
     BlockedError,
     BreakerOpenError,
@@ -36,7 +36,7 @@ from deliver_leads.outcome import (
     UndecidedError,
     UnknownLeadError,
 )
-from deliver_leads.setters import Setter
+from deliver_leads.setters import Setter, fingerprint
 from deliver_leads.settings import Settings
 from sim.settings import ENVIRONMENT
 from tests.lead_records import final, record
@@ -73,7 +73,7 @@ def verdict_on(
     return judge(error, own, message(**of_message), NOW_S, SETTINGS, LONGEST_PROBE_INTERVAL_S, jitter)
 
 
-SET = {"name": Setter(7, "hash of a name")}
+SENT: dict[str, Json] = {"name": "Jane", "email": "jane@example.com"}
 
 
 class TestADeliveredEvent:
@@ -86,7 +86,7 @@ class TestADeliveredEvent:
         lead = delivered(
             LeadState(open=(own, other)),
             own,
-            SET,
+            SENT,
             DeliveredLead(2345, "Cold", 200),
             NOW_S,
             SETTINGS,
@@ -94,7 +94,7 @@ class TestADeliveredEvent:
         )
         assert (lead.lead_id, lead.known_s, lead.open) == ("2345", NOW_S, (other,))
         assert lead.finals == {"own": final(CREATE, 7)}
-        assert lead.setters == SET
+        assert lead.setters == {"name": Setter(7 * RANKS_A_MS, fingerprint(SENT, "name"))}
 
     @pytest.mark.parametrize("state", [State.DELIVERED, State.SUPERSEDED])
     def test_people_are_shown_what_became_of_it(self, state: State) -> None:
@@ -115,11 +115,11 @@ class TestADeliveredEvent:
         self, begins: bool
     ) -> None:
         """Before any answer showed the lead; the state after this one shows it."""
-        own = record("own", CREATE, order_ms=7)
-        other = record("other", order_ms=5, unknown_since_s=NOW_S)
-        answer = DeliveredLead(1, None, 201)
-        lead = delivered(LeadState(open=(other,)), own, {}, answer, NOW_S, SETTINGS, begins=begins)
-        assert [each.order_ms for each in lead.open] == [8 if begins else 5]
+        own, other = record("own", CREATE, order_ms=7), record("other", unknown_since_s=NOW_S)
+        lead = delivered(
+            LeadState(open=(other,)), own, {}, DeliveredLead(1, None, 201), NOW_S, SETTINGS, begins=begins
+        )
+        assert lead.begun_ms == (7 if begins else 0)
 
     def test_a_superseded_event_says_nothing_of_the_lead(self) -> None:
         """Nothing was sent."""
@@ -141,11 +141,11 @@ def after(
     error: DeliveryError,
     own: EventRecord,
     *others: EventRecord,
-    was_unknown: bool = False,
+    was_posted: bool = False,
     last_success_s: float = NOW_S,
 ) -> tuple[EventRecord, DeliveryError]:
     """The event after a call that ended with this error."""
-    return failed(LeadState(open=others), own, error, was_unknown, NOW_S, last_success_s, SETTINGS)
+    return failed(LeadState(open=others), own, error, was_posted, NOW_S, last_success_s, SETTINGS)
 
 
 class TestAFailedCall:
@@ -162,15 +162,15 @@ class TestAFailedCall:
 
     def test_a_request_without_an_answer_is_remembered(self) -> None:
         """Whatever was answered before it."""
-        for was_unknown in (True, False):
-            left, error = after(UnconfirmedError("no answer"), record("own", CREATE), was_unknown=was_unknown)
+        for was_posted in (True, False):
+            left, error = after(UnconfirmedError("no answer"), record("own", CREATE), was_posted=was_posted)
             assert (left.unanswered, left.attempts) == (True, 1)
             assert isinstance(error, UnconfirmedError)
 
     def test_a_404_shows_that_the_request_before_it_left_no_trace(self) -> None:
         """The settling time is over, so it can't take effect any more."""
         own = record("own", CREATE, unanswered=True)
-        assert not after(TURNED_AWAY, own, was_unknown=True)[0].unanswered
+        assert not after(TURNED_AWAY, own, was_posted=True)[0].unanswered
         assert not after(UNKNOWN, record("own", unanswered=True))[0].unanswered
 
 

@@ -410,23 +410,23 @@ class TestSetters:
         state = with_setters(LeadState(setters={"name": Setter(1, "a"), "phone": Setter(1, "b")}), {})
         state = with_setters(state, {"name": Setter(2, "c")})
         assert state.setters == {"name": Setter(2, "c"), "phone": Setter(1, "b")}
-        assert state.setters_floor_ms == 0
+        assert state.setters_floor == 0
 
     def test_128_are_kept_and_the_oldest_goes_first(self) -> None:
         """What was pushed out was set at the floor, or before."""
         orders = [*range(10, MOST_SETTERS + 4), *range(10)]
         state = with_setters(LeadState(), {f"field {order}": Setter(order, "") for order in orders})
         assert set(state.setters) == {f"field {order}" for order in range(4, MOST_SETTERS + 4)}
-        assert state.setters_floor_ms == 3
+        assert state.setters_floor == 3
 
     def test_the_floor_never_falls(self) -> None:
         """A field that was pushed out earlier is still not known."""
-        state = LeadState(setters_floor_ms=50)
+        state = LeadState(setters_floor=50)
         state = with_setters(
             state, {f"field {order}": Setter(order, "") for order in range(MOST_SETTERS + 1)}
         )
-        assert state.setters_floor_ms == 50
-        assert with_setters(state, {"name": Setter(99, "")}).setters_floor_ms == 50
+        assert state.setters_floor == 50
+        assert with_setters(state, {"name": Setter(99, "")}).setters_floor == 50
 
     @given(
         st.lists(
@@ -443,4 +443,4 @@ class TestSetters:
         assert len(state.setters) <= MOST_SETTERS
         for name, order in last.items():
             known = state.setters.get(name)
-            assert known == Setter(order, "") if known else order <= state.setters_floor_ms
+            assert known == Setter(order, "") if known else order <= state.setters_floor

@@ -24,6 +24,7 @@ from deliver_leads.lead_state import (
     MOST_FINALS,
     MOST_OPEN,
     MOST_SETTERS,
+    RANKS_A_MS,
     SHOWN_EVENTS,
     EventRecord,
     LeadState,
@@ -114,7 +115,7 @@ def delivered(granted: Claim) -> LeadState:
     known = replace(granted.state, lead_id="2345", known_s=int(time.time()))
     return known.with_final(
         done,
-        new_setters({}, own.operation, own.order_ms, lead, begins=False),
+        new_setters({}, own.operation, own.order_ms * RANKS_A_MS, lead, begins=False),
         int(time.time()) - SETTINGS.ledger_s,
     )
 
@@ -703,8 +704,10 @@ LARGEST = LeadState(
     lead_id="9" * 18,
     known_s=SEEN_S,
     has_forgotten=True,
-    setters={f"#{number:012}": Setter(SEEN_S * 1000, HASH[:12]) for number in range(MOST_SETTERS)},
-    setters_floor_ms=SEEN_S * 1000,
+    setters={
+        f"#{number:012}": Setter(SEEN_S * 1000 * RANKS_A_MS, HASH[:12]) for number in range(MOST_SETTERS)
+    },
+    setters_floor=SEEN_S * 1000,
     finals={
         f"{number:016}": final(Operation.CREATE, SEEN_S * 1000, digest=HASH[:12])
         for number in range(MOST_FINALS)
@@ -787,4 +790,4 @@ class TestSizes:
             sizes.append(claimed)
             clock.now += 3600
         assert max(sizes) <= 2 * 1024
-        assert units == [2, *[4] * 30]
+        assert units == [2, 2, *[4] * 29]

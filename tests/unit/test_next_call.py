@@ -15,6 +15,7 @@ from deliver_leads.lead_state import (
     CLOCK_SKEW_S,
     MOST_FINALS,
     MOST_SETTERS,
+    RANKS_A_MS,
     EventRecord,
     Final,
     LeadState,
@@ -57,7 +58,8 @@ def setters_of(
     state: LeadState, own: EventRecord, sent: Mapping[str, Json], *, begins: bool
 ) -> dict[str, Setter]:
     """What an event has set by sending these of its fields."""
-    return new_setters(state.setters, own.operation, own.order_ms, sent, begins=begins)
+    rank = state.rank(own.order_ms, is_create=own.is_create)
+    return new_setters(state.setters, own.operation, rank, sent, begins=begins)
 
 
 def decide(
@@ -209,7 +211,7 @@ class TestARefusedEvent:
         self, operation: Operation, minute: int, is_refused: bool
     ) -> None:
         """A later event may have, which it would undo. Fields with a setter are no doubt."""
-        state = replace(delivered(NOTHING, "other", UPDATE, -2), setters_floor_ms=at(0))
+        state = replace(delivered(NOTHING, "other", UPDATE, -2), setters_floor=at(0) * RANKS_A_MS)
         assert isinstance(
             decide(waiting("own", operation, minute), state, context="a"), Refuse if is_refused else Send
         )
@@ -540,7 +542,7 @@ def states(draw: st.DrawFn) -> LeadState:
         state,
         known_s=draw(st.just(0) | NEAR_NOW | NEAR_NOW.map(lambda second: second - WINDOW_S)),
         has_forgotten=draw(st.booleans()),
-        setters_floor_ms=draw(st.just(0) | ORDERS),
+        setters_floor=draw(st.just(0) | ORDERS.map(lambda order_ms: order_ms * RANKS_A_MS)),
         open=tuple(opened),
     )
 
@@ -579,7 +581,7 @@ def test_all_fields_that_no_later_event_has_set_are_sent(
             SEQUENCE if name in of_the_sequence else name for name in fields if name not in step.fields
         }
         known = {name for name in dropped if name != "shoeSize"}
-        assert all(state.setters[name].order_ms >= own.order_ms for name in known)
+        assert all(state.setters[name].rank >= own.order_ms * RANKS_A_MS for name in known)
 
 
 def moved(state: LeadState, by_s: int) -> LeadState:
@@ -591,8 +593,11 @@ def moved(state: LeadState, by_s: int) -> LeadState:
     return replace(
         state,
         known_s=state.known_s and state.known_s + by_s,
-        setters={name: Setter(each.order_ms + by_ms, each.value) for name, each in state.setters.items()},
-        setters_floor_ms=state.setters_floor_ms and state.setters_floor_ms + by_ms,
+        setters={
+            name: Setter(each.rank + by_ms * RANKS_A_MS, each.value) for name, each in state.setters.items()
+        },
+        setters_floor=state.setters_floor and state.setters_floor + by_ms * RANKS_A_MS,
+        begun_ms=state.begun_ms and state.begun_ms + by_ms,
         finals=finals,
         open=tuple(moved_event(each, by_s) for each in state.open),
     )
@@ -730,48 +735,61 @@ class TestWhatAnEventHasSet:
 class TestAnUpdateThatWasSentBeforeItsCreate:
     """A bus doesn't keep the order in which the two are published."""
 
-    def begun(self, *waits: EventRecord, known_s: int = 0) -> LeadState:
-        """A lead that began with a create sent at the order 1,000,000, while these events waited."""
-        asked = lead_of({"phone": "1"})
+    def begun(self, unknown_since_s: int = NOW_S, known_s: int = 0) -> LeadState:
+        """A lead that began with a create sent at the order 1,000,000, while an update waited."""
+        asked, waits = lead_of({"phone": "1"}), record("waits", unknown_since_s=unknown_since_s)
         created = record("create", CREATE, order_ms=1_000_000)
-        state = LeadState(open=waits, known_s=known_s).begun_by(created)
+        state = LeadState(open=(waits,), known_s=known_s).begun_by(created)
         setters = setters_of(state, created, asked, begins=True)
         return replace(state.with_final(created, setters, oldest_s=0), known_s=NOW_S + 1)
 
     @pytest.mark.parametrize(
         ("order_ms", "unknown_since_s", "known_s", "wins"),
         [
-            (999_000, NOW_S, 0, True),
-            (999_000, NOW_S, NOW_S - 1, True),
-            (999_000, 0, 0, False),
-            (999_000, NOW_S, NOW_S, False),
-            (99_999, NOW_S, 0, False),
+            (999_999, NOW_S, 0, True),
+            (100_001, NOW_S, NOW_S - 1, True),
+            (100_000, NOW_S, 0, False),
+            (999_999, 0, 0, False),
+            (999_999, NOW_S, NOW_S, False),
         ],
-        ids=["just before", "unknown again", "not called unknown", "shown since", "long before"],
+        ids=["just before", "unknown again", "long before", "not called unknown", "shown since"],
     )
     def test_its_fields_win_if_7targets_had_called_the_lead_unknown(
         self, order_ms: int, unknown_since_s: int, known_s: int, wins: bool
     ) -> None:
-        """There was no lead yet that it could have meant."""
-        waits = record("update", order_ms=order_ms, unknown_since_s=unknown_since_s)
-        state = self.begun(waits, known_s=known_s)
-        [own] = state.open
-        assert ("phone" in send(own, state, phone="2", company="Acme").fields) is wins
+        """There was no lead yet that it could have meant, whether or not it is the update that came then."""
+        state = self.begun(unknown_since_s, known_s)
+        step = send(record("update", order_ms=order_ms), state, phone="2", company="Acme")
+        assert ("phone" in step.fields) is wins
 
     def test_of_two_such_updates_the_later_one_wins_and_an_earlier_create_does_not(self) -> None:
         """Whichever is delivered first."""
-        waits = [record(f"at {at}", order_ms=at, unknown_since_s=NOW_S) for at in (999_500, 999_000)]
-        state, asked = self.begun(*waits), lead_of({"phone": "3"})
-        earlier, later = sorted(state.open, key=lambda each: each.order_ms)
-        assert (earlier.key, later.key) == ("at 999000", "at 999500")
-        state = state.with_final(later, setters_of(state, later, asked, begins=False), oldest_s=0)
-        for own in (earlier, record("other", CREATE, order_ms=999_900)):
+        state, later = self.begun(), record("later", order_ms=999_500)
+        state = state.with_final(
+            later, setters_of(state, later, lead_of({"phone": "3"}), begins=False), oldest_s=0
+        )
+        for own in (record("earlier", order_ms=999_499), record("other", CREATE, order_ms=999_900)):
             assert "phone" not in send(own, state, phone="2", company="Acme").fields
 
     def test_an_event_sent_after_the_create_wins_over_such_an_update(self) -> None:
         """The update counts as sent just after the create, and not later."""
-        state = self.begun(record("update", order_ms=999_000, unknown_since_s=NOW_S))
-        assert [each.order_ms for each in state.open] == [1_000_001]
+        state, early = self.begun(), record("early", order_ms=999_999)
+        state = state.with_final(
+            early, setters_of(state, early, lead_of({"phone": "3"}), begins=False), oldest_s=0
+        )
+        for operation in (UPDATE, CREATE):
+            own = record("own", operation, order_ms=1_000_001)
+            assert "phone" in send(own, state, phone="2", company="Acme").fields
+
+    def test_the_copy_of_such_a_stop_is_one_unless_the_sequence_was_set_between_the_two(self) -> None:
+        """The stop has its place after the create, too."""
+        state, stop = self.begun(), record("stop", STOP, order_ms=999_000)
+        state = state.with_final(stop, setters_of(state, stop, LEAD, begins=False), oldest_s=0)
+        assert decide(record("stop", STOP, order_ms=999_500), state) == COPY
+        renewed = state.with_copy(record("stop", STOP, order_ms=999_500))
+        own = record("update", order_ms=999_400)
+        assert "scheduleName" not in send(own, renewed, scheduleName="Warm", company="Acme").fields
+        assert "scheduleName" in send(own, state, scheduleName="Warm", company="Acme").fields
 
     def test_a_stop_outranks_a_sequence_that_a_later_create_started_without_naming_one(self) -> None:
         """An event from before the stop may not start the e-mails again, in whatever order the three come."""
