@@ -188,6 +188,26 @@ MUTANTS = {
         "a create that an update overtook counts as delivered though 7Targets sends its lead no e-mails",
         {"delivery.py": [("if not asked and not step.has_sequence and", "if False and")]},
     ),
+    "begun-ignored": Mutant(
+        "what an update asks for that came before its create is undone by the create",
+        {"lead_state.py": [("if was_unknown else self", "if False else self")]},
+    ),
+    "redriven-by-clock": Mutant(
+        "a message that a person sends again counts as a copy unless a clock shows that it is later",
+        {"lead_state.py": [("is_later = claim.redriven or ", "is_later = ")]},
+    ),
+    "window-without-margin": Mutant(
+        "a window that two clocks measure has no margin for their difference",
+        {"next_call.py": [("- window_s - CLOCK_SKEW_S", "- window_s")]},
+    ),
+    "values-kept": Mutant(
+        "the ledger keeps the fields of a lead, and its item outgrows DynamoDB's quota",
+        {"setters.py": [('fingerprint(sent, name) if name in MANDATORY else ""', "str(sent[name])")]},
+    ),
+    "forbidden": Mutant(
+        "a lead is parked because the user or the assistant is refused",
+        {"api/answers.py": [("    if status in REFUSED_CLIENT:", "    if False:")]},
+    ),
     "stop-waits": Mutant(
         "a stop waits until an earlier event of its lead has been delivered",
         {"next_call.py": [(" or own.operation is Operation.STOP_FOLLOWUP:", ":")]},
