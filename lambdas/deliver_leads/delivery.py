@@ -324,8 +324,8 @@ class Delivery:
         leaves_claim = leaves_claim or (isinstance(error, LedgerError) and error.may_be_written)
         if claim:
             event = not_delivered(claim.record, message, verdict, reason, int(now))
-            quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
-            written = self._ledger.complete(claim, claim.state.with_open(event), quiet_s)
+            settling_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
+            written = self._ledger.complete(claim, claim.state.with_open(event), settling_s)
             leaves_claim = not written
         delay_s = (
             min(verdict.delay_s, longest_delay_with_open_claim_s(self._settings))
@@ -354,7 +354,7 @@ class Delivery:
             self._last_taken = assistant, now
         subject = event.lead_hash
         if isinstance(result, BlockedError) and result.status == 403:
-            # The 403 is about this assistant, and not about the user whose leads all pass by here.
+            # Leads of another assistant pass, so the 403 is about this assistant, and not about the user.
             taken, at = self._last_taken
             subject = assistant if taken != assistant and now - at < ASSISTANT_TAKEN_S else subject
         cause = result.summary if isinstance(result, DeliveryError) else ""

@@ -109,14 +109,14 @@ def next_call(
     comes back whose own delay could not be set. `alone`: no other event is under way in this environment.
     """
     final = state.finals.get(own.key)
-    if final and final.digest != own.digest and own.state is not State.PARKED:
+    if final and final.digest == own.digest:
+        if _is_copy(state, own, final, window_s if key.from_content else None):
+            return Skip(Outcome.DUPLICATE, "the same event was delivered before")
+    elif final and own.state is not State.PARKED:
         return Refuse(
             "an event with the same idempotencyKey was delivered before, with other content; "
             "give each event a key of its own"
         )
-    is_same = final is not None and final.digest == own.digest
-    if final and is_same and _is_copy(state, own, final, window_s if key.from_content else None):
-        return Skip(Outcome.DUPLICATE, "the same event was delivered before")
     if own.state is State.PARKED:
         return Skip(Outcome(own.parked_as), own.reason)
     if own.crashes_alone >= CRASHES_TO_PARK:

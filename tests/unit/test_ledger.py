@@ -245,7 +245,7 @@ class TestACompletion:
     ) -> None:
         """The request may still take effect, after any other that is sent meanwhile."""
         clock.now += 0.5
-        ledger.complete(granted := claim(ledger), waits(granted), quiet_s=60)
+        ledger.complete(granted := claim(ledger), waits(granted), settling_s=60)
         clock.now += 60 - 0.1
         for key in ("key#1", "key#2"):
             with pytest.raises(DeferredError):
@@ -705,9 +705,11 @@ LARGEST = LeadState(
     known_s=SEEN_S,
     has_forgotten=True,
     setters={
-        f"#{number:012}": Setter(SEEN_S * 1000 * RANKS_A_MS, HASH[:12]) for number in range(MOST_SETTERS)
+        f"#{number:012}": Setter(SEEN_S * 1000 * RANKS_A_MS, HASH[:12] if number < 2 else "")
+        for number in range(MOST_SETTERS)
     },
-    setters_floor=SEEN_S * 1000,
+    setters_floor=SEEN_S * 1000 * RANKS_A_MS,
+    begun_ms=SEEN_S * 1000,
     finals={
         f"{number:016}": final(Operation.CREATE, SEEN_S * 1000, digest=HASH[:12])
         for number in range(MOST_FINALS)
