@@ -65,7 +65,7 @@ def test_a_canceled_meeting_stops_the_follow_up_of_its_lead(deployment: Deployme
 
 
 def test_a_wrong_foreign_event_is_parked_whole_with_its_mapping_s_name(deployment: Deployment) -> None:
-    """A person finds the event as its source sent it, and what to look at in cdk.json."""
+    """A person finds the event as its source sent it, and which mapping to look at."""
     event, _ = new_foreign_event("typeform")
     answers = event["detail"]["form_response"]["answers"]
     event["detail"]["form_response"]["answers"] = [each for each in answers if each["type"] != "email"]
