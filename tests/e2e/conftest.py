@@ -20,8 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         if item.get_closest_marker("e2e") and not item.get_closest_marker("xdist_group"):
-            has_operator = "operator" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("operator" if has_operator else "deployed stack"))
+            needed = getattr(item, "fixturenames", ())
+            group = next((name for name in ("dev", "operator") if name in needed), "deployed stack")
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from deliver_leads.outcome import Outcome
 from sim.synthesis import resources, synthesise
 from tests.integration.conftest import Pipeline
 from tests.integration.test_concurrency import record
+from tests.integration.test_delivery import create
 
 DAY_S = 24 * 3600
 LARGEST_EMF_ARRAY = 100
@@ -51,12 +52,6 @@ ZEROS = {
 
 Written = Callable[[], dict[str, list[float]]]
 """The values that were written since the last call, by the metric's name."""
-
-
-def create(name: str = "jane", **fields: object) -> dict[str, Any]:
-    """A create of a lead named so."""
-    lead = {"name": name, "email": f"{name}@example.com", "assistantEmail": "sam@example.net"}
-    return {"operation": "create", "lead": lead | fields}
 
 
 def event(operation: str, name: str = "jane") -> dict[str, Any]:

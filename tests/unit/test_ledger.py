@@ -731,18 +731,10 @@ class TestSizes:
             claim(ledger, longest, message(f"{number:036}", receive_count=999))
             clock.now += CRASHED_S
 
-    def test_the_largest_item_that_the_bounds_allow_is_below_20_kilobytes(
-        self, ledger: Ledger, dynamodb: DynamoDBClient, clock: Clock
-    ) -> None:
-        """With a full journal."""
-        ledger.complete(claim(ledger), LARGEST)
-        self.fill_the_journal(ledger, clock)
-        assert item_size(item(dynamodb)) < 20 * 1024
-
     def test_the_largest_item_costs_at_most_20_write_units(
         self, ledger: Ledger, dynamodb: DynamoDBClient, clock: Clock
     ) -> None:
-        """Far from the 400 KB that an item may have; the bounds of the parts are reached."""
+        """20 KB, far from the 400 that an item may have; the bounds of the parts are reached."""
         ledger.complete(claim(ledger), LARGEST)
         self.fill_the_journal(ledger, clock)
         stored = item(dynamodb)
