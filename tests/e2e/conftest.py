@@ -16,7 +16,7 @@ from tests.e2e.shell import Operator, blocks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spreads the end-to-end tests over workers, which deploy the stack once each, because they mostly wait.
 
-    A module that starts a run of its own names its group itself.
+    The page's `dev` is a run of its own; another module that starts one names its group itself.
     """
     for item in items:
         if item.get_closest_marker("e2e") and not item.get_closest_marker("xdist_group"):
