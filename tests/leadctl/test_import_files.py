@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from leadctl.importing.columns import Columns
 from leadctl.importing.opening import beside, opened, table_in
 from leadctl.importing.table import NotATableError, Row, Table
 from leadctl.importing.text_format import find_delimiter
@@ -81,13 +82,15 @@ def test_bytes_that_do_not_fit_reject_their_row_and_go_back_as_they_are() -> Non
 
 def test_a_file_with_one_column_has_no_letter_as_its_delimiter() -> None:
     """As csv.Sniffer would have it."""
-    assert find_delimiter(["Email_ID\n", "lead@example.com\n", "all@example.com\n"]) == ","
+    assert (
+        find_delimiter(["Email_ID\n", "lead@example.com\n", "all@example.com\n"], Columns().fields_in) == ","
+    )
 
 
 def test_a_delimiter_in_quotes_and_a_ragged_row_mislead_nobody() -> None:
     """The most records of equal width decide."""
     lines = ["a;b;c\n", '"1,5";"2,5";"3,5"\n', "1;2\n", "1;2;3\n"]
-    assert find_delimiter(lines) == ";"
+    assert find_delimiter(lines, Columns().fields_in) == ";"
 
 
 def test_a_quoted_line_break_is_part_of_its_cell_and_the_next_row_keeps_its_line() -> None:
