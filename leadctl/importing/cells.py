@@ -1,6 +1,5 @@
 """What exporters write around or into a value, and values that stand for none: one table for all files."""
 
-import html
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -56,6 +55,12 @@ def _undoubled(match: re.Match[str]) -> str:
     return match[1].replace('""', '"')
 
 
+def _without_entities(match: re.Match[str]) -> str:
+    import html  # here, because its table is large and few files need it
+
+    return html.unescape(match[0])
+
+
 # In this order, and again until none fits, because they nest: ="'0049…".
 RULES = (
     # Excel's guard that keeps digits a text, alone and as a function (ObjCSV#10, parsecsv-for-php#213).
@@ -88,7 +93,7 @@ RULES = (
     # pandas and spreadsheets make floats of a column of numbers with gaps.
     Rule("….0", re.compile(r"(\+?[0-9]{5,})\.0+"), kinds=frozenset({Kind.PHONE})),
     # Exports of web shops and content systems (Tom &amp; Ann).
-    Rule("&amp;", re.compile(rf".*{_ENTITY.pattern}.*", re.DOTALL), lambda match: html.unescape(match[0])),
+    Rule("&amp;", re.compile(rf".*{_ENTITY.pattern}.*", re.DOTALL), _without_entities),
     # OOXML's escape of control characters, as programs write it that don't know it (ECMA-376, 22.4.2.4).
     Rule(
         "_x000D_",
@@ -117,8 +122,8 @@ _PLACEHOLDERS = words(
     r"(none) (blank) (empty)"
 ) | {"keine Angabe", "k. A.", "not provided", "Not provided", "not available", "Not Available", "no name"}
 _ONLY_MARKS = re.compile(r"[-\u2010-\u2015\u2212_.?*/\\#!,;:~+'\"()\[\]{}<>|=\u2026 ]+")
-# What no rule can fit, so that most cells are done at once; .0 is a phone's.
-_PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 @+()-]|\.(?!0))*")
+# What no rule can fit, so that most cells are done at once.
+_PLAIN = re.compile(r"\+?[A-Za-z0-9\u00c0-\u024f](?:[A-Za-z0-9\u00c0-\u024f @+(),'/-]|\.(?!0)|_(?!x00))*")
 _ODD_NAMES = words(
     "test tester testing na nan nil none null unknown unbekannt inconnu desconocido sconosciuto onbekend "
     "xx xxx asdf qwerty anonymous anonym guest firstname lastname vorname nachname name dummy admin "

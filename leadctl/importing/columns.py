@@ -151,8 +151,8 @@ class Columns:
         custom: list[Json] = []
         problems: list[str] = []
         for name, sources in self._plan.sources.items():
-            value, source = self._value(name, sources, cells, problems)
-            if source is None:
+            value = self._value(name, sources, cells, problems)
+            if value is None:
                 continue
             if name.startswith(CUSTOM):
                 custom.append({"name": name.removeprefix(CUSTOM), "value": value})
@@ -173,15 +173,14 @@ class Columns:
 
     def _value(
         self, name: str, sources: Sequence[_Source], cells: Sequence[Json], problems: list[str]
-    ) -> tuple[Json, _Source | None]:
+    ) -> Json:
         """Of the best column that isn't empty; two that are as good must not differ."""
         taken: _Source | None = None
         value: Json = None
         for source in sources:
-            if source.at >= len(cells):
-                continue
-            raw = cells[source.at]
-            found = self.cleaner.clean(name, raw) if isinstance(raw, str) else raw
+            found = cells[source.at] if source.at < len(cells) else None
+            if isinstance(found, str):
+                found = self.cleaner.clean(name, found) if found else None
             if found is None or found == "":
                 continue
             if taken is None:
@@ -191,7 +190,7 @@ class Columns:
                     f'{name}: the columns "{taken.label}" and "{source.label}" differ; --map '
                     f"'{taken.asked}={name}' or '{source.asked}={name}' says which one counts"
                 )
-        return value, taken
+        return value
 
     def _prepare(self, row: Row) -> None:
         names = row.columns

@@ -3,7 +3,6 @@
 import re
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,6 +132,8 @@ def _by_content(file: IO[bytes], encoding: str | None, columns: Columns, sheet: 
 
 
 def _require_spreadsheet(file: IO[bytes]) -> None:
+    import zipfile  # here, because other files need none of it
+
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()

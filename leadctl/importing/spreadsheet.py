@@ -5,12 +5,14 @@ import datetime
 import io
 import posixpath
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from leadctl.importing.columns import Columns, find_header
 from leadctl.importing.table import LOOKED_AT_RECORDS, NO_HEADER, REASON, NotATableError, Row, few, shown
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 _READ_AT_ONCE = 1 << 20
 _LONGEST_TAG = 4096
@@ -127,6 +129,8 @@ def _hidden(file: IO[bytes], sheet: str, header: int) -> Iterator[str]:
     """What a filter or a person has hidden in an .xlsx: the reader of spreadsheets doesn't say so. Reads the
     sheet's XML again, in pieces.
     """
+    import zipfile
+
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as book, book.open(_part(book, sheet)) as xml:
@@ -143,7 +147,7 @@ def _hidden(file: IO[bytes], sheet: str, header: int) -> Iterator[str]:
         yield f"Hidden columns, read as any other: {', '.join(map(_letters, columns[:_SHOWN]))}{more}"
 
 
-def _part(book: zipfile.ZipFile, sheet: str) -> str:
+def _part(book: "ZipFile", sheet: str) -> str:
     """The name of a sheet's part. Raises `KeyError`."""
     import html
 

@@ -28,8 +28,8 @@ _MOST_NAMES, _LONGEST_OF_MANY = 8, 24
 class Row:
     """One row. `number` is its line in a text file, its row in a spreadsheet.
 
-    `columns` has a name for each value, or more; two may be equal. `problem`: why there are no values. `raw` is
-    the kind's own, for the `_invalid` file.
+    `columns` has a name for each value, or more; two may be equal. `problem`: why there are no values. `raw`
+    is the kind's own, for the `_invalid` file.
     """
 
     number: int
