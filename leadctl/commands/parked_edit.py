@@ -76,7 +76,7 @@ def _edited(
         if not sys.stdin.isatty() and not _has_editor():
             raise click.UsageError("Off a terminal the new body comes from --file, or set EDITOR.")
         return edit_until_right(message.body, _on_top(invocation, message, settings), problems_of)
-    body = without_comments(file.read_text("utf-8"))  # it may be the editor's file
+    body = without_comments(file.read_text("utf-8-sig"))  # it may be the editor's file
     if problems := problems_of(body):
         raise ToBeFixedError(f"Nothing was sent, because {file} is wrong: {'; '.join(problems)}")
     return (None if body in {message.body, pretty(message.body)} else body), None

@@ -91,7 +91,7 @@ def test_what_is_written_around_an_address_goes(text: str) -> None:
 )
 def test_what_can_be_no_address_or_meant_otherwise_is_refused_with_the_reason(text: str, why: str) -> None:
     """A create can't be undone."""
-    with pytest.raises(AddressError, match=r"^is not an e-mail address: ") as caught:
+    with pytest.raises(AddressError, match=r"^is not an e-mail address, because ") as caught:
         normal_address(text)
     assert why in str(caught.value)
 

@@ -173,7 +173,7 @@ class TestFields:
     def test_what_isn_t_an_address_is_reported_without_it(self) -> None:
         """The reason is logged."""
         assert problems(foreign(mail="jane at home")) == [
-            'mapping "crm": lead.email (detail.mail): is not an e-mail address'
+            'mapping "crm": lead.email (detail.mail): is not an e-mail address, because it has no "@"'
         ]
 
     @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ _BLANK = "".join(
     map(chr, (*range(0x21), *range(0x7F, 0xA1), 0xAD, 0x61C, 0x1680, 0x180E, *range(0x2000, 0x2010)))
 ) + "".join(map(chr, (*range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x2800, 0x3000, 0x3164, 0xFEFF)))
 _JOINERS = "\u200c\u200d"
+# A text without such a character shows nothing.
+VISIBLE = f"[^{_BLANK}{_UNSEEN}{_JOINERS}]"
 # Between two letters of another script a joiner is seen: there IDNA says whether a domain may have it.
 _UNSEEN_JOINERS = f"(?<![^\\x00-\\x7f])[{_JOINERS}]+|[{_JOINERS}]+(?![^\\x00-\\x7f])"
 
@@ -42,7 +44,7 @@ class AddressError(ValueError):
     than one character."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"is not an e-mail address: {why}")
+        super().__init__(f"is not an e-mail address, because {why}")
 
 
 def normal_address(text: str) -> str:
@@ -83,7 +85,7 @@ def trimmed(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = text.strip(_BLANK)
-    return text if re.search(f"[^{_BLANK}{_UNSEEN}{_JOINERS}]", text) else ""
+    return text if re.search(VISIBLE, text) else ""
 
 
 def _without_decoration(text: str) -> str:

@@ -196,7 +196,8 @@ def _read_content(envelope: Envelope, origin: _Origin, defaults: Mapping[str, st
 
 def _parse(text: str) -> dict[str, Json]:
     try:
-        body = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        # A byte order mark of a Windows editor, which a reader may skip (RFC 8259, 8.1).
+        body = json.loads(text.lstrip("\ufeff"), parse_float=_finite, parse_constant=_finite)
     # ValueError covers JSONDecodeError and Python's limit on the digits of a number.
     except (ValueError, RecursionError) as error:
         place = (
