@@ -103,11 +103,13 @@ class CsvTable:
 
     def invalid_head(self) -> bytes:
         """The header as it is, with the column for the reason at its end if there is none yet."""
-        return self._encoding.bom + self._bytes(self._preface + self._with_reason(self._header, REASON))
+        return self._encoding.bom + self._encoding.encode(
+            self._preface + self._with_reason(self._header, REASON)
+        )
 
     def invalid_row(self, row: Row, reason: str) -> bytes:
         """The row's own text, with the reason in its column."""
-        return self._bytes(self._with_reason(row.raw, '"' + reason.replace('"', '""') + '"'))
+        return self._encoding.encode(self._with_reason(row.raw, '"' + reason.replace('"', '""') + '"'))
 
     def _text(self) -> Iterator[str]:
         self._file.seek(len(self._encoding.bom))
@@ -164,9 +166,6 @@ class CsvTable:
             yield match
             if not match[2]:
                 return
-
-    def _bytes(self, text: str) -> bytes:
-        return text.encode(self._encoding.name, self._encoding.errors)
 
 
 def _holds_other_bytes(text: str) -> bool:

@@ -21,7 +21,7 @@ NO_HEADER = (
     "first lead, e.g. First_Name,Last_Name,Email_ID."
 )
 _LONGEST_NAME = 40
-_MOST_NAMES, _LONGEST_OF_MANY = 8, 24
+_MOST_NAMES, _LONGEST_OF_MANY = 6, 24
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# A byte that is no UTF-16, as a character that no text has, and the name of what makes it.
+_KEPT, _KEPT_BYTE = "leadctl-keep", 0xDC00
+_KEPT_BYTES = re.compile("([\udc00-\udcff]+)")
 
 
 @dataclass(frozen=True)
@@ -37,19 +41,30 @@ class Encoding:
     @property
     def errors(self) -> str:
         """What becomes of bytes that don't fit: the row with them is rejected, and its bytes are kept."""
-        return _KEPT if self.name.startswith("utf-16") else "surrogateescape"
+        return _KEPT if self._is_utf_16 else "surrogateescape"
+
+    @property
+    def _is_utf_16(self) -> bool:
+        return self.name.startswith("utf-16")
+
+    def encode(self, text: str) -> bytes:
+        """With the bytes that didn't fit, as they were."""
+        if not self._is_utf_16:
+            return text.encode(self.name, self.errors)
+        pieces = enumerate(_KEPT_BYTES.split(text))
+        return b"".join(
+            bytes(ord(each) - _KEPT_BYTE for each in piece) if at % 2 else piece.encode(self.name)
+            for at, piece in pieces
+        )
 
 
-def _keep(error: UnicodeError) -> tuple[str | bytes, int]:
+def _keep(error: UnicodeError) -> tuple[str, int]:
     """As Python's "surrogateescape", which keeps no half of a UTF-16 character."""
-    if isinstance(error, UnicodeDecodeError):
-        return "".join(chr(_KEPT_BYTE + each) for each in error.object[error.start : error.end]), error.end
-    if isinstance(error, UnicodeEncodeError):
-        return bytes(ord(each) & 0xFF for each in error.object[error.start : error.end]), error.end
-    raise error
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(_KEPT_BYTE + each) for each in error.object[error.start : error.end]), error.end
 
 
-_KEPT, _KEPT_BYTE = "leadctl-keep", 0xDC00
 codecs.register_error(_KEPT, _keep)
 
 
