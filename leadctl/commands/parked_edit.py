@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from deliver_leads.event.envelope import LeadEvent
+from deliver_leads.event.envelope import IgnoredError, LeadEvent
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.lead_story import LedgerReader
 from leadctl.moments import iso
@@ -125,7 +125,4 @@ def _problems(message: Parked, settings: DeployedSettings, body: str) -> list[st
     reading = message.read(settings, body)
     if isinstance(reading, LeadEvent):
         return []
-    problems = reading.summary.split(" | ")
-    if settings.has_mappings and any(each.startswith("detail-type:") for each in problems):
-        return []  # one of the stack's mappings may read it, which only the function can tell
-    return problems
+    return [] if isinstance(reading, IgnoredError) else reading.summary.split(" | ")

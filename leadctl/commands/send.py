@@ -77,7 +77,9 @@ def send(
     target = invocation.target
     settings = DeployedSettings.of(target)
     try:
-        event = read_event(Message("-", "", body, 1, 0), settings.lead_defaults, settings.event_sources)
+        event = read_event(
+            Message("-", "", body, 1, 0), settings.lead_defaults, settings.event_sources, settings.mapper
+        )
     except UnreadableError as error:
         problems = "".join(f"\n  {each}" for each in error.summary.split(" | "))
         raise ToBeFixedError(f"Nothing was sent, because the event is wrong:{problems}") from None

@@ -116,7 +116,9 @@ class Parked:
     def read(self, settings: DeployedSettings, body: str | None = None) -> LeadEvent | UnreadableError:
         """As the function reads it."""
         try:
-            return read_event(self.as_message(body), settings.lead_defaults, settings.event_sources)
+            return read_event(
+                self.as_message(body), settings.lead_defaults, settings.event_sources, settings.mapper
+            )
         except UnreadableError as error:
             return error
 

@@ -1,5 +1,6 @@
 """The function's metrics: each written when its cause occurs, once, in a form that CloudWatch reads."""
 
+import importlib
 import itertools
 import json
 from collections import defaultdict
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.batch import BatchRunner
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
+from deliver_leads.event.mappings import EventMapper
 from deliver_leads.outcome import Outcome
 from sim.synthesis import resources, synthesise
 from tests.integration.conftest import Pipeline
@@ -26,6 +28,7 @@ NOT_OF_BATCHES = {Metric.CHECK_FAILED, Metric.OUTCOME_EVENTS_LOST}
 OF_ATTEMPTS = [
     Metric.DELIVERED,
     Metric.DUPLICATE,
+    Metric.IGNORED,
     Metric.REJECTED,
     Metric.RETRY,
     Metric.UNCONFIRMED,
@@ -201,9 +204,17 @@ def healthy(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
     deliver(pipeline, create(), create("kim"))
 
 
+def left_out(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapping says that the event is no lead."""
+    mapper = EventMapper([{"name": "tests", "pattern": {"source": ["my.form"]}, "operation": "ignore"}])
+    monkeypatch.setattr(importlib.import_module("deliver_leads.handler").runner, "_mapper", mapper)
+    deliver(pipeline, {"source": "my.form", "detail-type": "Test", "detail": {}})
+
+
 CAUSES: dict[Metric, tuple[Callable[[Pipeline, pytest.MonkeyPatch], None], list[float] | None]] = {
     Metric.DELIVERED: (healthy, [2]),
     Metric.DUPLICATE: (duplicate, [1]),
+    Metric.IGNORED: (left_out, [1]),
     Metric.REJECTED: (rejected, [1]),
     Metric.RETRY: (throttled, [1]),
     Metric.UNCONFIRMED: (broken, [1]),
