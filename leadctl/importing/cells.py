@@ -182,24 +182,3 @@ def is_odd_phone(text: str) -> bool:
     """Whether nobody can be called by it."""
     number = _EXTENSION.sub("", text)
     return sum(each.isdigit() for each in number) < LEAST_DIGITS or bool(_LETTERS_IN_PHONES.search(number))
-
-
-_TITLES = words(
-    "dr prof professor mr mrs ms miss mx herr frau dipl ing mag m mme mlle sr sra srta dott dottssa dhr mevr "
-    "mevrouw"
-)
-
-
-def split_name(whole: str) -> tuple[str, str]:
-    """First and last name: "Ada Nord", "Nord, Ada", "Dr. Ada von Nord"; the last name is "" for one word."""
-    last, comma, first = whole.partition(",")
-    if comma and first.strip() and last.strip():
-        return _untitled(first.split()), last.strip()
-    words = whole.split()
-    while len(words) > 1 and words[0].rstrip(".").casefold() in _TITLES:
-        words = words[1:]
-    return words[0] if words else "", " ".join(words[1:])
-
-
-def _untitled(words: list[str]) -> str:
-    return " ".join(each for each in words if each.rstrip(".").casefold() not in _TITLES) or " ".join(words)

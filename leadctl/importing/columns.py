@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deliver_leads.event.address import same_address
+from deliver_leads.event.full_name import split_name
 from deliver_leads.event.lead import ADDRESS_FIELDS, Json
-from leadctl.importing.cells import Cleaner, split_name
+from leadctl.importing.cells import Cleaner
 from leadctl.importing.headers import (
     FIELDS,
     WHY_IGNORED,

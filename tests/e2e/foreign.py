@@ -20,7 +20,9 @@ def foreign_mappings() -> list[dict[str, Any]]:
 def new_foreign_event(example: str, address: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
     """An example's event, of a person nobody has seen before unless the address says it, and the lead it must
     become; of an event that is left out, no lead."""
-    lead: dict[str, Any] = {"lead": {}, "idempotencyKey": "unused"} if example in IGNORED else load(example, "lead")
+    lead: dict[str, Any] = (
+        {"lead": {}, "idempotencyKey": "unused"} if example in IGNORED else load(example, "lead")
+    )
     texts = [json.dumps(load(example, "event")), json.dumps(lead["lead"])]
     address = address or f"{uuid.uuid4().hex}@example.com"
     given, new = lead["idempotencyKey"], uuid.uuid4()
