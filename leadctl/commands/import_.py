@@ -64,7 +64,9 @@ _GUESSED_BY_ROWS = 20
     help="Only rows with this value; a column given twice: either value.",
 )
 @click.option("--split-name", is_flag=True, help="Make a first and a last name of a column with both.")
-@click.option("--sheet", help="Which sheet of a spreadsheet. Default: the first one with leads.")
+@click.option(
+    "--sheet", metavar="NAME", help="Which sheet of a spreadsheet. Default: the first one with leads."
+)
 @click.option("--template", is_flag=True, help="Print a file with the columns only, and end.")
 @click.option("--campaign", default="", help="Another name makes of the same leads new events.")
 @click.option(
@@ -202,7 +204,9 @@ def _require_columns(invocation: Invocation, table: Table, columns: Columns, nee
         raise click.UsageError(f"There is no column {few(unmet)}. {there}")
     if lacking := columns.lacks(table.columns, needed):
         options = guesses(table.columns, islice(table.rows(), _GUESSED_BY_ROWS), lacking)
-        sentences = [f"Nothing says what a lead's {' and '.join(lacking)} is. {there}", *table.notes]
+        *most, last = lacking
+        what = f"{', '.join(most)} and {last} are" if most else f"{last} is"
+        sentences = [f"Nothing says what a lead's {what}. {there}", *table.notes]
         raise click.UsageError(
             f"{' '.join(sentences)}\n"
             f"Try this, with the right columns: {_command(invocation)} {' '.join(options)}"

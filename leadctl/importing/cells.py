@@ -71,6 +71,14 @@ RULES = (
         re.compile(r'=HYPERLINK\(\s*"((?:[^"]|"")*)"\s*(?:[,;]\s*"((?:[^"]|"")*)"\s*)?\)', re.IGNORECASE),
         lambda match: (match[2] or match[1]).replace('""', '"'),
     ),
+    # A phone's plus read as a formula's beginning.
+    Rule("=…", re.compile(r"=\s*([+0-9][0-9 ()/.-]*)"), kinds=frozenset({Kind.PHONE})),
+    # Grids of web pages write a cell's whole element.
+    Rule(
+        "<a>…</a>",
+        re.compile(r"<([a-z]+)\b[^<>]*>(.*)</\1>", re.IGNORECASE | re.DOTALL),
+        lambda match: match[2],
+    ),
     # Quotes that survived the reading, because a program quoted twice or wrote a space before them
     # (PapaParse#941).
     Rule('"…"', re.compile(r'"((?:[^"]|"")*)"', re.DOTALL), _undoubled),
@@ -86,7 +94,9 @@ RULES = (
     # Facebook's lead download marks what each number is; others make links of phone numbers.
     Rule(
         "p:…",
-        re.compile(r"(?:p|tel|phone|mobile|callto|whatsapp|skype):(?://)?\s*(\+?[0-9(].*)", re.IGNORECASE),
+        re.compile(
+            r"(?:p|tel|phone|mobile|callto|whatsapp|skype)\.?\s*:(?://)?\s*(\+?[0-9(].*)", re.IGNORECASE
+        ),
         kinds=frozenset({Kind.PHONE}),
     ),
     Rule("l:…, ag:…, f:…", re.compile(r"(?:l|ag|as|c|f|z):([0-9]+)"), kinds=frozenset({Kind.TEXT})),
@@ -129,7 +139,8 @@ _ODD_NAMES = words(
     "xx xxx asdf qwerty anonymous anonym guest firstname lastname vorname nachname name dummy admin "
     "info sales"
 )
-_ODD_IN_NAMES = re.compile(r"[0-9@<>{}%#=]|https?:|www\.")
+# The last two: text that somebody has read in a wrong encoding.
+_ODD_IN_NAMES = re.compile("[0-9@<>{}%#=]|https?:|www\\.|\ufffd|[\u00c2\u00c3][\u0080-\u00bf]")
 _LETTERS_IN_PHONES = re.compile(r"[^\W\d_]")
 _EXTENSION = re.compile(r"(?:ext|x|extension|poste|dw|durchwahl)\.?\s*[0-9]+$", re.IGNORECASE)
 LEAST_DIGITS = 6

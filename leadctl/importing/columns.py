@@ -29,6 +29,7 @@ _MAPPED = -1
 _FULL_NAME_RANK = 9
 _MOST_REMEMBERED = 200  # of columns in JSON Lines, where each line has its own
 _MOST_ANSWERS = 6
+_LIKE_A_NAME = re.compile("na?me?|nom|contact|kontakt|kund|client|customer|person|lead")
 _DATA_LIKE = re.compile(r"\S@\S+\.\S|(?:[0-9][ ()/.-]*){6}")
 
 
@@ -307,7 +308,7 @@ def guesses(names: Sequence[str], rows: Iterable[Row], lacking: Sequence[str]) -
         )
     if "name" in lacking:
         full = [at for at, name in enumerate(names) if is_full_name(name)]
-        close = [at for at, name in enumerate(names) if re.search("na?me?|nom|contact|kontakt", folded(name))]
+        close = [at for at, name in enumerate(names) if _LIKE_A_NAME.search(folded(name))]
         if full:
             options.append("--split-name")
         else:

@@ -89,7 +89,7 @@ WHY_IGNORED = {
     "customfields": "use --map 'COLUMN=customFields.NAME'",
 }
 _CONSENT = re.compile(
-    "consent|optin|optout|optedout|unsubscri|donotcontact|donotcall|donotemail|donotmail|agree|permission|"
+    "consent|optin|optout|optedout|unsubscri|donotcontact|donotcall|donotemail|donotmail|agree(?!ment)|permission|"
     "gdpr|dsgvo|rgpd|lgpd|newsletter|einwillig|zustimm|werbesperre|kontakterlaubnis|abgemeldet|desinscri|"
     "accepte|desabonn|consentim|consenso|acept|aceit|toestemming|akkoord|afgemeld"
 )

@@ -130,12 +130,13 @@ def _hidden(file: IO[bytes], sheet: str, header: int) -> Iterator[str]:
     sheet's XML again, in pieces.
     """
     import zipfile
+    import zlib
 
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as book, book.open(_part(book, sheet)) as xml:
             rows, columns = _count_hidden(xml, header)
-    except (zipfile.BadZipFile, KeyError):  # .xls and .ods
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError):  # .xls, .ods and oddities
         return
     if rows:
         what = "1 row is hidden (filtered out?) and counts as any other" if rows == 1 else (

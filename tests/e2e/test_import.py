@@ -112,8 +112,8 @@ def test_a_file_is_imported_in_spite_of_an_interruption(deployment: Deployment, 
 
 
 SET = ("--set", "assistantEmail=sam@example.com")
-COVER = [["Trade Fair Munich 2026", None], ["Made by", "Max"], [], []]
-SHEET = [
+COVER: list[list[object]] = [["Trade Fair Munich 2026", None], ["Made by", "Max"], [], []]
+SHEET: list[list[object]] = [
     ["Trade Fair Munich 2026", None, None],
     [],
     ["Vorname", "Nachname", "E-Mail-Adresse"],
@@ -149,7 +149,7 @@ FILES: dict[str, tuple[bytes, tuple[str, ...], int]] = {
     # U3, and the operator's table: one command for a workbook with a cover sheet, one for a German CSV.
     "fair.xlsx": (spreadsheet(("Cover", "visible", COVER), ("Leads", "visible", SHEET)), SET, 3),
     "kontakte.csv": (
-        "Vorname;Nachname;E-Mail-Adresse;Telefon;Firma\r\nJürgen;Groß;jg@example.com;030 123456;Acme\r\n".encode(
+        "Vorname;Nachname;E-Mail-Adresse;Telefon\r\nJürgen;Groß;jg@example.com;030 123456\r\n".encode(
             "cp1252"
         ),
         SET,
@@ -185,7 +185,6 @@ def test_files_as_people_bring_them_become_leads(deployment: Deployment, tmp_pat
             "name": "Jürgen",
             "lastName": "Groß",
             "phone": "030 123456",
-            "company": "Acme",
         },
     }
     assert b"Bo\0b" in (tmp_path / "linkedin_invalid.csv").read_bytes()

@@ -118,6 +118,10 @@ GUARDED = [
     ("\t004915112345678", "004915112345678"),
     ("+4915112345678_x000D_", "+4915112345678"),
     ("'+4915112345678", "+4915112345678"),
+    ('="004915112345678"', "004915112345678"),
+    ("=+4915112345678", "+4915112345678"),
+    ("Tel.: 030 1234567", "030 1234567"),
+    ('"<a href=""tel:+49151"">+49 151 1234567</a>"', "+49 151 1234567"),
     ('"=""\'004915112345678"""', "004915112345678"),
 ]
 
@@ -127,7 +131,7 @@ def test_what_exporters_write_around_a_phone_is_taken_off(stage: Stage) -> None:
     lines = [f"Ada,a{number}@example.com,{cell}" for number, (cell, _) in enumerate(GUARDED)]
     content = "name,email,phone\n" + "\n".join(lines) + "\n"
     assert [lead["phone"] for lead in sent(stage, content)] == [value for _, value in GUARDED]
-    assert 'Taken off around values: ="…" 3 times' in said(stage, content, *SET)
+    assert 'Taken off around values: ="…" 4 times' in said(stage, content, *SET)
 
 
 NAMES = [
@@ -154,7 +158,13 @@ def test_what_exporters_write_around_a_name_is_taken_off_and_what_is_part_of_it_
 
 
 @pytest.mark.parametrize(
-    "cell", ['"=""ada@example.com"""', "'ada@example.com", '"=HYPERLINK(""mailto:ada@example.com"")"']
+    "cell",
+    [
+        '"=""ada@example.com"""',
+        "'ada@example.com",
+        '"=HYPERLINK(""mailto:ada@example.com"")"',
+        '"<a href=""mailto:ada@example.com"">ada@example.com</a>"',
+    ],
 )
 def test_an_address_is_freed_of_a_spreadsheets_guards_too(stage: Stage, cell: str) -> None:
     """What mail programs write is the function's own matter."""
@@ -184,7 +194,7 @@ def test_error_values_and_placeholders_are_empty_in_text_and_in_a_spreadsheet(st
 def test_names_and_phones_that_look_odd_are_counted_before_they_are_sent(stage: Stage) -> None:
     """They are sent if a person says so: Na is a name, too."""
     content = (
-        "name,email,phone\nNa,a@example.com,123\nb@example.com,b@example.com,call me\n"
+        "name,email,phone\nNa,a@example.com,123\nJÃ¼rgen,b@example.com,call me\n"
         "Jürgen Müller,c@example.com,+49 151 1234567\nEve,d@example.com,030 123456 ext. 12\n"
     )
     lines = said(stage, content, *SET).splitlines()
@@ -266,7 +276,7 @@ def test_all_that_is_missing_is_said_at_once_with_a_command(stage: Stage) -> Non
     Path("kontakty pl.csv").write_text(content, "utf-8")
     result = stage.run("import", "kontakty pl.csv", "--map", "Uwagi=context", "--stage", "dev")
     assert result.exit_code == 2
-    assert "Nothing says what a lead's name and email and assistantEmail is." in result.stderr
+    assert "Nothing says what a lead's name, email and assistantEmail are." in result.stderr
     assert (
         "leadctl import 'kontakty pl.csv' --map Uwagi=context --stage dev --map 'Poczta=email' "
         "--map 'Imię klienta (name)=name' --set 'assistantEmail=ADDRESS'"
