@@ -97,6 +97,14 @@ def test_one_of_two_columns_with_one_name_can_be_said_by_its_position(
     assert sent(stage, content, *maps) == [{"name": "Ada", "email": "a@example.com"}]
 
 
+def test_a_column_that_a_person_names_has_no_substitute(stage: Stage) -> None:
+    """The other one is ignored, and said so: where the named one is empty, the address is missing."""
+    content = "Email Address,First Name,Email Address\n,Ada,b@example.com\n"
+    message = said(stage, content, *SET, "--map", "A=email")
+    assert "email: is missing" in message
+    assert "Ignored: Email Address (#3) (--map names another column for email)" in message
+
+
 def test_a_spreadsheets_columns_have_positions_too(stage: Stage) -> None:
     """Also one without a name."""
     book = spreadsheet(("Leads", "visible", [["Name", "", "Email"], ["Ada", "Fair", "ada@example.com"]]))
