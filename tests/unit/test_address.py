@@ -2,13 +2,16 @@
 
 # ruff: noqa: RUF001 - letters that look alike are what the tests are about
 
+import re
 import string
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from deliver_leads.event import address
 from deliver_leads.event.address import AddressError, normal_address, same_address, trimmed
 
 AMY = "amy@example.com"
@@ -174,16 +177,46 @@ def test_decorations_in_any_order_change_nothing(
 def test_what_comes_out_is_an_address_and_its_own_one_form(text: str) -> None:
     """Whatever comes in, nothing invisible gets through, and a second reading changes nothing."""
     try:
-        address = normal_address(text)
+        found = normal_address(text)
     except AddressError:
         return
-    local, domain = address.split("@")
-    assert normal_address(address) == address
-    assert normal_address(address.lower()).lower() == address.lower()
+    local, domain = found.split("@")
+    assert normal_address(found) == found
+    assert normal_address(found.lower()).lower() == found.lower()
     assert domain.isascii()
     assert domain == domain.lower()
     assert all(each.isascii() or unicodedata.category(each)[0] in "LMN" for each in local)
     assert local.isprintable()
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.text("aZ0_+-", min_size=1, max_size=4), min_size=1, max_size=3).map(".".join),
+    st.lists(st.sampled_from(["a", "0", "b-c", "x0-1-y", "xn"]), min_size=1, max_size=4).map(".".join),
+)
+def test_a_plain_address_is_what_a_closer_look_makes_of_it(local: str, domain: str) -> None:
+    """The short way is for speed only."""
+    text = f"{local}@{domain}.com"
+    assert address._PLAIN.fullmatch(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(address, "_LONGEST_PLAIN", 0)
+        assert normal_address(text) == text
+
+
+def test_the_document_s_table_is_what_is_done() -> None:
+    """docs/events/README.md: a text before and an address after, or nothing."""
+    document = (Path(__file__).parents[2] / "docs/events/README.md").read_text("utf-8")
+    table = document.split("| in the event | what is sent")[1].split("\n\n")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    assert len(rows) == 8
+    for given_texts, becomes in rows:
+        form = re.match(r"`([^`]+)`", becomes)
+        for text in (each.strip('"') for each in re.findall(r"`([^`]+)`", given_texts) if "…" not in each):
+            if "nothing" in becomes:
+                with pytest.raises(AddressError):
+                    normal_address(text)
+            else:
+                assert normal_address(text) == (form[1] if form else text)
 
 
 @pytest.mark.parametrize(

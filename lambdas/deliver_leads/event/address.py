@@ -32,10 +32,14 @@ _UNSEEN_JOINERS = f"(?<![^\\x00-\\x7f])[{_JOINERS}]+|[{_JOINERS}]+(?![^\\x00-\\x
 # What may close a text that begins with the sign.
 _CLOSINGS = {"'": "'", '"': '"', "`": "`'", "´": "´", "(": ")", "[": "]", "{": "}", "<": ">"}  # noqa: RUF001
 _CLOSINGS |= {"‘": "’", "‚": "‘", "“": "”", "„": "“”", "”": "”", "«": "»", "»": "«", "‹": "›"}  # noqa: RUF001
-_LABEL = re.compile(r"(mailto:|smtp:|e-?mail *:)/*", re.IGNORECASE)
-_NAMED = re.compile(r"([^<>]*)<([^<>]*)>")
+# Compiled when they are needed, because most addresses are plain and each takes its part of the cold start.
+_LABEL = r"(?i:(mailto:|smtp:|e-?mail *:)/*)"
+_NAMED = r"([^<>]*)<([^<>]*)>"
+_DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?![0-9]+\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# What is in its one form already, as far as one can see without looking closer.
+_PLAIN = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]+")
+_LONGEST_PLAIN = 64  # no part of it can be too long
 _LOCAL_SIGNS = frozenset(".!#$%&'*+-/=?^_`{|}~")  # RFC 5322, `atext`
-_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?![0-9]+\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # Scripts whose letters look alike. Somebody who mixes them in one word has hit a key of another keyboard.
 _ALIKE = {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"}
 
@@ -57,6 +61,8 @@ def normal_address(text: str) -> str:
     because a browser's own e-mail field sends it so, and every mail server takes it. The local part keeps its
     case, and gets Unicode's form NFC.
     """
+    if len(text) <= _LONGEST_PLAIN and _PLAIN.fullmatch(text):
+        return text
     if len(text) > _LONGEST_TEXT:
         raise AddressError("it is too long")
     bare = _without_decoration(text)
@@ -97,13 +103,13 @@ def _without_decoration(text: str) -> str:
         if not text.isascii():
             text = re.sub(_UNSEEN_JOINERS, "", re.sub(f"[{_UNSEEN}]", "", text))
         text = text.strip(_BLANK).strip(",;").strip(_BLANK)
-        if label := _LABEL.match(text):
+        if label := re.match(_LABEL, text):
             text = text[label.end() :]
             if label[1].lower() == "mailto:":
                 text = unquote(text.partition("?")[0])
         elif len(text) > 2 and text[-1] in _CLOSINGS.get(text[0], ""):
             text = text[1:-1]
-        elif named := _NAMED.fullmatch(text):
+        elif named := re.fullmatch(_NAMED, text):
             name, text = named[1], named[2]
             if "@" in name and _without_decoration(name).lower() != _without_decoration(text).lower():
                 raise AddressError("it has two addresses")
@@ -146,7 +152,7 @@ def _normal_domain(domain: str) -> str:
         except UnicodeError:
             raise AddressError('what follows the "@" is no domain') from None
     domain = domain.lower().removesuffix(".")
-    if not _DOMAIN.fullmatch(domain):
+    if not re.fullmatch(_DOMAIN, domain):
         for character in domain:
             if not (character.isalnum() or character in ".-"):
                 raise _unknown(character, 'after the "@"')
