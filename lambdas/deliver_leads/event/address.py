@@ -6,7 +6,6 @@ deleted. So what can be meant in one way only gets one form, and the rest is ref
 
 import re
 import unicodedata
-from functools import lru_cache
 from urllib.parse import unquote
 
 _LONGEST_ADDRESS, _LONGEST_LOCAL = 254, 64  # bytes: RFC 5321, 4.5.3.1
@@ -52,7 +51,6 @@ class AddressError(ValueError):
         super().__init__(f"is not an e-mail address, because {why}")
 
 
-@lru_cache(maxsize=64)  # each of its readers asks for the same address again
 def normal_address(text: str) -> str:
     """The address in the one form in which it is sent. Raises `AddressError`.
 
