@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from leadctl import __version__
 from leadctl.commands.credentials import credentials
 from leadctl.commands.doctor import doctor
 from leadctl.commands.erase import erase
@@ -18,11 +19,11 @@ from leadctl.commands.pause import pause, resume
 from leadctl.commands.send import send
 from leadctl.commands.status import status
 from leadctl.commands.version import version
-from leadctl.options import Invocation, target_options
+from leadctl.options import Group, Invocation, target_options
 from leadctl.problems import EndedError, ExitCode, ProblemError, ToBeFixedError, explain
 
 
-class Leadctl(click.Group):
+class Leadctl(Group):
     """A group that turns what a person can fix into a sentence and an exit code."""
 
     def invoke(self, ctx: click.Context) -> None:
@@ -66,6 +67,7 @@ def _explain_io(error: OSError) -> ProblemError | click.exceptions.Exit:
     "and fish_source are for the other shells. Exit codes: 0 done, 1 failed, 2 usage, 3 done, a person must "
     "act, 4 no access or no such stack, 130 interrupted, 141 the output was closed.",
 )
+@click.version_option(__version__, prog_name="leadctl", message="%(prog)s %(version)s")
 @target_options
 def cli() -> None:
     """Find, send and fix the leads that go to 7Targets."""

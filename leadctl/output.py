@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +14,9 @@ from typing import Any
 import click
 
 FORMS = ("table", "json", "csv")
+_GAP = "  "
+# A number, a time or a name, and the gap after it; or spaces only.
+_BEGINNING = re.compile(r" *(?:\S+ {2,})?")
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,17 @@ class Output:
 
     def note(self, text: str) -> None:
         """Progress and remarks, for the person at the terminal."""
-        click.echo(visible(text), err=True)
+        click.echo(wrapped(visible(text)) if sys.stderr.isatty() else visible(text), err=True)
 
     def text(self, line: str = "") -> None:
         """A line of the answer to a person; JSON and CSV leave it out."""
         if self.form == "table":
-            click.echo(visible(line) if sys.stdout.isatty() else line)
+            click.echo(wrapped(visible(line)) if sys.stdout.isatty() else line)
+
+    def body(self, text: str) -> None:
+        """A body as it is, to be copied; JSON and CSV leave it out."""
+        if self.form == "table":
+            click.echo(visible(text) if sys.stdout.isatty() else text)
 
     def rows(self, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
         """A list of things. A table shows the columns, JSON everything in the rows."""
@@ -78,6 +89,28 @@ def visible(text: str) -> str:
     )
 
 
+def wrapped(text: str) -> str:
+    """In the terminal's width; no word is broken, and what follows a line's first word stays below itself."""
+    width = shutil.get_terminal_size().columns
+    return "\n".join(_wrapped(line, width) for line in text.split("\n"))
+
+
+def _wrapped(line: str, width: int) -> str:
+    if len(line) <= width:
+        return line
+    beginning = _BEGINNING.match(line)
+    indent = len(beginning[0]) if beginning else 0
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * (indent if indent < width / 2 else 4),
+        break_long_words=False,
+        break_on_hyphens=False,
+        expand_tabs=False,
+        replace_whitespace=False,
+    )
+
+
 def pretty(body: str) -> str:
     """JSON over several lines; any other text as it is."""
     try:
@@ -107,15 +140,34 @@ def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _print_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> None:
+    lines = [
+        [visible(column.show(row.get(column.name)))[: column.width or None] for column in columns]
+        for row in rows
+    ]
+    headings = [column.heading for column in columns]
+    words = [
+        max(map(len, " ".join(cells).split()), default=0) for cells in zip(headings, *lines, strict=True)
+    ]
+    if sum(words) + len(_GAP) * len(words) > shutil.get_terminal_size().columns:
+        # A word would be broken.
+        width = max(map(len, headings))
+        blocks = (
+            "\n".join(
+                f"{heading:{width}}{_GAP}{cell}".rstrip()
+                for heading, cell in zip(headings, cells, strict=True)
+            )
+            for cells in lines
+        )
+        click.echo("\n\n".join(map(wrapped, blocks)))
+        return
     # Here, because scripts, help and completion need none of it.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column.heading, overflow="fold")
-    for row in rows:
-        cells = (visible(column.show(row.get(column.name)))[: column.width or None] for column in columns)
+    table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
+    for heading, longest in zip(headings, words, strict=True):
+        table.add_column(heading, min_width=longest)
+    for cells in lines:
         table.add_row(*map(Text, cells))
     Console(highlight=False).print(table)

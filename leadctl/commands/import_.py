@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from leadctl.aws_door import AwsDoor
+from leadctl.commands.import_parked import import_parked, is_of_parked_leads
+from leadctl.completion import FileOrStdin, fields
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.import_progress import ImportProgress
 from leadctl.importing.columns import Columns, ColumnsError
@@ -20,19 +22,33 @@ from leadctl.importing.scratch import Scratch
 from leadctl.importing.sending import NotTakenError
 from leadctl.importing.table import NotATableError, Table
 from leadctl.importing.validation import Rules
-from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
 from leadctl.problems import ExitCode, NoAccessError, ProblemError, explain
 from leadctl.target import Target
 
 
-@click.command("import")
-@click.argument("file", metavar="FILE|-")
+@click.command(
+    "import",
+    cls=Command,
+    examples="""
+    leadctl import leads.csv --dry-run
+    leadctl import contacts.xlsx --map 'Mail=email' --set 'source=Fair 2026'
+    leadctl parked export parked.csv   # correct it, then:
+    leadctl import parked.csv
+    """,
+)
+@click.argument("file", metavar="FILE|-", type=FileOrStdin())
 @click.option(
     "--map", "maps", metavar="COLUMN=FIELD", multiple=True, help="What a column is; COLUMN= ignores it."
 )
 @click.option(
-    "--set", "sets", metavar="FIELD=VALUE", multiple=True, help="A field with one value in all leads."
+    "--set",
+    "sets",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    shell_complete=fields,
+    help="A field with one value in all leads.",
 )
 @click.option("--campaign", default="", help="Another name makes of the same leads new events.")
 @click.option(
@@ -69,13 +85,19 @@ def import_(
     FILE is CSV, JSON Lines or a spreadsheet, with the columns of 7Targets' own upload (First_Name, Email_ID,
     …) or an event's fields. You see what will be sent and are asked first. Rows that are wrong or refused are
     written to FILE_invalid.csv with their reasons: correct them and import that file. FILE.leadctl remembers
-    which rows were sent, so the same command again sends the rest.
+    which rows were sent, so the same command again sends the rest. A table of `leadctl parked export` sends
+    the leads that you have corrected in it, and removes them from the parked ones.
     """
     with ExitStack() as stack:
         progress = ImportProgress(invocation)
         stack.enter_context(_said(invocation, progress))
         columns = Columns.from_options(maps, sets)
         table = stack.enter_context(opened(file, sys.stdin.buffer, encoding))
+        waits = sys.stderr.isatty() if wait is None else wait
+        if is_of_parked_leads(table):
+            return import_parked(
+                invocation, file, table, columns.constants, wait=waits, yes=yes, dry_run=dry_run
+            )
         rules = _rules(invocation, table, columns, campaign)
         path = beside(file, ".leadctl")
         importer = Importer(
@@ -106,7 +128,7 @@ def import_(
         if importer.journal.is_in_memory:
             importer.journal = stack.enter_context(closing(Journal(path, _identity(invocation.target))))
         progress.begins(preview.to_send)
-        tally = importer.run(wait=sys.stderr.isatty() if wait is None else wait)
+        tally = importer.run(wait=waits)
         importer.ask_for_words()
         progress.end()
         invalid = write_invalid(table, importer.scratch, importer.journal, beside(file, table.suffix))

@@ -10,8 +10,9 @@ import click
 from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
+from leadctl.completion import FileOrStdin, fields
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.options import Invocation, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, asking_options, pass_invocation, target_options
 from leadctl.output import pretty
 from leadctl.problems import ToBeFixedError
 
@@ -34,8 +35,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-@click.command()
-@click.argument("file", metavar="[FILE|-]", required=False)
+@click.command(
+    cls=Command,
+    examples="""
+    leadctl send --operation create --name Jane --email jane@example.com \\
+        --assistant sam@example.com --set 'company=Example Ltd'
+    leadctl send --example update > event.json
+    leadctl send event.json --dry-run
+    """,
+)
+@click.argument("file", metavar="[FILE|-]", type=FileOrStdin(), required=False)
 @click.option(
     "--operation", type=click.Choice(OPERATIONS), help="What to do with the lead; needed with fields."
 )
@@ -47,7 +56,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 @click.option("--company")
 @click.option("--source")
 @click.option("--context", help="What the assistant should know.")
-@click.option("--set", "others", metavar="FIELD=VALUE", multiple=True, help="Any other field of the lead.")
+@click.option(
+    "--set",
+    "others",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    shell_complete=fields,
+    help="Any other field of the lead.",
+)
 @click.option("--key", "idempotency_key", help="The idempotencyKey: repeats with it are one event.")
 @click.option("--example", type=click.Choice(OPERATIONS), help="Print an event to start from, and end.")
 @asking_options
