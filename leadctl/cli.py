@@ -20,6 +20,7 @@ from leadctl.commands.send import send
 from leadctl.commands.status import status
 from leadctl.commands.version import version
 from leadctl.options import Group, Invocation, target_options
+from leadctl.output import wrapped
 from leadctl.problems import EndedError, ExitCode, ProblemError, ToBeFixedError, explain
 
 
@@ -32,6 +33,11 @@ class Leadctl(Group):
         try:
             code = super().invoke(ctx)
             sys.stdout.flush()
+        except click.UsageError as error:
+            if not sys.stderr.isatty():
+                raise
+            message = wrapped(f"Error: {error.format_message()}").removeprefix("Error: ")
+            raise click.UsageError(message, error.ctx) from None
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):
@@ -62,6 +68,11 @@ def _explain_io(error: OSError) -> ProblemError | click.exceptions.Exit:
 
 @click.group(
     cls=Leadctl,
+    examples="""
+    leadctl status --stage prod
+    leadctl find jane@example.com
+    leadctl import leads.csv --dry-run
+    """,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Tab completion: put `eval "$(_LEADCTL_COMPLETE=bash_source leadctl)"` into ~/.bashrc; zsh_source '
     "and fish_source are for the other shells. Exit codes: 0 done, 1 failed, 2 usage, 3 done, a person must "

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from leadctl.completion import stages
-from leadctl.output import FORMS, Output
+from leadctl.output import FORMS, Output, wrapped
 from leadctl.problems import ExitCode, NotChosenError, ProblemError
 from leadctl.target import STAGE_VARIABLE, Choice, Target, find_target
 
@@ -54,7 +54,7 @@ class Invocation:
             return True
         if not sys.stdin.isatty():
             raise NotChosenError("Nothing was done, because off a terminal this needs --yes.")
-        if not click.confirm(question, err=True):
+        if not click.confirm(wrapped(f"{question} [y/N]:"), err=True, show_default=False, prompt_suffix=" "):
             raise ProblemError("Nothing was done.")
         return True
 

@@ -45,6 +45,7 @@ _COLUMNS = (
 
 @click.command(
     cls=Command,
+    short_help="Check what a delivery needs, without a lead.",
     examples="""
     leadctl doctor --stage prod
     """,

@@ -19,6 +19,7 @@ from leadctl.target import Target
 
 @click.command(
     cls=Command,
+    short_help="Remove what is stored about a person.",
     examples="""
     leadctl erase jane@example.com --dry-run
     leadctl erase jane@example.com --ledger

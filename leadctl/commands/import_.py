@@ -31,6 +31,7 @@ from leadctl.target import Target
 @click.command(
     "import",
     cls=Command,
+    short_help="Send the leads of a file.",
     examples="""
     leadctl import leads.csv --dry-run
     leadctl import contacts.xlsx --map 'Mail=email' --set 'source=Fair 2026'

@@ -21,7 +21,16 @@ from leadctl.parked.lead_table import address_in
 from leadctl.parked.message import Parked
 from leadctl.parked.private_file import write_text
 from leadctl.parked.queues import ParkedQueues
-from leadctl.parked.selection import SHOWN_ID, Selection, chosen, grouped, one_of, remarks, selection_options
+from leadctl.parked.selection import (
+    SHOWN_ID,
+    Selection,
+    cause,
+    chosen,
+    grouped,
+    one_of,
+    remarks,
+    selection_options,
+)
 from leadctl.problems import ExitCode
 
 _NAMED = 5
@@ -38,12 +47,13 @@ _COLUMNS = (
     Column("firstSeen", "came in", lambda value: ago(epoch(value))),
     Column("queue", "queue"),
     Column("reason", "reason"),
-    Column("detail", "detail"),
+    Column("detail", "detail", cause),
 )
 
 
 @click.group(
     cls=Group,
+    short_help="See, correct and send what is parked.",
     examples="""
     leadctl parked list
     leadctl parked export leads.csv     # correct it in a spreadsheet, then:
@@ -62,6 +72,7 @@ def parked() -> None:
 
 @parked.command(
     "list",
+    short_help="Show what is parked, and why.",
     examples="""
     leadctl parked list --stage prod
     leadctl parked list --each --addresses --reason 'lead.phone*'
@@ -112,10 +123,11 @@ def list_(invocation: Invocation, each: bool, addresses: bool, **options: Any) -
 
 
 @parked.command(
+    short_help="Show one, with its personal data.",
     examples="""
     leadctl parked show 1f0c3a9b
     leadctl parked show 1f0c3a9b -o json | jq -r .body
-    """
+    """,
 )
 @click.argument("message_id", metavar="ID")
 @target_options
@@ -145,11 +157,12 @@ def show(invocation: Invocation, message_id: str) -> None:
 
 
 @parked.command(
+    short_help="Write them to a file, to correct or keep.",
     examples="""
     leadctl parked export leads.csv --reason 'lead.phone*'    # correct it, then:
     leadctl import leads.csv
     leadctl parked export - | jq -r .body
-    """
+    """,
 )
 @click.argument("file", metavar="[FILE|-]", type=FileOrStdin(), required=False)
 @click.option(
@@ -201,8 +214,8 @@ def _export_table(invocation: Invocation, path: str, messages: Sequence[Parked])
         ids = " ".join(each.message_id[:SHOWN_ID] for each in exported.left_out[:_NAMED])
         more = " …" if len(exported.left_out) > _NAMED else ""
         note(
-            f"{count(len(exported.left_out), 'message')} left out, because no table can hold what is in it: "
-            f"leadctl parked edit ID, with {ids}{more}"
+            f"{count(len(exported.left_out), 'message')} not in it, because no table can hold them: "
+            f"{ids}{more}. One at a time: leadctl parked edit ID"
         )
     return exported.left_out
 

@@ -24,6 +24,7 @@ from leadctl.problems import ToBeFixedError
 
 @click.command(
     cls=Command,
+    short_help="Send them again, unchanged.",
     examples="""
     leadctl parked retry 1f0c3a9b --wait
     leadctl parked retry --reason 'answered 403*' --wait
@@ -62,6 +63,7 @@ def retry(invocation: Invocation, wait: bool, yes: bool, dry_run: bool, **option
 
 @click.command(
     cls=Command,
+    short_help="Delete them, exported first.",
     examples="""
     leadctl parked drop 1f0c3a9b
     leadctl parked drop --reason 'suppression' --older-than 2d --export dropped.jsonl

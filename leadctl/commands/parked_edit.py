@@ -27,6 +27,7 @@ EDITED_S = 3600
 
 @click.command(
     cls=Command,
+    short_help="Correct one in your editor, and send it.",
     examples="""
     leadctl parked edit 1f0c3a9b
     EDITOR='code --wait' leadctl parked edit 1f0c3a9b

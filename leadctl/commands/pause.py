@@ -51,6 +51,7 @@ def pause(invocation: Invocation, reason: str, yes: bool, dry_run: bool) -> Resu
 
 @click.command(
     cls=Command,
+    short_help="Deliver again.",
     examples="""
     leadctl resume --stage prod
     """,

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from deliver_leads.contract import LEAD_FIELDS
 from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
@@ -18,6 +19,8 @@ from leadctl.problems import ToBeFixedError
 
 OPERATIONS = [each.value for each in Operation]
 _JANE = {"name": "Jane", "lastName": "Doe", "email": "jane@example.com", "assistantEmail": "sam@example.com"}
+# By each name without case and hyphens, and by the name of the option.
+_MEANT = {name.casefold(): name for name in LEAD_FIELDS} | {"assistant": "assistantEmail"}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "create": {
         "operation": "create",
@@ -37,6 +40,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 @click.command(
     cls=Command,
+    short_help="Send one event, after the function's checks.",
     examples="""
     leadctl send --operation create --name Jane --email jane@example.com \\
         --assistant sam@example.com --set 'company=Example Ltd'
@@ -51,7 +55,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 @click.option("--name", help="The first name.")
 @click.option("--last-name", "lastName")
 @click.option("--email", help="The lead's address.")
-@click.option("--assistant", "assistantEmail", help="The assistant's address.")
+@click.option("--assistant", "--assistant-email", "assistantEmail", help="The assistant's address.")
 @click.option("--phone")
 @click.option("--company")
 @click.option("--source")
@@ -132,6 +136,9 @@ def _others(pairs: tuple[str, ...]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise click.UsageError(f"--set {pair}: must be FIELD=VALUE.")
+        meant = _MEANT.get(name.casefold().replace("_", "").replace("-", ""), name)
+        if name != meant:
+            raise click.UsageError(f"--set {pair}: there is no field {name}; did you mean {meant}?")
         try:
             value = json.loads(text)
         except ValueError:

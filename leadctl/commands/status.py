@@ -13,6 +13,7 @@ from leadctl.stage_health import Health, look_at
 
 @click.command(
     cls=Command,
+    short_help="Say whether leads flow.",
     examples="""
     leadctl status --stage prod
     leadctl status --follow --every 10

@@ -10,6 +10,7 @@ from leadctl.options import Command, Invocation, pass_invocation, target_options
 
 @click.command(
     cls=Command,
+    short_help="Show leadctl's version and a stack's.",
     examples="""
     leadctl version --stage prod
     """,

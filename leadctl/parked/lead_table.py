@@ -20,6 +20,7 @@ from leadctl.importing.columns import CUSTOM
 from leadctl.importing.table import REASON, Row, Table
 from leadctl.parked.message import Parked
 from leadctl.parked.safe_cell import original, safe
+from leadctl.parked.selection import in_words
 
 PARKED_ID, OPERATION = "parked_id", "operation"
 _OWN = (PARKED_ID, REASON, OPERATION)
@@ -114,7 +115,7 @@ def _row(message: Parked, settings: DeployedSettings) -> dict[str, str] | None:
     is_foreign = settings.has_mappings and not body.operation
     if is_foreign or any(len(text) > _LONGEST_CELL for text in fields.values()):
         return None
-    why = f"{message.reason}: {message.detail}"[:_LONGEST_CELL]
+    why = f"{message.reason}: {in_words(message.detail)}"[:_LONGEST_CELL]
     return {PARKED_ID: message.parked_id, REASON: why, OPERATION: body.operation} | fields
 
 
@@ -242,7 +243,7 @@ def _correct(
             found.to_send.append(Correction(corrected, copies[1:]))
             found.changed.update(changed)
             return
-        problems = reading.summary.replace("detail.lead.", "").replace("lead.", "").split(" | ")
+        problems = [each.removeprefix("lead.") for each in in_words(reading.summary).split("; ")]
     found.wrong[number] = problems
 
 

@@ -90,7 +90,7 @@ class _Following:
                 if event.is_final:
                     self._delivered += 1
                     del self._open[message_id]
-                elif event.stored.get("messageId") == message_id:
+                elif event.state != "parked" or event.stored.get("messageId") == message_id:
                     self._events[message_id] = event
 
     def _look_at_the_parked(self) -> None:
@@ -103,6 +103,8 @@ class _Following:
 
     def outcomes(self) -> Outcomes:
         """What is known now."""
+        if self._open:
+            self._look_at_the_parked()
         parked = [f"{each.reason}: {each.detail}" for each in self._parked.values()]
         waiting, unknown = [], 0
         for message_id in self._open:

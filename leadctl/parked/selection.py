@@ -113,11 +113,14 @@ def _has_reason(parked: Parked, pattern: str) -> bool:
 def cause(detail: str) -> str:
     """What events with one cause have in common.
 
-    An address in the API's words is another one for each lead, and a field has another path in an event of
-    the bus.
+    An address in the API's words is another one for each lead.
     """
-    words = _ADDRESS.sub("<address>", detail)
-    return "; ".join(each.removeprefix("detail.") for each in words.split(" | "))
+    return _ADDRESS.sub("<address>", in_words(detail))
+
+
+def in_words(detail: str) -> str:
+    """The problems of a detail, the same for an event of the bus and a message to the queue."""
+    return "; ".join(each.removeprefix("detail.") for each in detail.split(" | "))
 
 
 def grouped(messages: Sequence[Parked]) -> list[dict[str, Any]]:

@@ -1,0 +1,107 @@
+"""What came of parked leads that were sent again: delivered, parked again, waiting, or not to be known."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deliver_leads.contract import DeadLetterAttribute
+from deliver_leads.event.envelope import LeadEvent
+from deliver_leads.event.message import Message
+from deliver_leads.lead_state import State
+from deliver_leads.outcome import RejectedError
+from leadctl.parked import outcomes
+from tests.leadctl.conftest import Stage
+from tests.leadctl.test_find import complete
+from tests.leadctl.test_parked import event_of
+from tests.leadctl.test_parked_table import parked_body
+
+Function = Callable[[Stage, dict[str, Any]], None]
+
+
+def claimed(stage: Stage, message: dict[str, Any], **changes: Any) -> None:
+    """The function takes a message, and notes what came of it."""
+    event = event_of(message)
+    assert isinstance(event, LeadEvent)
+    received = Message(
+        message["MessageId"], "receipt", message["Body"], 1, int(time.time() * 1000), parked_event_id="x"
+    )
+    complete(stage, stage.ledger.claim(event, received, lease_s=60), "4711", **changes)
+
+
+def delivers(stage: Stage, message: dict[str, Any]) -> None:
+    """7Targets takes it."""
+    claimed(stage, message, state=State.DELIVERED)
+
+
+def parks(stage: Stage, message: dict[str, Any]) -> None:
+    """7Targets refuses it again."""
+    claimed(stage, message, state=State.PARKED, parked_as="rejected", reason="answered 422")
+    cannot_read(stage, message, "answered 422: still on the suppression list")
+
+
+def parks_out_of_sight(stage: Stage, message: dict[str, Any]) -> None:
+    """And somebody takes the parked message at once."""
+    claimed(stage, message, state=State.PARKED, parked_as="rejected", reason="answered 422")
+
+
+def cannot_read(stage: Stage, message: dict[str, Any], why: str = "lead.phone: must be a string") -> None:
+    """The ledger never hears of it."""
+    event_id = message["MessageAttributes"][DeadLetterAttribute.EVENT_ID]["StringValue"]
+    stage.park(message["Body"], RejectedError(why), message_id=message["MessageId"], event_id=event_id)
+
+
+def waits(stage: Stage, message: dict[str, Any]) -> None:
+    """7Targets doesn't answer."""
+    due_s = int(time.time()) + 900
+    claimed(stage, message, state=State.WAITING, reason="answered 503", due_s=due_s)
+
+
+def does_nothing(stage: Stage, message: dict[str, Any]) -> None:
+    """The message is still in the queue."""
+
+
+CASES: list[tuple[Function, dict[str, Any], int, str]] = [
+    (delivers, {"delivered": 1}, 0, "1 delivered."),
+    (parks, {"parkedAgain": 1}, 3, "rejected: answered 422: still on the suppression list"),
+    (parks_out_of_sight, {"parkedAgain": 1}, 3, "rejected: answered 422"),
+    (waits, {"waiting": 1}, 3, "waits: answered 503"),
+    (does_nothing, {"waiting": 1}, 3, "1 waiting."),
+]
+
+
+@pytest.mark.parametrize(("function", "counts", "code", "words"), CASES)
+def test_a_retry_that_waits_says_what_came_of_it(
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    function: Function,
+    counts: dict[str, Any],
+    code: int,
+    words: str,
+) -> None:
+    """Other leads that are parked, or were delivered before, are none of it."""
+    for form in ("json", "table"):
+        stage.park(parked_body(), message_id="message-1")
+        stage.park(parked_body(2), message_id="message-2")
+        answers: list[float] = []
+
+        def sleep(seconds: float, answers: list[float] = answers) -> None:
+            # The function works while leadctl looks away.
+            if not answers:
+                [message] = stage.take()
+                function(stage, message)
+            answers.append(seconds)
+
+        monkeypatch.setattr(outcomes.time, "sleep", sleep)
+        monkeypatch.setattr(outcomes, "_FOLLOWED_S", 0.3)
+        result = stage.run("parked", "retry", "message-1", "--wait", "--yes", "-o", form)
+        assert result.exit_code == code, result.output
+        if form == "json":
+            nothing = {"delivered": 0, "parkedAgain": 0, "waiting": 0, "unknown": 0}
+            found = json.loads(result.stdout)
+            assert found == {"sent": 1, "left": 0, "reasons": found["reasons"]} | nothing | counts
+        else:
+            assert words in result.stdout
+        stage.take("DeadLetterQueueUrl")
