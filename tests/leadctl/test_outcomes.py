@@ -72,6 +72,7 @@ CASES: list[tuple[Function, dict[str, Any], int, str]] = [
 ]
 
 
+@pytest.mark.parametrize("form", ["json", "table"])
 @pytest.mark.parametrize(("function", "counts", "code", "words"), CASES)
 def test_a_retry_that_waits_says_what_came_of_it(
     stage: Stage,
@@ -80,28 +81,38 @@ def test_a_retry_that_waits_says_what_came_of_it(
     counts: dict[str, Any],
     code: int,
     words: str,
+    form: str,
 ) -> None:
     """Other leads that are parked, or were delivered before, are none of it."""
-    for form in ("json", "table"):
-        stage.park(parked_body(), message_id="message-1")
-        stage.park(parked_body(2), message_id="message-2")
-        answers: list[float] = []
+    for number in (1, 2):
+        stage.park(parked_body(number), message_id=f"message-{number}")
+    slept: list[float] = []
 
-        def sleep(seconds: float, answers: list[float] = answers) -> None:
-            # The function works while leadctl looks away.
-            if not answers:
-                [message] = stage.take()
-                function(stage, message)
-            answers.append(seconds)
+    def sleep(seconds: float) -> None:
+        # The function works while leadctl looks away.
+        if not slept:
+            [message] = stage.take()
+            function(stage, message)
+        slept.append(seconds)
 
-        monkeypatch.setattr(outcomes.time, "sleep", sleep)
-        monkeypatch.setattr(outcomes, "_FOLLOWED_S", 0.3)
-        result = stage.run("parked", "retry", "message-1", "--wait", "--yes", "-o", form)
-        assert result.exit_code == code, result.output
-        if form == "json":
-            nothing = {"delivered": 0, "parkedAgain": 0, "waiting": 0, "unknown": 0}
-            found = json.loads(result.stdout)
-            assert found == {"sent": 1, "left": 0, "reasons": found["reasons"]} | nothing | counts
-        else:
-            assert words in result.stdout
-        stage.take("DeadLetterQueueUrl")
+    monkeypatch.setattr("leadctl.parked.outcomes.time.sleep", sleep)
+    monkeypatch.setattr(outcomes, "_FOLLOWED_S", 0.3)
+    result = stage.run("parked", "retry", "message-1", "--wait", "--yes", "-o", form)
+    assert result.exit_code == code, result.output
+    if form == "json":
+        nothing = {"delivered": 0, "parkedAgain": 0, "waiting": 0, "unknown": 0}
+        found = json.loads(result.stdout)
+        assert found == {"sent": 1, "left": 0, "reasons": found["reasons"]} | nothing | counts
+    else:
+        assert words in result.stdout
+
+
+def test_an_event_that_only_a_mapping_reads_is_said_to_be_unknown(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It isn't parked again, and leadctl doesn't know its key."""
+    stage.park({"detail-type": "Contact Created", "detail": {}})
+    monkeypatch.setattr(outcomes, "_FOLLOWED_S", 0.1)
+    result = stage.run("parked", "retry", "--all", "--wait", "--yes")
+    assert result.exit_code == 3
+    assert "1 can't be followed, because only a mapping of the stack's reads them" in result.stdout
