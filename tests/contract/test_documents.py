@@ -45,7 +45,7 @@ def configuration_rows() -> dict[str, tuple[str, str]]:
 
 def configuration(**settings: int) -> DeploymentConfig:
     """What the stack makes of these settings. Raises `ConfigError`."""
-    return DeploymentConfig.from_context({"stages": {"dev": settings}, "stage": "dev"})
+    return DeploymentConfig.read("dev", settings, {})
 
 
 def test_the_configuration_table_lists_every_setting_with_its_values_and_default() -> None:

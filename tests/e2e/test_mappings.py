@@ -46,7 +46,7 @@ def test_an_event_of_each_foreign_source_becomes_the_right_lead(deployment: Depl
 
 
 def test_a_wrong_foreign_event_is_parked_whole_with_its_mapping_s_name(deployment: Deployment) -> None:
-    """A person finds the event as its source sent it, and what to look at in cdk.json."""
+    """A person finds the event as its source sent it, and which mapping to look at."""
     event, _ = new_foreign_event("typeform")
     answers = event["detail"]["form_response"]["answers"]
     event["detail"]["form_response"]["answers"] = [each for each in answers if each["type"] != "email"]

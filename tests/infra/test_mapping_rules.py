@@ -168,9 +168,9 @@ def test_two_mappings_of_one_name_or_one_pattern_are_reported() -> None:
 
 def test_all_problems_are_told_at_once_and_with_the_other_settings_problems() -> None:
     """By the configuration, as synth reads it."""
-    stages = {"dev": {"mappings": [GOOD | {"operation": "x", "fields": {}}], "batchSize": 11}}
+    settings = {"mappings": [GOOD | {"operation": "x", "fields": {}}], "batchSize": 11}
     with pytest.raises(ConfigError) as caught:
-        DeploymentConfig.from_context({"stages": stages, "stage": "dev"})
+        DeploymentConfig.read("dev", settings, {})
     assert [problem.split(" is ")[0] for problem in caught.value.problems] == [
         'mapping "crm": operation',
         'mapping "crm": name',

@@ -91,7 +91,7 @@ class TestWhichMapping:
     """The first one whose pattern fits."""
 
     def test_the_first_that_fits_is_taken(self) -> None:
-        """Two patterns may overlap; their order in cdk.json decides."""
+        """Two patterns may overlap; their order in the setting decides."""
         first = mapping(name="first", pattern={"source": ["their.crm"], "detail": {"vip": [True]}})
         second = mapping(name="second", operation="update")
         assert read(foreign(vip=True), first, second).operation == Operation.CREATE
@@ -157,7 +157,7 @@ class TestFields:
     def test_a_mandatory_field_that_isn_t_there_is_reported_with_mapping_and_path(
         self, missing: dict[str, object]
     ) -> None:
-        """So that a person knows which line of cdk.json to look at."""
+        """So that a person knows which mapping to look at."""
         assert problems(foreign(**missing)) == [
             'mapping "crm": lead.name (detail.who): is missing; every create needs it'
         ]
