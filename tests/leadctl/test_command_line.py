@@ -17,6 +17,7 @@ import leadctl
 from deliver_leads.outcome import RejectedError
 from leadctl.cli import cli
 from leadctl.options import Command
+from tests.documents import PROJECT, shell_blocks
 from tests.leadctl.conftest import Stage
 from tests.leadctl.test_find import BODY, JANE
 from tests.leadctl.test_parked_table import parked_body, write
@@ -38,15 +39,30 @@ def test_each_help_ends_with_examples_that_can_be_parsed_and_has_its_own_options
         if names == ("credentials",):
             continue
         assert isinstance(command, Command)
-        for line in command.examples.replace("\\\n", " ").splitlines():
-            words = list(takewhile(lambda word: word not in "|<>", shlex.split(line, comments=True)))
-            if not words:
-                continue
-            given = words[words.index("leadctl") + 1 :]
-            # The words are parsed before the help is shown.
-            parsed = CliRunner().invoke(cli, [*given, "--help"])
-            assert parsed.exit_code == 0, parsed.output
         assert command.examples.strip(), names
+        assert_parsed(command.examples)
+
+
+def assert_parsed(text: str) -> None:
+    """Each leadctl in a shell's text has only options and commands that are there."""
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if "leadctl" in words and "install" not in words:
+            given = takewhile(lambda word: word not in "|<>&&;", words[words.index("leadctl") + 1 :])
+            # They are parsed before the help is shown.
+            parsed = CliRunner().invoke(cli, [*given, "--help"])
+            assert parsed.exit_code == 0, f"{line}: {parsed.output}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/leadctl.md", "docs/operate.md", "docs/runbook.md"])
+def test_the_documents_commands_can_be_parsed(document: str) -> None:
+    """In their blocks, and in the table of questions."""
+    text = (PROJECT / document).read_text("utf-8")
+    commands_in_text = re.findall(r"`(leadctl [^`]+)`", text)
+    assert_parsed(
+        "\n".join(line for block in shell_blocks(text) for line in block.splitlines() if "leadctl" in line)
+    )
+    assert_parsed("\n".join(commands_in_text))
 
 
 def completions(*words: str) -> list[tuple[str, str]]:
