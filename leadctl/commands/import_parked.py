@@ -6,6 +6,9 @@ What ends in between leaves both; then the same file sends it once more, and the
 
 from collections.abc import Iterator, Mapping
 
+import click
+from click.core import ParameterSource
+
 from deliver_leads.event.lead import Json
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.importing.table import Table
@@ -17,6 +20,8 @@ from leadctl.parked.resending import note_left, send_and_delete, tell_outcomes
 from leadctl.parked.selection import Selection
 from leadctl.problems import ExitCode
 
+# Those of `import` that mean something here.
+_OPTIONS = {"file", "sets", "encoding", "sheet", "wait", "yes", "dry_run"}
 _RESUME = "The same command again sends the rest, and none twice: the function knows each event by its key."
 
 
@@ -36,6 +41,7 @@ def import_parked(
     dry_run: bool,
 ) -> Result:
     """Sends the rows that were changed, and deletes their parked messages."""
+    _refuse_other_options(file)
     target, queues = invocation.target, ParkedQueues(invocation.target)
     settings = DeployedSettings.of(target)
     sent: list[Sent] = []
@@ -76,6 +82,19 @@ def import_parked(
     left = note_left(invocation, 0 if dry_run else len(messages) - len(sent), Selection(), looked)
     is_for_a_person = found.wrong or found.edited or found.unchanged
     return left or result or (ExitCode.A_PERSON_HAS_TO_ACT if is_for_a_person else None)
+
+
+def _refuse_other_options(file: str) -> None:
+    context = click.get_current_context()
+    given = [
+        each.opts[0]
+        for each in context.command.params
+        if each.expose_value
+        and each.name not in _OPTIONS
+        and context.get_parameter_source(str(each.name)) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{file} holds parked leads, for which {', '.join(given)} can't be given.")
 
 
 def _lines(file: str, table: Table, found: Corrections) -> Iterator[str]:

@@ -213,10 +213,10 @@ def _export_table(invocation: Invocation, path: str, messages: Sequence[Parked])
     if exported.left_out:
         ids = " ".join(each.message_id[:SHOWN_ID] for each in exported.left_out[:_NAMED])
         more = " …" if len(exported.left_out) > _NAMED else ""
-        note(
-            f"{count(len(exported.left_out), 'message')} not in it, because no table can hold them: "
-            f"{ids}{more}. One at a time: leadctl parked edit ID"
-        )
+        rest = "isn't in it, because no table can hold it"
+        if len(exported.left_out) > 1:
+            rest = "aren't in it, because no table can hold them"
+        note(f"{count(len(exported.left_out), 'message')} {rest}: {ids}{more} (leadctl parked edit ID)")
     return exported.left_out
 
 

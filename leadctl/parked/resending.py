@@ -47,13 +47,13 @@ def tell_outcomes(invocation: Invocation, sent: Sequence[Sent]) -> tuple[Result,
     if not sent:
         return None, {}
     invocation.resume = "All were sent. What came of them: leadctl parked list, or leadctl find EMAIL."
-    invocation.out.note("Following them, for a minute at most …")
+    invocation.out.note("Following them, for a minute at most; Ctrl-C ends that …")
     target = invocation.target
     found = follow(target, sent, DeployedSettings.of(target))
     parts = {
         "delivered": found.delivered,
         "parked again": len(found.parked),
-        "waiting": len(found.waiting),
+        "still waiting": len(found.waiting),
         "can't be followed, because only a mapping of the stack's reads them": found.unknown,
     }
     invocation.out.text("; ".join(f"{number:,} {what}" for what, number in parts.items() if number) + ".")

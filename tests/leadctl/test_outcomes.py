@@ -68,7 +68,7 @@ CASES: list[tuple[Function, dict[str, Any], int, str]] = [
     (parks, {"parkedAgain": 1}, 3, "rejected: answered 422: still on the suppression list"),
     (parks_out_of_sight, {"parkedAgain": 1}, 3, "rejected: answered 422"),
     (waits, {"waiting": 1}, 3, "waits: answered 503"),
-    (does_nothing, {"waiting": 1}, 3, "1 waiting."),
+    (does_nothing, {"waiting": 1}, 3, "1 still waiting."),
 ]
 
 

@@ -16,6 +16,7 @@ from deliver_leads.contract import pack_mappings
 from deliver_leads.outcome import RejectedError
 from leadctl.parked.safe_cell import original, safe
 from tests.leadctl.conftest import Stage
+from tests.leadctl.test_import_files import spreadsheet
 from tests.leadctl.test_parked import event_of
 
 LEAD: dict[str, Any] = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.com"}
@@ -285,7 +286,7 @@ def test_what_no_table_can_hold_is_named_and_stays_parked(stage: Stage) -> None:
     result = stage.run("parked", "export", "leads.csv")
     assert result.exit_code == 3
     assert "Exported: 1 lead" in result.stderr
-    assert "8 messages not in it, because no table can hold them" in result.stderr
+    assert "8 messages aren't in it, because no table can hold them: " in result.stderr
     assert left(stage) == 9
 
 
@@ -295,6 +296,16 @@ def test_a_field_for_all_rows_is_an_option(stage: Stage) -> None:
     exported(stage)
     assert imported(stage, "--set", "assistantEmail=kim@example.com")["sent"] == 2
     assert {lead["assistantEmail"] for lead in leads(stage)} == {"kim@example.com"}
+
+
+def test_options_for_new_leads_are_refused(stage: Stage) -> None:
+    """They would be given in vain."""
+    park(stage, parked_body())
+    exported(stage)
+    result = stage.run("import", "leads.csv", "--yes", "--campaign", "two", "--map", "a=phone")
+    assert result.exit_code == 2
+    assert "leads.csv holds parked leads, for which --map, --campaign can't be given." in result.stderr
+    assert left(stage) == 1
 
 
 def test_a_column_of_the_persons_own_is_ignored_and_named(stage: Stage) -> None:
@@ -332,12 +343,20 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(stage: Stage) -> Non
     assert left(stage) == 1
 
 
-def test_a_semicolon_table_of_a_german_excel_is_taken(stage: Stage) -> None:
-    """The file's form is found out as that of any import."""
-    park(stage, parked_body())
-    write([row | {"lastName": "Groß"} for row in exported(stage)], delimiter=";")
+@pytest.mark.parametrize("form", ["semicolons", "workbook"])
+def test_a_table_is_taken_in_the_form_in_which_a_spreadsheet_saves_it(stage: Stage, form: str) -> None:
+    """It is found out as that of any import; numbers come as a workbook has them."""
+    park(stage, parked_body(phone="4915112345", context="=1\n2"))
+    [row] = exported(stage)
+    changed = row | {"lastName": "Groß"}
+    if form == "semicolons":
+        write([changed], delimiter=";")
+    else:
+        cells: list[object] = [4915112345.0 if name == "phone" else cell for name, cell in changed.items()]
+        Path("leads.csv").write_bytes(spreadsheet(("Leads", "visible", [list(changed), cells])))
     assert imported(stage)["sent"] == 1
-    assert leads(stage)[0]["lastName"] == "Groß"
+    [lead] = leads(stage)
+    assert lead == parked_body(phone="4915112345", context="=1\n2", lastName="Groß")["lead"]
 
 
 def test_the_file_is_for_this_user_only_and_overwrites_nothing(stage: Stage) -> None:
