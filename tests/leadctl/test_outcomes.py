@@ -23,7 +23,7 @@ Function = Callable[[Stage, dict[str, Any]], None]
 
 def claimed(stage: Stage, message: dict[str, Any], **changes: Any) -> None:
     """The function takes a message, and notes what came of it."""
-    event = event_of(message)
+    event = event_of(message | {"MessageAttributes": message.get("MessageAttributes", {})})
     assert isinstance(event, LeadEvent)
     received = Message(
         message["MessageId"], "receipt", message["Body"], 1, int(time.time() * 1000), parked_event_id="x"
@@ -105,6 +105,22 @@ def test_a_retry_that_waits_says_what_came_of_it(
         assert found == {"sent": 1, "left": 0, "reasons": found["reasons"]} | nothing | counts
     else:
         assert words in result.stdout
+
+
+def test_what_the_ledger_says_of_an_earlier_try_or_of_another_content_is_not_taken_for_the_outcome(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one was parked before it was sent again; the other was delivered under the same key."""
+    stage.send("LeadQueueUrl", parked_body(1))
+    stage.send("LeadQueueUrl", parked_body(2, phone="1"))
+    before = {json.loads(each["Body"])["idempotencyKey"]: each for each in stage.take()}
+    claimed(stage, before["crm-1"], state=State.PARKED, parked_as="rejected", reason="answered 422")
+    claimed(stage, before["crm-2"], state=State.DELIVERED)
+    for number in (1, 2):
+        stage.park(parked_body(number), message_id=f"message-{number}")
+    monkeypatch.setattr(outcomes, "_FOLLOWED_S", 0.1)
+    result = stage.run("parked", "retry", "--all", "--wait", "--yes")
+    assert result.stdout.splitlines()[1] == "2 still waiting."
 
 
 def test_an_event_that_only_a_mapping_reads_is_said_to_be_unknown(
