@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,7 @@ def test_events_of_the_rule_s_dead_letter_queue_are_redriven(operator: Operator)
     assert count(deployment, "RuleDeadLetterQueueUrl") == 0
 
 
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the procedure uses jq")
 def test_a_dropped_lead_is_exported_and_can_come_back(operator: Operator) -> None:
     """Only the chosen one goes, and its file is all that it takes to send it."""
     deployment = operator.deployment
