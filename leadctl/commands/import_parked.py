@@ -50,7 +50,7 @@ def import_parked(
         messages = [each.message for each in found.to_send]
         copies = {each.message.message_id: each.copies for each in found.to_send}
         queues.keep_only([*messages, *(copy for each in copies.values() for copy in each)])
-        for line in _lines(file, table, found):
+        for line in _lines(file, table, found, are_all_seen=not (looked.hidden or looked.unread)):
             invocation.out.note(line)
         question = (
             f"Send {count(len(messages), 'corrected lead')} to {target.stack_name}, and delete the parked "
@@ -97,7 +97,8 @@ def _refuse_other_options(file: str) -> None:
         raise click.UsageError(f"{file} holds parked leads, for which {', '.join(given)} can't be given.")
 
 
-def _lines(file: str, table: Table, found: Corrections) -> Iterator[str]:
+def _lines(file: str, table: Table, found: Corrections, *, are_all_seen: bool) -> Iterator[str]:
+    gone = "sent or dropped since the export" if are_all_seen else "or somebody looks at them at the moment"
     yield f"{file}: {table.kind}, {count(found.rows, 'row')} of parked leads"
     if found.ignored:
         yield f"Ignored: {', '.join(sorted(found.ignored))}"
@@ -108,7 +109,7 @@ def _lines(file: str, table: Table, found: Corrections) -> Iterator[str]:
     for number, what in (
         (len(found.to_send), "to be sent"),
         (found.unchanged, "unchanged, and stay parked; as they are, they are sent by leadctl parked retry"),
-        (found.gone, "not parked any more: sent or dropped since the export"),
+        (found.gone, f"not parked any more, {gone}"),
         (found.edited, "changed by somebody since the export: export them again"),
         (len(found.wrong), f"wrong, and stay parked; correct them in {file}, and import it again:"),
     ):

@@ -226,7 +226,7 @@ def test_a_lead_that_somebody_has_sent_again_meanwhile_is_not_sent(stage: Stage)
     write([row | {"lastName": "Doe"} for row in rows])
     result = stage.run("import", "leads.csv", "--yes")
     assert (result.exit_code, leads(stage)) == (0, [])
-    assert "2  not parked any more: sent or dropped since the export" in result.stderr
+    assert "2  not parked any more, sent or dropped since the export" in result.stderr
 
 
 def test_a_lead_that_was_parked_again_unchanged_takes_the_correction(stage: Stage) -> None:
@@ -256,6 +256,22 @@ def test_a_lead_that_somebody_takes_while_the_question_waits_is_left(stage: Stag
     stage.answers["ChangeMessageVisibilityBatch"] = lambda _: {"Failed": [{"Id": "0"}]}
     assert imported(stage, code=3)["sent"] == 0
     assert leads(stage) == []
+
+
+def test_a_lead_that_somebody_looks_at_is_not_said_to_be_gone(stage: Stage) -> None:
+    """The same command later sends it."""
+    park(stage, parked_body())
+    write([row | {"lastName": "Doe"} for row in exported(stage)])
+    url = stage.outputs["DeadLetterQueueUrl"]
+    [held] = stage.sqs.receive_message(QueueUrl=url, VisibilityTimeout=100)["Messages"]
+    result = stage.run("import", "leads.csv", "--yes")
+    assert result.exit_code == 3
+    assert "1  not parked any more, or somebody looks at them at the moment" in result.stderr
+    assert "try in 5 minutes" in result.stderr
+    stage.sqs.change_message_visibility(
+        QueueUrl=url, ReceiptHandle=held["ReceiptHandle"], VisibilityTimeout=0
+    )
+    assert imported(stage)["sent"] == 1
 
 
 def test_one_event_that_is_parked_twice_is_one_row_and_goes_once(stage: Stage) -> None:
