@@ -5,6 +5,7 @@ What ends in between leaves both; then the same file sends it once more, and the
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import click
 from click.core import ParameterSource
@@ -22,6 +23,7 @@ from leadctl.problems import ExitCode
 
 # Those of `import` that mean something here.
 _OPTIONS = {"file", "sets", "encoding", "sheet", "wait", "yes", "dry_run"}
+_SHOWN = 20
 _RESUME = "The same command again sends the rest, and none twice: the function knows each event by its key."
 
 
@@ -115,5 +117,7 @@ def _lines(file: str, table: Table, found: Corrections, *, are_all_seen: bool) -
     ):
         if number:
             yield f"{number:6,}  {what}"
-    for row, problems in found.wrong.items():
+    for row, problems in islice(found.wrong.items(), _SHOWN):
         yield f"        {table.unit} {row:,}: {'; '.join(problems)}"
+    if len(found.wrong) > _SHOWN:
+        yield f"        … and {count(len(found.wrong) - _SHOWN, 'row')} more; -o json has all"
