@@ -12,7 +12,6 @@ import click
 from leadctl.commands.parked_changes import drop, retry
 from leadctl.commands.parked_edit import edit
 from leadctl.completion import FileOrStdin
-from leadctl.deployed_settings import DeployedSettings
 from leadctl.moments import ago, epoch, iso
 from leadctl.options import Group, Invocation, Result, pass_invocation, place_options, target_options
 from leadctl.output import Column, count, pretty
@@ -201,7 +200,7 @@ def export(invocation: Invocation, file: str | None, output: str | None, **optio
 
 def _export_table(invocation: Invocation, path: str, messages: Sequence[Parked]) -> list[Parked]:
     """Returns those that have no row."""
-    exported = lead_table.export(messages, DeployedSettings.of(invocation.target))
+    exported = lead_table.export(messages)
     # Excel takes it for UTF-8 by the mark only.
     _write(path, [exported.text], "utf-8-sig")
     note = invocation.out.note

@@ -41,18 +41,16 @@ class _Body:
             self._outer = self._event = json.loads(text)
             if self._outer.get("Type") == "Notification" and "Message" in self._outer:
                 self._event = json.loads(self._outer["Message"])
-            self._holder = self._event["detail"] if "detail-type" in self._event else self._event
+            if "detail-type" in self._event:
+                # Only the stack's mappings know where the lead is in an event of another type.
+                operation, self._holder = DETAIL_TYPES[self._event["detail-type"]], self._event["detail"]
+            else:
+                operation, self._holder = self._event.get("operation"), self._event
+            # As it was published, "" if it is none.
+            self.operation = operation if isinstance(operation, str) else ""
             self.lead: dict[str, Json] = {**self._holder["lead"]}
         except (AttributeError, LookupError, TypeError, RecursionError) as error:
             raise ValueError from error
-
-    @property
-    def operation(self) -> str:
-        """As it was published, "" if it is none."""
-        if "detail-type" in self._event:
-            return DETAIL_TYPES.get(str(self._event["detail-type"]), "")
-        given = self._event.get("operation")
-        return given if isinstance(given, str) else ""
 
     def with_changes(self, lead: Mapping[str, Json], operation: str) -> str:
         """The body with another lead or operation, and all else as it is."""
@@ -84,12 +82,12 @@ class Exported:
     left_out: list[Parked]
 
 
-def export(messages: Iterable[Parked], settings: DeployedSettings) -> Exported:
+def export(messages: Iterable[Parked]) -> Exported:
     """As comma separated text, one row for each event and body."""
     rows: dict[str, dict[str, str]] = {}
     left_out = []
     for message in messages:
-        row = _row(message, settings)
+        row = _row(message)
         if row is None:
             left_out.append(message)
         else:
@@ -104,16 +102,14 @@ def export(messages: Iterable[Parked], settings: DeployedSettings) -> Exported:
     return Exported(file.getvalue(), len(rows), left_out)
 
 
-def _row(message: Parked, settings: DeployedSettings) -> dict[str, str] | None:
+def _row(message: Parked) -> dict[str, str] | None:
     try:
         body = _Body(message.body)
         fields = {name: _shown(value) for name, value in _columns(body.lead).items()}
         "".join(fields.values()).encode()
     except ValueError:  # half of a surrogate pair, too
         return None
-    # The stack's mappings may read an event of another type, which only the function knows.
-    is_foreign = settings.has_mappings and not body.operation
-    if is_foreign or any(len(text) > _LONGEST_CELL for text in fields.values()):
+    if any(len(text) > _LONGEST_CELL for text in fields.values()):
         return None
     why = f"{message.reason}: {in_words(message.detail)}"[:_LONGEST_CELL]
     return {PARKED_ID: message.parked_id, REASON: why, OPERATION: body.operation} | fields

@@ -22,8 +22,8 @@ _LOOKED_UP_AT_ONCE = 100  # BatchGetItem's bound
 class Outcomes:
     """`parked` again, and why; `waiting`, and why, "" if it wasn't tried yet.
 
-    `unknown` are neither parked nor in the ledger by a name that leadctl knows: a mapping of the stack's has
-    read them, or they wait.
+    `unknown` are not parked, and leadctl can't read them as events, so it doesn't know their names in the
+    ledger.
     """
 
     delivered: int

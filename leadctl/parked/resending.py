@@ -54,7 +54,7 @@ def tell_outcomes(invocation: Invocation, sent: Sequence[Sent]) -> tuple[Result,
         "delivered": found.delivered,
         "parked again": len(found.parked),
         "still waiting": len(found.waiting),
-        "can't be followed, because only a mapping of the stack's reads them": found.unknown,
+        "can't be followed, because leadctl can't read them as events": found.unknown,
     }
     invocation.out.text("; ".join(f"{number:,} {what}" for what, number in parts.items() if number) + ".")
     for what, reasons in {"": found.parked, "waits: ": found.waiting}.items():

@@ -123,7 +123,7 @@ def test_what_the_ledger_says_of_an_earlier_try_or_of_another_content_is_not_tak
     assert result.stdout.splitlines()[1] == "2 still waiting."
 
 
-def test_an_event_that_only_a_mapping_reads_is_said_to_be_unknown(
+def test_an_event_that_leadctl_cannot_read_is_said_to_be_unknown(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It isn't parked again, and leadctl doesn't know its key."""
@@ -131,4 +131,4 @@ def test_an_event_that_only_a_mapping_reads_is_said_to_be_unknown(
     monkeypatch.setattr(outcomes, "_FOLLOWED_S", 0.1)
     result = stage.run("parked", "retry", "--all", "--wait", "--yes")
     assert result.exit_code == 3
-    assert "1 can't be followed, because only a mapping of the stack's reads them" in result.stdout
+    assert "1 can't be followed, because leadctl can't read them as events" in result.stdout

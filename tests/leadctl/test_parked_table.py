@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliver_leads.contract import pack_mappings
 from deliver_leads.outcome import RejectedError
 from leadctl.parked.safe_cell import original, safe
 from tests.leadctl.conftest import Stage
@@ -286,7 +285,6 @@ def test_one_event_that_is_parked_twice_is_one_row_and_goes_once(stage: Stage) -
 
 def test_what_no_table_can_hold_is_named_and_stays_parked(stage: Stage) -> None:
     """No JSON, no lead, a text that a spreadsheet would cut off, half a character, another's event."""
-    stage.function_settings["MAPPINGS"] = pack_mappings([{}])
     foreign = {"detail-type": "Contact Created", "detail": {"lead": LEAD}}
     park(
         stage,
