@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.run_file import describe
 from local.stack.deployment import Deployment
 from tests.documents import PROJECT, section, shell_blocks
+from tests.e2e.aws_program import install_aws_command
 
 RUNBOOK = "docs/runbook.md"
 NOT_TRIED = "*Not tried"
@@ -38,7 +40,7 @@ class Operator:
 
     def __post_init__(self) -> None:
         install_aws_command(self.folder)
-        _install(self.folder, "leadctl", "leadctl")
+        _install_leadctl(self.folder)
         beginning, rest = (PROJECT / RUNBOOK).read_text("utf-8").split("\n## Procedures\n")
         text = beginning.split("\n## ")[0] + rest.split("\n### ")[0]
         self.pasted += [block.replace("STAGE=prod", "STAGE=dev") for block in shell_blocks(text)]
@@ -73,15 +75,16 @@ class Operator:
         )
 
 
-def install_aws_command(folder: Path) -> None:
-    """Puts the stand-in for the aws command line into a folder, which is for PATH."""
-    _install(folder, "aws", "tests.aws_command")
-
-
-def _install(folder: Path, name: str, module: str) -> None:
-    program = folder / name
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+def _install_leadctl(folder: Path) -> None:
+    program = folder / "leadctl"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m leadctl "$@"\n')
     program.chmod(0o755)
+
+
+def write_run_file(folder: Path, deployment: Deployment) -> None:
+    """What `make env` and `leadctl --local` find in this folder while the local run is up."""
+    (folder / ".local").mkdir()
+    (folder / ".local" / "run.json").write_text(json.dumps(describe(deployment, page_url="")), "utf-8")
 
 
 def log_lines(deployment: Deployment) -> list[dict[str, Any]]:
