@@ -138,12 +138,14 @@ class DeploymentConfig:
 
     @property
     def visibility_timeout_seconds(self) -> int:
-        """The lead queue's visibility timeout: six function timeouts and the batching window, as AWS advises.
+        """The lead queue's visibility timeout: six times as long as a message may be away before its answer.
 
-        At most 5,700 s by the ranges above; SQS allows 43,200 s.
+        AWS advises six function timeouts and one batching window at least. With six of each, the time for
+        which a message stays away shows whether the function crashed (`EventRecord.was_only_unwritten`).
+        At most 7,200 s by the ranges above; SQS allows 43,200 s.
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
         """
-        return 6 * self.function_timeout_seconds + self.batching_window_seconds
+        return 6 * (self.function_timeout_seconds + self.batching_window_seconds)
 
     @property
     def receives_until_parked(self) -> int:
@@ -230,6 +232,14 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"readTimeoutSeconds, {config.read_timeout_seconds}, since what is answered late "
             "takes effect late"
         )
+    # 61 s are a second for rounding, and 30 s for the clock that writes and for the one that reads.
+    freed_s = 5 * (config.function_timeout_seconds + config.batching_window_seconds) - 61
+    if config.settling_time_seconds > freed_s:
+        yield (
+            f"settlingTimeSeconds is {config.settling_time_seconds}, but must be at most {freed_s}: "
+            "5 x (functionTimeoutSeconds + batchingWindowSeconds) - 61, so that after a crash the lead is "
+            "free when its message comes back, because the crash isn't counted otherwise"
+        )
     if config.batch_size > 10 and not config.batching_window_seconds:
         yield f"batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of {config.batch_size}"
     if config.retry_max_delay_seconds < config.retry_base_delay_seconds:
@@ -251,8 +261,8 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
         yield (
             f"updateGraceMinutes is {config.update_grace_minutes}, but must be more than "
             f"{outlasted_s / 60:g}: retryMaxDelaySeconds and once more that or the queue's visibility "
-            f"timeout ({config.visibility_timeout_seconds} s, six times functionTimeoutSeconds), so that an "
-            "update outlasts two tries of its create"
+            f"timeout ({config.visibility_timeout_seconds} s, 6 x (functionTimeoutSeconds + "
+            "batchingWindowSeconds)), so that an update outlasts two tries of its create"
         )
 
 

@@ -1,7 +1,7 @@
 """How lead events get into the lead queue: the bus and its rule, SNS topics, and who may publish."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from aws_cdk import CfnResource, Stack, Token
@@ -11,7 +11,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from deliver_leads.contract import DETAIL_TYPES, OWN_EVENT_SOURCE, OutcomeDetailType
+from deliver_leads.contract import DETAIL_TYPES, MAPPING_IGNORES, OWN_EVENT_SOURCE, OutcomeDetailType
 
 from .config import ConfigError, DeploymentConfig
 
@@ -169,7 +169,8 @@ class Entrance:
         own: dict[str, Any] = {"detail-type": list(DETAIL_TYPES)}
         if self._config.event_sources:
             own["source"] = list(self._config.event_sources)
-        alternatives = [own, *(dict(mapping["pattern"]) for mapping in self._config.mappings)]
+        wanted = (each for each in self._config.mappings if each["operation"] != MAPPING_IGNORES)
+        alternatives = [own, *(_without_null(mapping["pattern"]) for mapping in wanted)]
         # EventBridge wants two alternatives at least.
         pattern = {"$or": alternatives} if len(alternatives) > 1 else own
         size = len(json.dumps(pattern, separators=(",", ":")))
@@ -241,6 +242,17 @@ class Entrance:
         if self._config.event_sources:
             wanted["events:source"] = list(self._config.event_sources)
         return all_of(wanted)
+
+
+def _without_null(pattern: Mapping[str, Any]) -> dict[str, Any]:
+    """The pattern without the fields of which null may be the value, because CloudFormation takes no null.
+
+    The rule so takes more events than the function's mapping, which the function leaves out or parks.
+    """
+    parts = {
+        name: _without_null(part) if isinstance(part, Mapping) else part for name, part in pattern.items()
+    }
+    return {name: part for name, part in parts.items() if part and None not in part}
 
 
 def all_of(wanted: dict[str, list[str]]) -> dict[str, dict[str, Any]]:

@@ -204,8 +204,8 @@ class LeadDelivery(Construct):
             raise ConfigError(
                 [
                     f"the lead queue's visibility timeout is {timeout_s or 30} s, but must be at least "
-                    f"{needed_s}: six times functionTimeoutSeconds and batchingWindowSeconds, or an event is "
-                    "sent twice at a time"
+                    f"{needed_s}: 6 x (functionTimeoutSeconds + batchingWindowSeconds), or an event is sent "
+                    "twice at a time"
                 ]
             )
 

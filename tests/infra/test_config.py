@@ -1,14 +1,19 @@
 """What the configuration accepts, and what its errors say."""
 
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
 
+from deliver_leads.after_call import longest_delay_with_open_claim_s
 from deliver_leads.api.http_client import LONGEST_AWS_CALL_S
 from deliver_leads.contract import RESERVE_S
+from deliver_leads.lead_state import CLOCK_SKEW_S, LeadState
+from deliver_leads.settings import Settings
 from infra.config import ConfigError, DeploymentConfig
+from sim.settings import ENVIRONMENT
+from tests.lead_records import record
 
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:leads"
 TOPIC_ARN = "arn:aws:sns:eu-west-1:123456789012:on-call"
@@ -250,6 +255,10 @@ def test_all_problems_are_reported_at_once() -> None:
     assert [problem.split(" ")[0] for problem in found] == ["batchSize", "tracing", "keepData"]
 
 
+# Together with the shortest time-out of the function.
+SHORT = {"functionTimeoutSeconds": 60, "connectTimeoutSeconds": 1, "readTimeoutSeconds": 5}
+
+
 @pytest.mark.parametrize(
     ("settings", "start"),
     [
@@ -261,6 +270,11 @@ def test_all_problems_are_reported_at_once() -> None:
         (
             {"settlingTimeSeconds": 29},
             "settlingTimeSeconds is 29, but must not be less than readTimeoutSeconds, 30",
+        ),
+        (
+            {**SHORT, "settlingTimeSeconds": 600},
+            "settlingTimeSeconds is 600, but must be at most 239: 5 x (functionTimeoutSeconds + "
+            "batchingWindowSeconds) - 61, so that after a crash the lead is free when",
         ),
         (
             {"eventBusName": "default", "producerAccounts": ["111122223333"]},
@@ -284,7 +298,7 @@ def test_all_problems_are_reported_at_once() -> None:
         (
             {"functionTimeoutSeconds": 450},
             "updateGraceMinutes is 60, but must be more than 60: retryMaxDelaySeconds and once more that or "
-            "the queue's visibility timeout (2700 s, six times functionTimeoutSeconds)",
+            "the queue's visibility timeout (2700 s, 6 x (functionTimeoutSeconds + batchingWindowSeconds))",
         ),
         (
             {"alarmEmails": ["ops@example.com"], "alarmTopicArn": TOPIC_ARN},
@@ -303,6 +317,7 @@ def test_settings_that_contradict_each_other_are_reported(settings: dict[str, ob
     [
         {"functionTimeoutSeconds": 136},
         {"settlingTimeSeconds": 30},
+        {**SHORT, "settlingTimeSeconds": 239},
         {"batchSize": 11, "batchingWindowSeconds": 1},
         {"snsTopicArns": [TOPIC]},
         {"updateGraceMinutes": 41, "retryMaxDelaySeconds": 1200},
@@ -368,6 +383,37 @@ def test_no_setting_outgrows_what_sqs_allows() -> None:
     assert longest.visibility_timeout_seconds <= 43_200
     waits_s = longest.visibility_timeout_seconds + longest.retry_max_delay_seconds
     assert longest.park_after_hours * 3600 + waits_s < 14 * 24 * 3600
+
+
+@pytest.mark.parametrize("batching_window_s", [0, 300])
+@pytest.mark.parametrize("timeout_s", [60, 900])
+@pytest.mark.parametrize("differ_s", [-CLOCK_SKEW_S, 0, CLOCK_SKEW_S])
+def test_at_the_ends_of_all_ranges_a_crash_is_counted_and_a_write_that_failed_is_not(
+    timeout_s: int, batching_window_s: int, differ_s: int
+) -> None:
+    """The crash leaves its lead free for its message's next receive, though two clocks differ.
+
+    The message waited for the whole batching window, and was claimed at the invocation's begin or end.
+    """
+    short = {**SHORT, "functionTimeoutSeconds": timeout_s, "batchingWindowSeconds": batching_window_s}
+    longest_s = min(600, 5 * (timeout_s + batching_window_s) - 61)
+    config = read({**short, "updateGraceMinutes": 1440, "settlingTimeSeconds": longest_s})
+    timeout = config.visibility_timeout_seconds
+    settings = replace(
+        Settings.from_environment(ENVIRONMENT),
+        settling_s=config.settling_time_seconds,
+        visibility_timeout_s=timeout,
+    )
+    for claimed_s in (batching_window_s, batching_window_s + timeout_s):
+        claim = record("own", message_id="m", updated_s=claimed_s, due_s=claimed_s + timeout, receive_count=1)
+        held_until_s = batching_window_s + timeout_s + 1 + CLOCK_SKEW_S + config.settling_time_seconds
+        for came_back_s, crashes in (
+            (timeout, 1),
+            (batching_window_s + timeout_s + longest_delay_with_open_claim_s(settings), 0),
+        ):
+            again = replace(claim, updated_s=came_back_s + differ_s, receive_count=2)
+            assert LeadState(open=(claim,)).claimed(again).crashes == crashes
+            assert not crashes or held_until_s <= again.updated_s
 
 
 def test_the_ledger_can_t_forget_a_delivery_before_its_repetitions_stop_to_count() -> None:

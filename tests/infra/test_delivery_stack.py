@@ -8,7 +8,6 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_sqs as sqs
-from cfnlint.api import lint_all  # type: ignore[import-untyped]
 
 from app import build_stacks
 from infra.bundling import PROJECT, LocalBundling
@@ -335,6 +334,9 @@ EVERY_KIND: list[dict[str, str]] = [
 @pytest.mark.parametrize("context", EVERY_KIND, ids=str)
 def test_templates_pass_cfn_lint(context: dict[str, str]) -> None:
     """Neither an error nor a warning; informational rules (I…) are off by default in the tool, too."""
+    # Here, because it takes most of a second, in each process that collects tests.
+    from cfnlint.api import lint_all  # type: ignore[import-untyped]
+
     findings = [match for template in synthesise(**context) for match in lint_all(json.dumps(template))]
     assert [str(match) for match in findings if not match.rule.id.startswith("I")] == []
 
