@@ -2,7 +2,7 @@
 
     --stack NAME, --stage NAME    that stack
     LEADCTL_STAGE                 that stage's stack
-    none of them                  the only LeadDelivery-* stack of the account and region
+    none of them                  the only *LeadDelivery-* stack of the account and region
     --local                       the local run that this folder's project has started (local_run.py)
 
 There is no stage by default, and what was meant for the local run never reaches AWS.
@@ -76,8 +76,13 @@ class Target:
 
     @property
     def stage(self) -> str:
-        """The stack's name without its prefix."""
-        return self.stack_name.removeprefix(PREFIX)
+        """The stack's name without its prefixes."""
+        return self.stack_name.rpartition(PREFIX)[2]
+
+    @property
+    def monitoring_stack(self) -> str:
+        """The stack with the alarms; an earlier version's stack doesn't say which it is."""
+        return self.outputs.get("MonitoringStackName", f"LeadMonitoring-{self.stage}")
 
     @property
     def policy(self) -> str:
@@ -98,7 +103,7 @@ class Target:
 
     def monitoring_outputs(self) -> dict[str, str] | None:
         """The outputs of the stage's monitoring stack; None when there is no such stack."""
-        found = _describe(self.client("cloudformation"), f"LeadMonitoring-{self.stage}")
+        found = _describe(self.client("cloudformation"), self.monitoring_stack)
         return _outputs(found) if found else None
 
 
@@ -164,7 +169,8 @@ def _describe(cloudformation: Any, name: str) -> Any:  # noqa: ANN401 - a boto3 
 
 def _stacks(cloudformation: Any) -> Iterator[Any]:  # noqa: ANN401 - as above
     for page in cloudformation.get_paginator("describe_stacks").paginate():
-        yield from (stack for stack in page["Stacks"] if stack["StackName"].startswith(PREFIX))
+        # Before it is the setting namePrefix.
+        yield from (stack for stack in page["Stacks"] if PREFIX in stack["StackName"])
 
 
 def _only_stack(cloudformation: Any, region: str) -> Any:  # noqa: ANN401 - as above

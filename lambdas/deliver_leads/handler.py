@@ -31,7 +31,7 @@ settings = Settings.from_environment(os.environ)
 logger = Logger(location=None)  # it would be the same in every line
 metrics = Metrics()
 
-_tls = tls_context()
+_tls = tls_context(os.environ.get("EXTRA_CA_FILE"))
 if "AWS_CA_BUNDLE" not in os.environ:
     share_with_aws(_tls)
 _config = client_config(settings.parallel_calls)
@@ -53,7 +53,13 @@ def _outcome_events() -> OutcomeEvents | None:
     return OutcomeEvents(_session.client("events", config=once), settings.event_bus, settings.outcome_events)
 
 
-http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s, _tls)
+http = HttpClient(
+    settings.parallel_calls,
+    settings.connect_timeout_s,
+    settings.read_timeout_s,
+    _tls,
+    os.environ.get("HTTPS_PROXY"),  # the AWS clients read it by themselves
+)
 tokens = AccessTokens(http, _secrets, settings.secret_id, settings.token_url, _calls)
 runner = BatchRunner(
     Delivery(

@@ -70,10 +70,10 @@ def _console(target: Target, place: str) -> str:
     if place == "dashboard":
         url = (target.monitoring_outputs() or {}).get("DashboardUrl")
         if url is None:
-            raise ProblemError(f"LeadMonitoring-{target.stage} has no dashboard: deploy this version of it.")
+            raise ProblemError(f"{target.monitoring_stack} has no dashboard: deploy this version of it.")
         return url
     if place == "alarms":
-        name = quote(f"LeadMonitoring-{target.stage}-", safe="")
+        name = quote(f"{target.monitoring_stack}-", safe="")
         return f"{base}/cloudwatch/home?{region}#alarmsV2:?search={name}"
     if place == "log":
         # CloudWatch's pages want the name escaped twice, with $ for %.
