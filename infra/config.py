@@ -79,6 +79,7 @@ class DeploymentConfig:
     batching_window_seconds: int = _setting(0, whole_number(0, 300, "seconds"))
     maximum_concurrency: int = _setting(5, whole_number(2, 1000, "concurrent invocations"))
     parallel_calls: int = _setting(10, whole_number(1, 32, "threads"))
+    calls_per_second: int = _setting(0, whole_number(0, 100_000, "calls"))
     memory_megabytes: int = _setting(1024, whole_number(256, 10240, "MB"))
     function_timeout_seconds: int = _setting(150, whole_number(60, 900, "seconds"))
     connect_timeout_seconds: int = _setting(3, whole_number(1, 10, "seconds"))
@@ -125,7 +126,8 @@ class DeploymentConfig:
         """How often a lead is received until `parkAfterHours`, at most, as far as delays last that long.
 
         The first delays double. Then jitter takes off up to half of the longest delay, for a day; after that
-        the delay while the circuit breaker is open is the shortest, two thirds of the longest.
+        the delay while the circuit breaker is open is the shortest, two thirds of the longest. One that waits
+        for its turn at a limited API is received less often, or at most 600 times.
         """
         longest_s, parked_s = self.retry_max_delay_seconds, self.park_after_hours * 3600
         first_s = min(parked_s, 86_400)
@@ -231,6 +233,12 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"settlingTimeSeconds is {config.settling_time_seconds}, but must not be less than "
             f"readTimeoutSeconds, {config.read_timeout_seconds}, since what is answered late "
             "takes effect late"
+        )
+    if 0 < config.calls_per_second < config.maximum_concurrency:
+        yield (
+            f"callsPerSecond is {config.calls_per_second}, but must be 0 or at least maximumConcurrency, "
+            f"{config.maximum_concurrency}, because each of so many invocations at a time may make a call in "
+            "the same second"
         )
     if config.batch_size > 10 and not config.batching_window_seconds:
         yield f"batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of {config.batch_size}"
