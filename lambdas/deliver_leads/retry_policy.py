@@ -40,4 +40,4 @@ def line_delay_s(place_s: float, age_s: float, *, max_s: int, jitter: float) -> 
     `jitter` from 0 to 1 takes off up to a third of that.
     """
     least_s = min(max_s, age_s / LINE_AGE_PART) * (1 - jitter / 3)
-    return max(1, min(math.ceil(max(place_s, least_s)), LONGEST_VISIBILITY_S))
+    return max(1, min(max(math.ceil(place_s), round(least_s)), LONGEST_VISIBILITY_S))
