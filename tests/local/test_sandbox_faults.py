@@ -188,10 +188,11 @@ def test_a_limited_api_takes_a_burst_and_turns_the_others_away(api: Caller, stat
 
 def test_a_limited_api_takes_more_calls_as_time_passes(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as it says, however long nobody has called."""
-    monkeypatch.setattr("local.sandbox.faults.time", SimpleNamespace(time=lambda: passed_s))
-    passed_s = 1000.0
+    now_s = 1000.0
+    monkeypatch.setattr("local.sandbox.faults.time", SimpleNamespace(time=lambda: now_s))
     api.script("leads", {"kind": "limited", "calls_per_second": 2, "burst": 3})
-    for passed_s, taken in ((1000.0, 3), (1000.5, 1), (1100.0, 3)):  # noqa: B007 - the lambda reads it
+    for passed_s, taken in ((0.0, 3), (0.5, 1), (100.0, 3)):
+        now_s = 1000.0 + passed_s
         statuses = [api.create().status_code for _ in range(5)]
         assert statuses.count(429) == 5 - taken
 

@@ -196,12 +196,12 @@ def test_who_waits_goes_back_when_the_limit_closes_meanwhile(clock: Clock) -> No
 
     def sleep(seconds: float) -> None:
         clock.now += seconds
-        pace.note_turned_away(clock.now, 600, ANSWER)
+        closing.note_turned_away(clock.now, 600, ANSWER)
 
-    pace = Pace(0, clock, sleep)
-    limit(pace, clock)
+    closing = Pace(0, clock, sleep)
+    limit(closing, clock)
     with pytest.raises(NoRoomError):
-        pace.wait("lead")
+        closing.wait("lead")
 
 
 def test_the_line_of_those_who_come_back_has_an_end(pace: Pace, clock: Clock) -> None:
