@@ -42,7 +42,7 @@ check: .venv/tests-ready ## Lint, check types, run the tests of the code in fron
 
 test: .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (15 minutes)
 	@begun=$$(date +%s); status=0; \
-	$(MAKE) --no-print-directory --keep-going lint types all-tests || status=1; \
+	$(MAKE) --no-print-directory --keep-going --jobs 2 lint types all-tests || status=1; \
 	echo "make test took $$(($$(date +%s) - begun)) s"; exit $$status
 
 chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under faults (SEED=, LEADS=; about 15 minutes)
@@ -64,11 +64,11 @@ types: .venv/tests-ready
 # The folders hold tests with these markers only: importing them takes a second in each process.
 quick-tests: .venv/tests-ready
 	$(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 3 --dist loadgroup -p no:cov \
-		--ignore=tests/e2e --ignore=tests/sim
+		--hypothesis-profile=quick --ignore=tests/e2e --ignore=tests/sim
 
-# More workers than two cores, because end-to-end tests mostly wait.
+# More workers than two cores, because end-to-end tests mostly wait; in the order of tests/conftest.py.
 all-tests: .emulator/ready node_modules/ready
-	$(VENV)/python -m pytest -q -n 5 --dist loadgroup --cov --cov-report=term
+	$(VENV)/python -m pytest -q -n 6 --dist loadgroup --no-loadscope-reorder --cov --cov-report=term
 
 synth: .venv/ready node_modules/ready ## Write the CloudFormation templates to cdk.out (STAGE=dev or prod)
 	node node_modules/aws-cdk/bin/cdk synth --quiet -c stage=$(STAGE)

@@ -19,11 +19,13 @@ from infra.bundling import LocalBundling, function_code
 from infra.config import ConfigError, DeploymentConfig
 from infra.delivery_stack import DeliveryStack
 from infra.monitoring_stack import MonitoringStack
+from infra.stage_settings import check_place, stage_config
 
 
-def build_stacks(app: cdk.App, bundling: LocalBundling) -> tuple[DeliveryStack, MonitoringStack]:
-    """Builds both stacks of the stage that the app's context names. Raises `ConfigError`."""
-    config = DeploymentConfig.from_context(app.node.get_all_context())
+def build_stacks(
+    app: cdk.App, config: DeploymentConfig, bundling: LocalBundling
+) -> tuple[DeliveryStack, MonitoringStack]:
+    """Builds both stacks of a stage. Raises `ConfigError`."""
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     delivery = DeliveryStack(app, "LeadDelivery", config=config, code=function_code(bundling))
     monitoring = MonitoringStack(app, "LeadMonitoring", config=config, delivery=delivery)
@@ -34,10 +36,14 @@ def main() -> None:
     """Synthesises the app. Ends with status 1 and a sentence for a person when it can't."""
     app, bundling = cdk.App(), LocalBundling()
     try:
-        build_stacks(app, bundling)
+        config = stage_config(app.node.get_all_context())
+        check_place(config, os.environ)
+        build_stacks(app, config, bundling)
         app.synth()
     except ConfigError as error:
-        sys.exit(str(error))
+        sys.exit(
+            f"{error}\nA stage's settings are in settings/<stage>.toml; -c <setting>=<value> overrides one."
+        )
     except Exception:
         if bundling.error is None:
             raise

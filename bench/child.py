@@ -22,6 +22,8 @@ Command = dict[str, Any]
 Run = Callable[[Command], int]
 
 _MOST_THREADS = 32
+# Of these fields the ledger keeps a fingerprint.
+_HASHED = ("name", "assistantEmail")
 
 
 def trust(path: str) -> None:
@@ -138,8 +140,9 @@ def floor() -> Run:
             ReturnValues="ALL_OLD",
         )
         is_delivered = post(url, lead)
+        rank = f"{order_ms}000000"
         setters = {
-            name: {"S": f"{order_ms} {sha256(str(value))[:12]}"}
+            name: {"S": f"{rank} {sha256(str(value))[:12]}" if name in _HASHED else rank}
             for name, value in (lead | {"sequence": ""}).items()
             if name != "email"
         }
@@ -150,6 +153,7 @@ def floor() -> Run:
             "hasForgotten": {"BOOL": False},
             "setters": {"M": setters},
             "settersFloor": {"N": "0"},
+            "begunAt": {"N": "0"},
             "finalEvents": {"M": {key: {"S": f"{digest} {order_ms} dc"}}},
             "openEvents": {"L": []},
             "shownEvents": {"L": [{"M": shown}]},

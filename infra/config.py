@@ -1,6 +1,5 @@
-"""What can be set per stage: read from the app's context, checked, typed.
+"""What can be set per stage, checked and typed, wherever it comes from.
 
-A setting is in `stages.<stage>` in cdk.json; `-c <setting>=<value>` on the command line wins over it.
 Everything that is wrong is found before anything is built, and reported together.
 """
 
@@ -20,6 +19,7 @@ from deliver_leads.contract import (
 )
 from infra.mapping_rules import mapping_problems
 from infra.setting_rules import (
+    ACCOUNT,
     ACCOUNTS,
     ADDRESS_OF_A_PAGE,
     EMAILS,
@@ -29,6 +29,7 @@ from infra.setting_rules import (
     LOG_RETENTION_DAYS,
     MAPPINGS,
     ORGANIZATION,
+    REGION,
     TABLE_NAME_OR_EMPTY,
     TOPIC_ARN_OR_EMPTY,
     TOPICS,
@@ -41,19 +42,13 @@ from infra.setting_rules import (
     whole_number_or_off,
 )
 
-# The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.
-CDK_PLAIN_KEYS = frozenset({"acknowledged-issue-numbers", "cli-telemetry"})
-
 
 class ConfigError(Exception):
-    """The context holds no usable configuration. `problems`: a sentence for each one that was found."""
+    """The settings can't be used. `problems`: a sentence for each one that was found."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__(
-            "\n  - ".join(("The configuration can't be used:", *self.problems))
-            + "\nSettings are in cdk.json under context.stages.<stage>; -c <setting>=<value> overrides one."
-        )
+        super().__init__("\n  - ".join(("The settings can't be used:", *self.problems)))
 
 
 def _setting(default: object, rule: Rule) -> Any:  # noqa: ANN401 - each field says its type
@@ -62,9 +57,14 @@ def _setting(default: object, rule: Rule) -> Any:  # noqa: ANN401 - each field s
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentConfig:
-    """The settings of one stage. A field's name has its unit in it, and is in camelCase in cdk.json."""
+    """The settings of one stage. A field's name has its unit in it, and in camelCase it is the setting's.
+
+    Raises `ConfigError` for values that aren't accepted or contradict each other.
+    """
 
     stage: str
+    account: str = _setting("", ACCOUNT)
+    region: str = _setting("", REGION)
     leads_api_url: str = _setting("https://api.7targets.com", URL)
     token_url: str = _setting("https://7targets-prod.auth.us-east-1.amazoncognito.com/oauth2/token", URL)
     lead_defaults: Mapping[str, str] = _setting({}, LEAD_DEFAULTS)
@@ -109,17 +109,20 @@ class DeploymentConfig:
     runbook_url: str = _setting("docs/runbook.md", ADDRESS_OF_A_PAGE)
     # Each check buys an access token, which costs 7Targets USD 2.25 per 1,000 (Amazon Cognito).
     check_every_minutes: int = _setting(0, whole_number_or_off(5, 1440, "minutes"))
-    keep_data: bool = _setting(False, YES_OR_NO)
+    # Only a stage that says so loses its data with its stack.
+    keep_data: bool = _setting(True, YES_OR_NO)
     ledger_table_name: str = _setting("", TABLE_NAME_OR_EMPTY)
 
     @property
     def visibility_timeout_seconds(self) -> int:
-        """The lead queue's visibility timeout: six function timeouts and the batching window, as AWS advises.
+        """The lead queue's visibility timeout: six times as long as a message may be away before its answer.
 
-        At most 5,700 s by the ranges above; SQS allows 43,200 s.
+        AWS advises six function timeouts and one batching window at least. With six of each, the time for
+        which a message stays away shows whether the function crashed (`EventRecord.was_only_unwritten`).
+        At most 7,200 s by the ranges above; SQS allows 43,200 s.
         https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
         """
-        return 6 * self.function_timeout_seconds + self.batching_window_seconds
+        return 6 * (self.function_timeout_seconds + self.batching_window_seconds)
 
     @property
     def receives_until_parked(self) -> int:
@@ -139,28 +142,33 @@ class DeploymentConfig:
         """The longest time between two attempts at one lead: 3,600 to 14,400 s by the ranges above."""
         return max(LATE_FACTOR * self.retry_max_delay_seconds, LONGEST_RETRY_AFTER_S)
 
-    @classmethod
-    def from_context(cls, context: Mapping[str, object]) -> Self:
-        """Reads the app's whole context. Raises `ConfigError` with every problem in it."""
-        problems = list(_unknown_context_keys(context))
-        stage, stage_settings = _chosen_stage(context, problems)
-        problems += _unknown_stage_settings(stage, stage_settings)
-        values: dict[str, Any] = {}
-        for name, (field_name, rule) in _SETTINGS.items():
-            overridden = name in context
-            if not overridden and name not in stage_settings:
-                continue
-            value = context[name] if overridden else stage_settings[name]
+    def __post_init__(self) -> None:
+        problems = []
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", self.stage):
+            problems.append(
+                f"stage is {self.stage!r}, but must be of up to 100 letters, digits and -: "
+                "stacks are named after it"
+            )
+        for name, (field_name, rule) in SETTINGS.items():
+            value = getattr(self, field_name)
             try:
-                values[field_name] = rule.read(value, from_command_line=overridden)
+                object.__setattr__(self, field_name, rule.read(value))
             except ValueError as error:
                 problems.append(f"{name} is {value!r}, but must be {error}")
-        if problems:
-            raise ConfigError(problems)
-        config = cls(stage=stage, **values)
-        if contradictions := tuple(_contradictions(config)):
-            raise ConfigError(contradictions)
-        return config
+        if found := problems or list(_contradictions(self)):
+            raise ConfigError(found)
+
+    @classmethod
+    def read(cls, stage: str, settings: Mapping[str, object], command_line: Mapping[str, object]) -> Self:
+        """The stage's configuration; a value of the command line is a text, and wins over the setting.
+
+        Both have the settings' names for keys, and no other keys. Raises `ConfigError`.
+        """
+        values: dict[str, Any] = {SETTINGS[name][0]: value for name, value in settings.items()}
+        for name, value in command_line.items():
+            field_name, rule = SETTINGS[name]
+            values[field_name] = rule.from_text(value) if isinstance(value, str) else value
+        return cls(stage=stage, **values)
 
 
 def _camel_case(name: str) -> str:
@@ -168,53 +176,21 @@ def _camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-_SETTINGS: Mapping[str, tuple[str, Rule]] = {
+# The field and the rule of each setting.
+SETTINGS: Mapping[str, tuple[str, Rule]] = {
     _camel_case(f.name): (f.name, f.metadata["rule"])
     for f in dataclasses.fields(DeploymentConfig)
     if "rule" in f.metadata
 }
 
 
-def _suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence on a word that isn't known: the closest one that is, or nothing."""
     if word.lower() == "fifo":
         return "; docs/decisions/0005 says why, and how FIFO queues and topics connect"
     by_lower_case = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
     return f"; did you mean {by_lower_case[close[0]]}?" if close else ""
-
-
-def _unknown_context_keys(context: Mapping[str, object]) -> Iterator[str]:
-    known = {"stage", "stages", *_SETTINGS}
-    for key in context:
-        from_the_cdk = ":" in key or key.startswith(("@", "aws-cdk")) or key in CDK_PLAIN_KEYS
-        if key not in known and not from_the_cdk:
-            yield f"{key} is no setting{_suggestion(key, known)}"
-
-
-def _unknown_stage_settings(stage: str, settings: Mapping[str, object]) -> Iterator[str]:
-    for key in settings:
-        if key not in _SETTINGS:
-            yield f"{key} (in stages.{stage}) is no setting{_suggestion(key, _SETTINGS)}"
-
-
-def _chosen_stage(context: Mapping[str, object], problems: list[str]) -> tuple[str, Mapping[str, object]]:
-    stages, stage = context.get("stages"), context.get("stage")
-    if not isinstance(stages, Mapping) or not all(isinstance(s, Mapping) for s in stages.values()):
-        problems.append("stages is missing in cdk.json, or not an object with an object for each stage")
-        return "", {}
-    choices = " or ".join(f"-c stage={name}" for name in stages)
-    if stage is None:
-        problems.append(f"stage is missing; give {choices}")
-    elif not isinstance(stage, str) or stage not in stages:
-        hint = _suggestion(str(stage), stages)
-        problems.append(f"stage is {stage!r}, but must be given as {choices}{hint}")
-    elif not re.fullmatch(r"[A-Za-z0-9-]{1,100}", stage):
-        problems.append(
-            f"stage is {stage!r}, but must be of letters, digits and -: stacks are named after it"
-        )
-    else:
-        return stage, stages[stage]
-    return "", {}
 
 
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:
@@ -240,6 +216,14 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"{config.maximum_concurrency}, because each of so many invocations at a time may make a call in "
             "the same second"
         )
+    # 61 s are a second for rounding, and 30 s for the clock that writes and for the one that reads.
+    freed_s = 5 * (config.function_timeout_seconds + config.batching_window_seconds) - 61
+    if config.settling_time_seconds > freed_s:
+        yield (
+            f"settlingTimeSeconds is {config.settling_time_seconds}, but must be at most {freed_s}: "
+            "5 x (functionTimeoutSeconds + batchingWindowSeconds) - 61, so that after a crash the lead is "
+            "free when its message comes back, because the crash isn't counted otherwise"
+        )
     if config.batch_size > 10 and not config.batching_window_seconds:
         yield f"batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of {config.batch_size}"
     if config.retry_max_delay_seconds < config.retry_base_delay_seconds:
@@ -261,8 +245,8 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
         yield (
             f"updateGraceMinutes is {config.update_grace_minutes}, but must be more than "
             f"{outlasted_s / 60:g}: retryMaxDelaySeconds and once more that or the queue's visibility "
-            f"timeout ({config.visibility_timeout_seconds} s, six times functionTimeoutSeconds), so that an "
-            "update outlasts two tries of its create"
+            f"timeout ({config.visibility_timeout_seconds} s, 6 x (functionTimeoutSeconds + "
+            "batchingWindowSeconds)), so that an update outlasts two tries of its create"
         )
 
 

@@ -98,6 +98,7 @@ class Dashboard:
                     metrics.lead_queue("NumberOfMessagesSent", "came in", _BLUE),
                     metrics.own(Metric.DELIVERED, "delivered", _GREEN),
                     metrics.own(Metric.DUPLICATE, "duplicate", _GREY),
+                    metrics.own(Metric.IGNORED, "ignored: a mapping leaves it out", _BROWN),
                     metrics.own(Metric.NOT_MAILED, "delivered, but not e-mailed", _PURPLE),
                     metrics.own(Metric.PARKED, "parked", _RED),
                     width=12,

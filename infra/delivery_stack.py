@@ -6,6 +6,7 @@ from aws_cdk import (
     Aws,
     CfnOutput,
     Duration,
+    Environment,
     Fn,
     RemovalPolicy,
     SecretValue,
@@ -26,6 +27,11 @@ from infra.entrance import add_rule, event_bus, rule_dimensions, rule_name, subs
 from infra.lead_function import LeadFunction
 
 
+def environment(config: DeploymentConfig) -> Environment:
+    """Where the CDK's command line may deploy the stage; anywhere, as far as the settings don't say."""
+    return Environment(account=config.account or None, region=config.region or None)
+
+
 class DeliveryStack(Stack):
     """What one stage's leads pass through. CloudFormation names what it can, so that stages never collide."""
 
@@ -35,6 +41,7 @@ class DeliveryStack(Stack):
         super().__init__(
             scope,
             construct_id,
+            env=environment(config),
             stack_name=f"LeadDelivery-{config.stage}",
             description=f"Delivers leads to 7Targets ({config.stage})",
             termination_protection=config.keep_data,

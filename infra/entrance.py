@@ -1,6 +1,7 @@
 """How lead events get into the lead queue: the bus and its rule, SNS topics, and who may publish."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, cast
 
 from aws_cdk import CfnResource, Duration, Stack
@@ -10,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from deliver_leads.contract import DETAIL_TYPES, OWN_EVENT_SOURCE, OutcomeDetailType
+from deliver_leads.contract import DETAIL_TYPES, MAPPING_IGNORES, OWN_EVENT_SOURCE, OutcomeDetailType
 from infra.config import ConfigError, DeploymentConfig
 
 # A rule's name must be unique on its bus only. Where CloudFormation makes the name, its Ref is
@@ -122,7 +123,8 @@ def _shared_bus_pattern(config: DeploymentConfig) -> dict[str, Any]:
     own: dict[str, Any] = {"detail-type": list(DETAIL_TYPES)}
     if config.event_sources:
         own["source"] = list(config.event_sources)
-    alternatives = [own, *(dict(mapping["pattern"]) for mapping in config.mappings)]
+    wanted = (each for each in config.mappings if each["operation"] != MAPPING_IGNORES)
+    alternatives = [own, *(_without_null(mapping["pattern"]) for mapping in wanted)]
     # EventBridge wants two alternatives at least.
     pattern = {"$or": alternatives} if len(alternatives) > 1 else own
     size = len(json.dumps(pattern, separators=(",", ":")))
@@ -134,6 +136,17 @@ def _shared_bus_pattern(config: DeploymentConfig) -> dict[str, Any]:
             ]
         )
     return pattern
+
+
+def _without_null(pattern: Mapping[str, Any]) -> dict[str, Any]:
+    """The pattern without the fields of which null may be the value, because CloudFormation takes no null.
+
+    The rule so takes more events than the function's mapping, which the function leaves out or parks.
+    """
+    parts = {
+        name: _without_null(part) if isinstance(part, Mapping) else part for name, part in pattern.items()
+    }
+    return {name: part for name, part in parts.items() if part and None not in part}
 
 
 def subscribe_to_topics(

@@ -10,7 +10,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 _PARKED = (
-    'filter message = "attempt" and outcome not in ["delivered", "duplicate"] and not ispresent(delay_s)'
+    'filter message = "attempt" and outcome not in ["delivered", "duplicate", "ignored"] '
+    "and not ispresent(delay_s)"
 )
 _NOT_MAILED_STATE = 'tolower(lead_state) in ["new", "deactivated", "pending"]'
 _LAST_FIRST = "sort @timestamp desc"

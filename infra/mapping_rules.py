@@ -1,6 +1,7 @@
 """What a mapping of the setting `mappings` must be, checked before anything is built, with a sentence each.
 
-A mapping is `{"name", "pattern", "operation", "fields", "constants"}`; docs/events/mappings.md explains them.
+A mapping is `{"name", "pattern", "operation", "fields", "constants"}`, without the last two if it leaves
+events out; docs/events/mappings.md explains them.
 """
 
 import difflib
@@ -9,10 +10,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jmespath  # type: ignore[import-untyped]
-from jmespath.functions import Functions  # type: ignore[import-untyped]
 
-from deliver_leads.contract import DETAIL_TYPES, LEAD_FIELDS, MANDATORY_FIELDS, OWN_EVENT_SOURCE
+from deliver_leads.contract import (
+    DETAIL_TYPES,
+    LEAD_FIELDS,
+    MANDATORY_FIELDS,
+    MAPPING_IGNORES,
+    OWN_EVENT_SOURCE,
+)
+from deliver_leads.event.mapping_functions import MappingFunctions
 
+OPERATIONS = (*DETAIL_TYPES.values(), MAPPING_IGNORES)
 KEYS = ("name", "pattern", "operation", "fields", "constants")
 # The parts of an event that a pattern may match; the values of all but `detail` are texts.
 PATTERN_KEYS = ("source", "detail-type", "account", "detail")
@@ -57,8 +65,12 @@ def _problems_of(mapping: Mapping[str, Any], lead_defaults: Collection[str]) -> 
     operation, fields = mapping.get("operation"), mapping.get("fields")
     constants = mapping.get("constants", {})
     yield from _pattern_problems(mapping.get("pattern"))
-    if operation not in DETAIL_TYPES.values():
-        yield f"operation is {operation!r}, but must be one of {', '.join(DETAIL_TYPES.values())}"
+    if operation not in OPERATIONS:
+        yield f"operation is {operation!r}, but must be one of {', '.join(OPERATIONS)}"
+    if operation == MAPPING_IGNORES:
+        if {"fields", "constants"} & mapping.keys():
+            yield "fields and constants can't be given, because an event that is left out has no lead"
+        return
     if not isinstance(fields, Mapping) or not isinstance(constants, Mapping):
         yield "fields must be an object of JMESPath expressions, and constants one of texts"
         return
@@ -94,16 +106,17 @@ def _detail_problems(pattern: object, path: str) -> Iterator[str]:
     if isinstance(pattern, Mapping) and pattern:
         for key, value in pattern.items():
             if key in _OPERATORS or "." in key or not key:
-                yield f'{path} has "{key}", but only exact values may be given, under names without a "."'
+                yield f'{path} has "{key}", but only values may be given, under names without a "."'
             else:
                 yield from _detail_problems(value, f"{path}.{key}")
     elif not isinstance(pattern, list) or not pattern or not all(map(_is_exact, pattern)):
-        yield f"{path} must be a list of exact values: texts, whole numbers, true, false or null"
+        kinds = 'texts, whole numbers, true, false, null or {"exists": false}'
+        yield f"{path} must be a list of exact values: {kinds}"
 
 
 def _is_exact(value: object) -> bool:
     """Refuses fractions: EventBridge compares numbers as they are written, the function as they are read."""
-    return value is None or isinstance(value, str | int)
+    return value is None or isinstance(value, str | int) or value == {"exists": False}
 
 
 def _field_problems(fields: Mapping[str, object]) -> Iterator[str]:
@@ -124,9 +137,9 @@ def _field_problems(fields: Mapping[str, object]) -> Iterator[str]:
 def _function_problems(node: Mapping[str, Any]) -> Iterator[str]:
     """JMESPath itself says these only once it meets an event for which the function is called."""
     if node["type"] == "function_expression":
-        known, name, count = Functions.FUNCTION_TABLE, node["value"], len(node["children"])
+        known, name, count = MappingFunctions.FUNCTION_TABLE, node["value"], len(node["children"])
         if name not in known:
-            yield f"calls {name}(), which JMESPath doesn't have{_suggestion(name, known)}"
+            yield f"calls {name}(), which there isn't{_suggestion(name, known)}"
         else:
             signature = known[name]["signature"]
             is_open = bool(signature) and signature[-1].get("variadic", False)

@@ -15,7 +15,7 @@ from infra.alarm_texts import TEXTS
 from infra.alarms import Alarm, alarms, near_parking_seconds
 from infra.config import DeploymentConfig
 from infra.dashboard import Dashboard
-from infra.delivery_stack import DeliveryStack
+from infra.delivery_stack import DeliveryStack, environment
 
 
 class MonitoringStack(Stack):
@@ -27,6 +27,7 @@ class MonitoringStack(Stack):
         super().__init__(
             scope,
             construct_id,
+            env=environment(config),
             stack_name=f"LeadMonitoring-{config.stage}",
             description=f"Alarms over the delivery of leads to 7Targets ({config.stage})",
         )

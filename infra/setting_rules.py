@@ -1,4 +1,4 @@
-"""What values a setting may take, in code and in words."""
+"""What values a setting may take: in code, in words, and as a JSON Schema for editors."""
 
 import ipaddress
 import json
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 from deliver_leads.contract import DEFAULTABLE_FIELDS
@@ -19,19 +20,19 @@ LOG_RETENTION_DAYS = (*_UP_TO_A_YEAR, 400, 545, 731, 1096, 1827, 2192, 2557, 292
 class Rule:
     """One kind of value.
 
-    `must_be` completes the sentence "… must be …". `from_text` turns what `-c` gives (always text) into
-    the JSON value it stands for, or leaves it as it is. `typed` turns an accepted value into the field's.
+    `must_be` completes the sentence "… must be …". `schema` accepts at least what `accepts` does. `from_text`
+    turns what `-c` gives (always text) into the value it stands for, or leaves it as it is. `typed` turns an
+    accepted value into the field's, which is accepted again.
     """
 
     must_be: str
     accepts: Callable[[object], bool]
+    schema: Mapping[str, Any]
     from_text: Callable[[str], object] = lambda text: text
     typed: Callable[..., object] = lambda value: value
 
-    def read(self, value: object, *, from_command_line: bool) -> object:
+    def read(self, value: object) -> object:
         """The typed value. Raises `ValueError` when the value isn't accepted; its text is `must_be`."""
-        if from_command_line and isinstance(value, str):
-            value = self.from_text(value)
         if not self.accepts(value):
             raise ValueError(self.must_be)
         return self.typed(value)
@@ -42,6 +43,7 @@ def whole_number(least: int, most: int, unit: str) -> Rule:
     return Rule(
         f"a whole number of {unit} from {least} to {most}",
         lambda value: _is_whole(value) and least <= value <= most,  # type: ignore[operator]
+        {"type": "integer", "minimum": least, "maximum": most},
         _number_or_text,
     )
 
@@ -51,6 +53,7 @@ def whole_number_or_off(least: int, most: int, unit: str) -> Rule:
     return Rule(
         f"0 for never, or a whole number of {unit} from {least} to {most}",
         lambda value: _is_whole(value) and (value == 0 or least <= value <= most),  # type: ignore[operator]
+        {"type": "integer", "anyOf": [{"const": 0}, {"minimum": least, "maximum": most}]},
         _number_or_text,
     )
 
@@ -60,6 +63,7 @@ def one_of(choices: Sequence[int], unit: str) -> Rule:
     return Rule(
         f"one of these numbers of {unit}: {', '.join(map(str, choices))}",
         lambda value: _is_whole(value) and value in choices,
+        {"enum": list(choices)},
         _number_or_text,
     )
 
@@ -67,7 +71,34 @@ def one_of(choices: Sequence[int], unit: str) -> Rule:
 def one_text_of(choices: Sequence[str]) -> Rule:
     """One of some texts."""
     return Rule(
-        f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices, typed=str
+        f"one of {', '.join(choices)}",
+        lambda value: isinstance(value, str) and value in choices,
+        {"enum": list(choices)},
+        typed=str,
+    )
+
+
+def _text_like(must_be: str, pattern: str) -> Rule:
+    """A text that fits as a whole."""
+    return Rule(
+        must_be,
+        lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value)),
+        {"type": "string", "pattern": f"^({pattern})$"},
+    )
+
+
+def _list_of(must_be: str, pattern: str) -> Rule:
+    """A list of texts that fit as a whole, each once."""
+    return Rule(
+        f"a list of {must_be} (with commas on the command line)",
+        lambda value: (
+            isinstance(value, list | tuple)
+            and all(isinstance(text, str) and re.fullmatch(pattern, text) for text in value)
+            and len(set(value)) == len(value)
+        ),
+        {"type": "array", "uniqueItems": True, "items": {"type": "string", "pattern": f"^({pattern})$"}},
+        lambda text: [part.strip() for part in text.split(",")] if text else [],
+        tuple,
     )
 
 
@@ -112,94 +143,68 @@ def _is_lead_defaults(value: object) -> bool:
     )
 
 
-def _is_sources(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(source, str) and re.fullmatch(r"[A-Za-z0-9._/-]{1,256}", source) for source in value
-    )
-
-
 def _is_mappings(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(mapping, Mapping) for mapping in value)
-
-
-def _is_list_of(pattern: str) -> Callable[[object], bool]:
-    """Whether it is a list of texts that fit, none of them twice."""
-    return lambda value: (
-        isinstance(value, list)
-        and all(isinstance(text, str) and re.fullmatch(pattern, text) for text in value)
-        and len(set(value)) == len(value)
-    )
-
-
-def _listed(text: str) -> object:
-    return [part.strip() for part in text.split(",")] if text else []
-
-
-def _is_text_like(pattern: str) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value))
-
-
-def _is_table_name_or_empty(value: object) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(r"([A-Za-z0-9_.-]{3,255})?", value))
+    return isinstance(value, list | tuple) and all(isinstance(mapping, Mapping) for mapping in value)
 
 
 YES_OR_NO = Rule(
     "true or false",
     lambda value: isinstance(value, bool),
+    {"type": "boolean"},
     lambda text: {"true": True, "false": False}.get(text, text),
 )
 URL = Rule(
     "an https URL without user, query or fragment (http for a loopback address only)",
     _is_url,
+    {"type": "string", "pattern": "^https?://[^\\s?#@]+$"},
     typed=lambda value: value.rstrip("/"),
 )
 LEAD_DEFAULTS = Rule(
     f"an object of texts, with keys among {', '.join(DEFAULTABLE_FIELDS)}",
     _is_lead_defaults,
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {field: {"type": "string", "pattern": "\\S"} for field in DEFAULTABLE_FIELDS},
+    },
     _json_or_text,
     MappingProxyType,
 )
-EVENT_SOURCES = Rule(
-    "a list of EventBridge sources of 1 to 256 letters, digits and . _ / - (with commas on the command line)",
-    _is_sources,
-    _listed,
-    tuple,
+EVENT_SOURCES = _list_of(
+    "EventBridge sources of 1 to 256 letters, digits and . _ / -, each once", r"[A-Za-z0-9._/-]{1,256}"
 )
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
-EVENT_BUS = Rule(
+EVENT_BUS = _text_like(
     "the name or the ARN of an event bus that exists, or empty",
-    _is_text_like(r"(arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}|"),
+    r"(arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9._/-]{1,256}|",
 )
-MAPPINGS = Rule("a list of objects, one for each mapping", _is_mappings, _json_or_text, tuple)
-TOPICS = Rule(
-    "a list of ARNs of standard SNS topics, each once (with commas on the command line)",
-    _is_list_of(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"),
-    _listed,
+MAPPINGS = Rule(
+    "a list of objects, one for each mapping; in a settings file also paths of JSON files with one each",
+    _is_mappings,
+    {"type": "array", "items": {"type": ["object", "string"]}},
+    _json_or_text,
     tuple,
 )
-ACCOUNTS = Rule(
-    "a list of AWS account ids, texts of 12 digits, each once (with commas on the command line)",
-    _is_list_of(r"[0-9]{12}"),
-    _listed,
-    tuple,
+TOPICS = _list_of(
+    "ARNs of standard SNS topics, each once", r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"
+)
+ACCOUNT = _text_like("an AWS account id, a text of 12 digits, or empty", r"([0-9]{12})?")
+ACCOUNTS = _list_of("AWS account ids, texts of 12 digits, each once", r"[0-9]{12}")
+REGION = _text_like(
+    "the name of an AWS region, such as eu-central-1, or empty", r"([a-z]{2,}(-[a-z]+)+-[0-9]{1,2})?"
 )
 # https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
-ORGANIZATION = Rule(
-    "the id of an organization, o- and 10 to 32 letters or digits, or empty",
-    _is_text_like(r"(o-[a-z0-9]{10,32})?"),
+ORGANIZATION = _text_like(
+    "the id of an organization, o- and 10 to 32 letters or digits, or empty", r"(o-[a-z0-9]{10,32})?"
 )
-EMAILS = Rule(
-    "a list of e-mail addresses, each once (with commas on the command line)",
-    _is_list_of(r"[^@\s,]+@[^@\s,]+"),
-    _listed,
-    tuple,
-)
-TOPIC_ARN_OR_EMPTY = Rule(
+EMAILS = _list_of("e-mail addresses, each once", r"[^@\s,]+@[^@\s,]+")
+TOPIC_ARN_OR_EMPTY = _text_like(
     "the ARN of an SNS topic (arn:aws:sns:<region>:<account>:<name>, not FIFO), or empty",
-    _is_text_like(r"(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?"),
+    r"(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?",
 )
-ADDRESS_OF_A_PAGE = Rule("a URL or a path, without spaces and #", _is_text_like(r"[^\s#]{1,300}"))
+ADDRESS_OF_A_PAGE = _text_like("a URL or a path, without spaces and #", r"[^\s#]{1,300}")
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
-TABLE_NAME_OR_EMPTY = Rule(
-    "the name of a DynamoDB table (3 to 255 letters, digits and _ . -), or empty", _is_table_name_or_empty
+TABLE_NAME_OR_EMPTY = _text_like(
+    "the name of a DynamoDB table (3 to 255 letters, digits and _ . -), or empty",
+    r"([A-Za-z0-9_.-]{3,255})?",
 )

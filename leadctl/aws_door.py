@@ -6,6 +6,7 @@ from typing import Any
 
 from leadctl.importing.door import KnownEvent, KnownLead, NotTaken, Outgoing, Progress
 from leadctl.lead_story import Lead, LedgerReader
+from leadctl.output import without_mark
 from leadctl.parked.message import Place
 from leadctl.parked.queues import ParkedQueues
 from leadctl.target import Target
@@ -80,7 +81,7 @@ def _known(lead: Lead) -> KnownLead:
 
 def _key(body: str) -> str:
     try:
-        event: Any = json.loads(body)
+        event: Any = json.loads(without_mark(body))
     except ValueError:
         return ""
     key = event.get("idempotencyKey") if isinstance(event, dict) else None

@@ -12,6 +12,7 @@ from leadctl.commands.doctor import doctor
 from leadctl.commands.erase import erase
 from leadctl.commands.find import find
 from leadctl.commands.import_ import import_
+from leadctl.commands.mapping import mapping
 from leadctl.commands.open import open_
 from leadctl.commands.parked import parked
 from leadctl.commands.pause import pause, resume
@@ -82,6 +83,7 @@ for command in (
     erase,
     find,
     import_,
+    mapping,
     open_,
     parked,
     pause,

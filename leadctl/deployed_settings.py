@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass, field
 
 from deliver_leads.contract import unpack_mappings
+from deliver_leads.event.envelope import Mapper
+from deliver_leads.event.mappings import EventMapper
 from leadctl.problems import is_denied
 from leadctl.target import Target
 
@@ -14,7 +16,7 @@ class DeployedSettings:
 
     lead_defaults: dict[str, str] = field(default_factory=dict)
     event_sources: tuple[str, ...] = ()
-    has_mappings: bool = False
+    mapper: Mapper = field(default_factory=lambda: EventMapper(()))
     token_url: str | None = None
     is_known: bool = True
 
@@ -33,6 +35,6 @@ class DeployedSettings:
         return cls(
             lead_defaults=json.loads(variables.get("LEAD_DEFAULTS") or "{}"),
             event_sources=tuple(json.loads(variables.get("EVENT_SOURCES") or "[]")),
-            has_mappings=bool(unpack_mappings(variables["MAPPINGS"])) if "MAPPINGS" in variables else False,
+            mapper=EventMapper(unpack_mappings(variables["MAPPINGS"]) if "MAPPINGS" in variables else ()),
             token_url=variables.get("TOKEN_URL"),
         )

@@ -81,9 +81,14 @@ def visible(text: str) -> str:
 def pretty(body: str) -> str:
     """JSON over several lines; any other text as it is."""
     try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        return json.dumps(json.loads(without_mark(body)), indent=2, ensure_ascii=False)
     except ValueError:
         return body
+
+
+def without_mark(text: str) -> str:
+    """Without the byte order mark that Windows' editors and PowerShell put before JSON."""
+    return text.lstrip("\ufeff")
 
 
 def count(number: int, thing: str, things: str = "") -> str:

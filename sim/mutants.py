@@ -72,8 +72,8 @@ MUTANTS = {
         {
             "delivery.py": [
                 (
-                    "quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0",
-                    "quiet_s = 0",
+                    "settling_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0",
+                    "settling_s = 0",
                 )
             ]
         },
@@ -86,7 +86,7 @@ MUTANTS = {
         "an event that is delivered late overwrites what a later one has set",
         {
             "next_call.py": [
-                ("{name for name in lead if _was_set_later(state, own, name)}", "set[str]()"),
+                ("{name for name in lead if is_set_later(setters, name, rank)}", "set[str]()"),
             ]
         },
     ),
@@ -157,21 +157,21 @@ MUTANTS = {
     ),
     "key-alone": Mutant(
         "an event with a used key counts as a copy, whatever its content",
-        {
-            "next_call.py": [
-                ("if final and final.digest != own.digest and own.state is not State.PARKED:", "if False:"),
-                ("is_same = final is not None and final.digest == own.digest", "is_same = final is not None"),
-            ]
-        },
+        {"next_call.py": [("if final and final.digest == own.digest:", "if final:")]},
     ),
     "window-until-now": Mutant(
         "what shows a lead is measured from now, not from when the create was sent",
         {
             "next_call.py": [
+                ("_may_exist(state, own, window_s))", "_may_exist(state, own, window_s, now_s))"),
                 (
-                    "was_shown = _was_shown(state, own, window_s)",
-                    "was_shown = state.known_s > now_s - window_s",
-                )
+                    "own: EventRecord, window_s: int) -> bool:",
+                    "own: EventRecord, window_s: int, now_s: int) -> bool:",
+                ),
+                (
+                    "state.known_s > own.order_ms / 1000 - window_s - CLOCK_SKEW_S",
+                    "state.known_s > now_s - window_s",
+                ),
             ]
         },
     ),
@@ -179,9 +179,37 @@ MUTANTS = {
         "a create is POSTed although one of the lead was forgotten",
         {"next_call.py": [("was_shown or state.has_forgotten or", "was_shown or")]},
     ),
+    "unmailed": Mutant(
+        "a create that an update overtook counts as delivered though 7Targets sends its lead no e-mails",
+        {"delivery.py": [("if not asked and not step.has_sequence and", "if False and")]},
+    ),
+    "begun-ignored": Mutant(
+        "what an update asks for that came before its create is undone by the create",
+        {"lead_state.py": [("if was_unknown else self", "if False else self")]},
+    ),
+    "redriven-by-clock": Mutant(
+        "a message that a person sends again counts as a copy unless a clock shows that it is later",
+        {"lead_state.py": [("is_later = claim.redriven or ", "is_later = ")]},
+    ),
+    "window-without-margin": Mutant(
+        "a window that two clocks measure has no margin for their difference",
+        {"next_call.py": [("- window_s - CLOCK_SKEW_S", "- window_s")]},
+    ),
+    "values-kept": Mutant(
+        "the ledger keeps the fields of a lead, and its item outgrows DynamoDB's quota",
+        {"setters.py": [('fingerprint(sent, name) if name in MANDATORY else ""', "str(sent[name])")]},
+    ),
+    "forbidden": Mutant(
+        "a lead is parked because the user or the assistant is refused",
+        {"api/answers.py": [("    if status in REFUSED_CLIENT:", "    if False:")]},
+    ),
+    "stop-waits": Mutant(
+        "a stop waits until an earlier event of its lead has been delivered",
+        {"next_call.py": [(" or own.operation is Operation.STOP_FOLLOWUP:", ":")]},
+    ),
     "window-ignored": Mutant(
         "a lead that 7Targets has shown lately counts as unknown",
-        {"next_call.py": [("return state.known_s > 0 and", "return False and")]},
+        {"next_call.py": [("was_shown = state.known_s >", "was_shown = False and state.known_s >")]},
     ),
     "repeated-at-once": Mutant(
         "an update without an answer is sent again in the same moment",

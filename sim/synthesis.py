@@ -12,6 +12,10 @@ import aws_cdk as cdk
 
 from app import build_stacks
 from infra.bundling import PROJECT, LocalBundling
+from infra.config import DeploymentConfig
+from infra.delivery_stack import DeliveryStack
+from infra.monitoring_stack import MonitoringStack
+from infra.stage_settings import stage_config
 
 Template = dict[str, Any]
 Resource = dict[str, Any]
@@ -32,12 +36,24 @@ class Templates(NamedTuple):
     monitoring: Template
 
 
-def new_app(stage: str, **settings: str) -> cdk.App:
-    """An app with cdk.json's context, `-c stage=<stage>` and `-c <setting>=<value>` for each setting."""
+def new_app() -> cdk.App:
+    """An app with the CDK's flags of cdk.json."""
     return cdk.App(
-        context={**CDK_JSON["context"], "stage": stage, **settings, "aws:cdk:bundling-stacks": []},
+        context={**CDK_JSON["context"], "aws:cdk:bundling-stacks": []},
         analytics_reporting=CDK_JSON["analyticsReporting"],
     )
+
+
+def config_of(stage: str, **settings: str) -> DeploymentConfig:
+    """A stage without a file, with `-c <setting>=<value>` for each setting."""
+    return stage_config({"stage": stage, "settings": "", **settings})
+
+
+def build(
+    stage: str = "dev", *, app: cdk.App | None = None, **settings: str
+) -> tuple[DeliveryStack, MonitoringStack]:
+    """Both stacks of a stage without a file, not yet synthesised."""
+    return build_stacks(app or new_app(), config_of(stage, **settings), LocalBundling())
 
 
 def sources() -> list[Path]:
@@ -81,8 +97,8 @@ def _cache_of_the_sources() -> Path:
 
 def synthesise_anew(stage: str = "dev", **settings: str) -> Templates:
     """Both templates. Raises what jsii raises when cdk-nag has a finding."""
-    app = new_app(stage, **settings)
-    stacks = build_stacks(app, LocalBundling())
+    app = new_app()
+    stacks = build(stage, app=app, **settings)
     assembly = app.synth()
     return Templates(*(assembly.get_stack_artifact(stack.artifact_id).template for stack in stacks))
 

@@ -189,8 +189,15 @@ def _as_text(answer: Any) -> str:
     return "\t".join(map(str, answer)) + "\n" if isinstance(answer, list) else f"{answer}\n"
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str]) -> int:
+    """Runs what follows `aws` as the program does; returns its exit status."""
     try:
-        print(run(read_command(sys.argv[1:])), end="")
+        print(run(read_command(words)), end="", flush=True)
     except (CommandError, ClientError, WaiterError) as error:
-        sys.exit(f"aws: {error}")
+        print(f"aws: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -16,8 +16,10 @@ import botocore.session
 import botocore.useragent
 import moto.backend_index
 import moto.core.responses
+import moto.core.serialize
 import moto.core.utils
 import pytest
+import werkzeug.routing
 from hypothesis import HealthCheck, settings
 
 from sim.partiql import run_together
@@ -41,6 +43,8 @@ os.umask(0o022)
 settings.register_profile(
     "shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
+# For `make check`; `make test` tries a hundred examples.
+settings.register_profile("quick", settings.get_profile("shared-machine"), max_examples=25)
 settings.load_profile("shared-machine")
 
 # Each boto3 session looks for the service models and reads them anew: over half of the quick tests' time.
@@ -70,6 +74,8 @@ setattr(  # noqa: B010
     "backend_url_patterns",
     [each for each in moto.backend_index.backend_url_patterns if each[0] in _SERVICES],
 )
+# The sandbox's app is made for each test, and builds no address.
+setattr(werkzeug.routing.Rule, "_compile_builder", lambda *_: lambda *_: None)  # noqa: B010
 # What these work out depends on their arguments only, and each request asks for the same.
 for _module, _name in (
     (botocore.useragent, "sanitize_user_agent_string_component"),
@@ -77,6 +83,18 @@ for _module, _name in (
     (moto.core.responses, "method_names_from_class"),
 ):
     setattr(_module, _name, functools.cache(getattr(_module, _name)))
+_pick = moto.core.serialize.AttributePicker.__call__
+
+
+def _pick_from_dict(picker: Any, context: Any) -> Any:
+    """What is there under its own name needs no search for aliases."""
+    is_there = isinstance(context.obj, dict) and context.key in context.obj
+    return (
+        context.obj[context.key] if is_there and not picker.response_transformers else _pick(picker, context)
+    )
+
+
+setattr(moto.core.serialize.AttributePicker, "__call__", _pick_from_dict)  # noqa: B010
 
 
 # moto doesn't understand all of the ledger's PartiQL statements. moto's manual replaces this method, too.
@@ -94,10 +112,23 @@ setattr(botocore.client.BaseClient, "_make_api_call", _translate_statements)  # 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps all tests of the templates in one process, because the CDK takes seconds to start in each."""
+    """Keeps all tests of the templates in one process, because the CDK takes seconds to start in each.
+
+    The longest groups begin first, if pytest-xdist keeps this order (--no-loadscope-reorder).
+    """
     for item in items:
         if "synthesise" in vars(getattr(item, "module", None) or item):
             item.add_marker(pytest.mark.xdist_group("templates"))
+    items.sort(key=_place_of_group)
+
+
+_LONGEST_FIRST = ("fault suite", "runs", "operator", "deployed stack", "dev", "templates")
+
+
+def _place_of_group(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    places = {name: place for place, name in enumerate(_LONGEST_FIRST)}
+    return places.get(group.args[0] if group else "", len(places))
 
 
 def pytest_collection_finish() -> None:

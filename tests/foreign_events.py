@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "docs/events/mappings"
-EXAMPLES = ("facebook-lead-ads", "salesforce", "typeform")
+EXAMPLES = (
+    *("facebook-lead-ads", "salesforce", "typeform", "google-ads", "calendly-created", "hubspot-workflow"),
+    *("shopify", "jotform"),
+)
+# Of a lead that is there already.
+STOP = "calendly-canceled"
+# What no lead comes of.
+IGNORED = ("google-ads-test", "calendly-moved")
 
 
 def load(example: str, part: str) -> dict[str, Any]:
@@ -15,5 +22,5 @@ def load(example: str, part: str) -> dict[str, Any]:
 
 
 def mappings() -> list[dict[str, Any]]:
-    """The setting `mappings` with all examples in it."""
-    return [load(example, "mapping") for example in EXAMPLES]
+    """The setting `mappings` with all examples in it; what leaves out the rest of a source comes last."""
+    return [load(example, "mapping") for example in (*EXAMPLES, STOP, *IGNORED)]

@@ -13,9 +13,9 @@ from deliver_leads.lead_state import (
     EventRecord,
     Final,
     LeadState,
-    Setter,
     State,
 )
+from deliver_leads.setters import Setter
 
 SEEN_S = 1_800_000_000
 DIGEST = "digest"
@@ -88,7 +88,7 @@ def any_state() -> st.SearchStrategy[LeadState]:
         known_s=_TIMES_S,
         has_forgotten=st.booleans(),
         setters=st.dictionaries(st.text(min_size=1, max_size=10), setters, max_size=MOST_SETTERS // 16),
-        setters_floor_ms=_TIMES_MS,
+        setters_floor=_TIMES_MS,
         finals=st.dictionaries(_HASHES, finals, max_size=MOST_FINALS // 4),
         open=st.lists(any_record(), max_size=MOST_OPEN // 2).map(tuple),
         shown=st.lists(any_record(), max_size=SHOWN_EVENTS).map(tuple),

@@ -54,4 +54,4 @@ class Inputs:
     alarm_metrics: int = 28
     composite_alarms: int = 1
     healthy_metrics: int = 8
-    all_metrics: int = 26
+    all_metrics: int = 27

@@ -170,7 +170,8 @@ def _bold(text: str, is_default: bool) -> str:
 def _batch_and_pool(inputs: Inputs, prices: Prices) -> str:
     rows = []
     for size, pool in ((1, 1), (10, 1), (10, 5), (10, 10), (25, 10), (100, 10), (100, 32)):
-        config = replace(_DEFAULTS, batch_size=size, parallel_calls=pool)
+        window_s = 1 if size > 10 else 0
+        config = replace(_DEFAULTS, batch_size=size, parallel_calls=pool, batching_window_seconds=window_s)
         seconds = batch_seconds(size, _USUAL_S, config, inputs)
         is_default = (size, pool) == (_DEFAULTS.batch_size, _DEFAULTS.parallel_calls)
         rows.append(

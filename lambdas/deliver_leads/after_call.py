@@ -7,9 +7,9 @@ The first row that fits applies; `next_call.py` says what comes before.
 | 2xx with the lead                                  | delivered                 | is acknowledged           |
 | a copy; or later events have set all of its fields | as before; superseded     | is acknowledged           |
 | 404 to an update or stop: within the grace period, | waiting                   | comes back                |
-| or while a create of the lead waits                |                           |                           |
-| the same, later: 7Targets has taken no lead since  | waiting (blocked)         | comes back                |
-| the same, later: it has                            | parked (rejected)         | goes to the dead-letter q.|
+| while a create of the lead waits, or until this    |                           |                           |
+| environment has delivered something since          |                           |                           |
+| the same, later                                    | parked (rejected)         | goes to the dead-letter q.|
 | refused for the lead's sake, or by `next_call`     | parked (rejected; 1)      | goes to the dead-letter q.|
 | SQS will soon drop the message (2)                 | parked (3)                | goes to the dead-letter q.|
 | another event of the lead goes first, no time was  | waiting                   | comes back                |
@@ -27,10 +27,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .contract import LAST_RECEIVE
+from .event.lead import Json
 from .event.message import Message
-from .lead_state import LONGEST_REASON, EventRecord, LeadState, Setter, State
+from .lead_state import LONGEST_REASON, EventRecord, LeadState, State
 from .outcome import (
-    BlockedError,
     BreakerOpenError,
     DeferredError,
     DeliveredLead,
@@ -44,6 +44,7 @@ from .outcome import (
     UnknownLeadError,
 )
 from .retry_policy import line_delay_s, retry_delay_s
+from .setters import new_setters
 from .settings import Settings
 
 # SQS keeps a message for 14 days (infra/entrance.py).
@@ -62,14 +63,22 @@ class Verdict:
 def delivered(
     state: LeadState,
     own: EventRecord,
-    setters: Mapping[str, Setter],
+    sent: Mapping[str, Json],
     lead: DeliveredLead,
     now_s: int,
     settings: Settings,
+    *,
+    begins: bool,
 ) -> LeadState:
-    """The lead after an answer that shows it; `setters`: what the event has set."""
+    """The lead after an answer that shows it.
+
+    `sent`: the fields that the event has set; `begins`: whether it is a create that was sent as POST.
+    """
     final = replace(_done(own, now_s), state=State.DELIVERED, attempts=own.attempts + 1)
-    known = replace(state, lead_id=str(lead.lead_id), known_s=now_s)
+    begun = state.begun_by(own) if begins else state
+    rank = begun.rank(own.order_ms, is_create=own.is_create)
+    setters = new_setters(begun.setters, own.operation, rank, sent, begins=begins)
+    known = replace(begun, lead_id=str(lead.lead_id), known_s=now_s)
     return known.with_final(final, setters, now_s - settings.ledger_s)
 
 
@@ -97,17 +106,17 @@ def failed(
     state: LeadState,
     own: EventRecord,
     error: DeliveryError,
-    was_unknown: bool,
+    was_posted: bool,
     now_s: int,
     last_success_s: float,
     settings: Settings,
 ) -> tuple[EventRecord, DeliveryError]:
     """The event after calls of which the last one ended with `error`, and what that means for it.
 
-    `was_unknown`: an earlier one was answered 404. Then the request without an answer left no trace, because
-    the settling time is over. `last_success_s`: when the API last took something.
+    `was_posted`: that one was a POST. A create is POSTed after a request without an answer only if 404 has
+    shown that this left no trace. `last_success_s`: when this environment last delivered something.
     """
-    own = replace(own, attempts=own.attempts + 1, unanswered=own.unanswered and not was_unknown)
+    own = replace(own, attempts=own.attempts + 1, unanswered=own.unanswered and not was_posted)
     if isinstance(error, UnconfirmedError):
         return replace(own, unanswered=True), error
     if not isinstance(error, UnknownLeadError):
@@ -121,8 +130,10 @@ def failed(
     if now_s - since_s < settings.update_grace_s or create_waits:
         return own, error
     if last_success_s <= since_s:
-        hint = "check the setting leadsApiUrl, because nothing was taken since; or send the lead's create"
-        return own, BlockedError(error.summary, remedy=hint, detail=error.detail, status=error.status)
+        why = "nothing was delivered since, so check the setting leadsApiUrl, or send the lead's create"
+        return own, UnknownLeadError(
+            f"{error.summary}: {why}", detail=error.detail, status=error.status, shared=False
+        )
     is_parked = any(each.state is State.PARKED for each in creates)
     why = "7Targets doesn't know this lead, and " + (
         "its create is parked: send that again first"
@@ -176,9 +187,8 @@ def not_delivered(
 
 
 def longest_delay_with_open_claim_s(settings: Settings) -> int:
-    """The longest delay after which the next claim knows that the environment did not crash."""
-    calls_s = 60
-    return max(settings.settling_s, settings.visibility_timeout_s // 2 - calls_s)
+    """The longest delay by which the next claim knows that the environment did not crash (lead_state.py)."""
+    return settings.visibility_timeout_s // 3
 
 
 def _is_nearly_lost(message: Message, now: float) -> bool:

@@ -12,7 +12,7 @@ from .attempt import Attempt
 from .aws_error import error_code
 from .batch_metrics import BatchMetrics
 from .delivery import Delivery
-from .event.envelope import LeadEvent, Mapper, Reading, UnreadableError, read_event
+from .event.envelope import IgnoredError, LeadEvent, Mapper, Reading, UnreadableError, read_event
 from .event.lead import Operation
 from .event.mappings import EventMapper
 from .event.message import Message
@@ -97,9 +97,13 @@ class BatchRunner:
     def run(self, records: Iterable[Mapping[str, Any]], deadline: Deadline) -> dict[str, Any]:
         """Returns the partial batch response: the messages that stay in the lead queue."""
         messages = map(Message.from_record, records)
-        lanes = sort_into_lanes(
-            (message, read(message, self._settings, self._mapper)) for message in messages
-        )
+        readings = [(message, read(message, self._settings, self._mapper)) for message in messages]
+        ignored = [
+            Attempt(message, reading, Outcome.IGNORED, reason=reading.summary)
+            for message, reading in readings
+            if isinstance(reading, IgnoredError)
+        ]
+        lanes = sort_into_lanes(each for each in readings if not isinstance(each[1], IgnoredError))
         early = self._begin(lanes, deadline)
         futures = [
             self._pool.submit(self._run_lane, lane, early.get(place), deadline)
@@ -108,7 +112,7 @@ class BatchRunner:
         completions = self._submit_parts(
             _results(futures), lambda part: self._delivery.complete(part, deadline)
         )
-        attempts = self._try_alone(_results(completions), deadline)
+        attempts = ignored + self._try_alone(_results(completions), deadline)
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
         not_set = self._set_visibility(returned)
         self._metrics.write(attempts, not_set)
@@ -230,6 +234,6 @@ class BatchRunner:
             "ledger_written": attempt.ledger_written,
             "unknown_fields": list(reading.unknown_fields) if isinstance(reading, LeadEvent) else [],
         }
-        quiet = {Outcome.DELIVERED, Outcome.DUPLICATE}
+        quiet = {Outcome.DELIVERED, Outcome.DUPLICATE, Outcome.IGNORED}
         log = self._logger.info if attempt.outcome in quiet else self._logger.warning
         log("attempt", extra={name: value for name, value in line.items() if value not in (None, [])})

@@ -14,6 +14,9 @@ DETAIL_TYPES = {
     "Lead Followup Stopped": "stop_followup",
 }
 
+# A mapping's operation for events that are left out.
+MAPPING_IGNORES = "ignore"
+
 # The EventBridge source of the integration's own events, which must never come back to it as leads.
 OWN_EVENT_SOURCE = "7targets-lead-delivery"
 
@@ -70,12 +73,13 @@ METRICS_NAMESPACE = "SevenTargets/LeadDelivery"
 class Metric(StrEnum):
     """The function's metrics: counts, unless their comment names a unit.
 
-    The first seven count each attempt once: under its outcome's name, or as deferred.
+    The first eight count each attempt once: under its outcome's name, or as deferred.
     docs/decisions/0009-metrics.md says what each is for; every one that occurs costs USD 0.30 a month.
     """
 
     DELIVERED = "Delivered"
     DUPLICATE = "Duplicate"
+    IGNORED = "Ignored"  # left out by a mapping, on purpose
     REJECTED = "Rejected"
     RETRY = "Retry"
     UNCONFIRMED = "Unconfirmed"

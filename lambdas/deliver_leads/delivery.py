@@ -1,4 +1,4 @@
-"""The way of one lead event: admitted by breaker and pace, claimed in the ledger, sent, settled.
+"""The way of one lead event: admitted by breaker and pace, claimed, sent, and parked or returned.
 
 What to do is decided in two pure places: `next_call.py` before anything is sent, `after_call.py` afterwards.
 """
@@ -31,9 +31,8 @@ from .dead_letters import DeadLetterQueue
 from .event.envelope import LeadEvent, Reading
 from .event.lead import Json, Operation
 from .event.message import Message
-from .lead_state import EventRecord
 from .ledger import Claim, Completion, EarlyClaim, Ledger
-from .next_call import SEQUENCE_FIELDS, Refuse, Send, Skip, Wait, next_call, setters_of
+from .next_call import Refuse, Send, Skip, Wait, next_call
 from .outcome import (
     BlockedError,
     DeferredError,
@@ -50,6 +49,7 @@ from .outcome import (
     describe_unforeseen,
 )
 from .pace import Pace
+from .setters import SEQUENCE_FIELDS
 from .settings import Settings
 
 # If 7Targets took a lead of another assistant within this time, a 403 is counted by assistant.
@@ -103,12 +103,11 @@ class Delivery:
     def complete(self, attempts: Sequence[Attempt], deadline: Deadline) -> list[Attempt]:
         """Writes the completions that attempts have left, in one call."""
         completions = [attempt.completion for attempt in attempts if attempt.completion]
-
         written = iter(
             self._ledger.complete_together(completions, lambda: _has_time(deadline)) if completions else []
         )
         return [
-            self._noted(attempt, next(written)) if attempt.completion else attempt for attempt in attempts
+            self._stored(attempt, next(written)) if attempt.completion else attempt for attempt in attempts
         ]
 
     def attempt(
@@ -132,11 +131,11 @@ class Delivery:
                 attempt = self._deliver(message, reading, deadline, early, together, alone)
             else:
                 late = DeferredError("not parked, because the invocation's time is nearly over", delay_s=1)
-                attempt = self._settle(message, reading, reading if _has_time(deadline) else late)
-        except DeliveryError as error:
-            attempt = self._settle(message, reading, error)
+                attempt = self._park_or_return(message, reading, reading if _has_time(deadline) else late)
         except Exception as error:
-            attempt = self._settle(message, reading, RetryError(describe_unforeseen(error), shared=False))
+            if not isinstance(error, DeliveryError):
+                error = RetryError(describe_unforeseen(error), shared=False)
+            attempt = self._park_or_return(message, reading, error, leaves_claim=early is not None)
         return replace(attempt, duration_ms=round((time.monotonic() - started) * 1000))
 
     def _deliver(
@@ -151,11 +150,13 @@ class Delivery:
         is_probe, refusal = self._admit(deadline)
         result: DeliveredLead | DeliveryError | None = None
         try:
-            claim, owner = (early.claim, early.owner) if early else (None, "")
+            claim = early.claim if early else None
             if claim is None:
                 # An old event is looked up even then, because what it is parked as depends on the ledger.
-                if refusal and not (isinstance(refusal, NotNowError) and self._is_old(message)):
-                    return self._settle(message, event, refusal, leaves_claim=early is not None)
+                is_parked = is_old(message, time.time(), self._settings)
+                if refusal and not (isinstance(refusal, NotNowError) and is_parked):
+                    return self._park_or_return(message, event, refusal, leaves_claim=early is not None)
+                owner = early.owner if early else ""
                 claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
             step = next_call(
                 claim.state,
@@ -169,31 +170,16 @@ class Delivery:
             )
             if isinstance(step, Skip):
                 return self._skip(message, claim, step)
-            if isinstance(step, Refuse):
-                return self._settle(message, event, RejectedError(step.reason), claim)
             if isinstance(step, Wait):
-                delay_s = min(step.delay_s, self._settings.retry_max_delay_s)
-                waiting = self._settle(message, event, DeferredError(step.reason, delay_s=delay_s), claim)
-                is_next = step.alone and waiting.delay_s is not None
-                return replace(waiting, crashes=claim.record.crashes if is_next else 0)
+                return self._wait(message, claim, step)
+            if isinstance(step, Refuse):
+                return self._park_or_return(message, event, RejectedError(step.reason), claim)
             if refusal:
-                return self._settle(message, event, refusal, claim)
-            result, was_unknown = self._send(event, step, deadline)
+                return self._park_or_return(message, event, refusal, claim)
+            result, was_posted = self._send(event, step, deadline)
             if isinstance(result, DeliveredLead):
-                return self._conclude(message, claim, step, result, was_unknown, together)
-            record, error = failed(
-                claim.state,
-                claim.record,
-                result,
-                was_unknown,
-                int(time.time()),
-                self._api.last_success_s,
-                self._settings,
-            )
-            result = error
-            if isinstance(error, UndecidedError) and not was_unknown:
-                claim = replace(claim, state=replace(claim.state, known_s=int(time.time())))
-            return self._settle(message, event, error, claim, record)
+                return self._conclude(message, claim, step, result, was_posted, together)
+            return self._fail(message, claim, result, was_posted)
         finally:
             self._pace.leave(get_ident())
             if refusal is None:
@@ -208,9 +194,6 @@ class Delivery:
         except DeliveryError as error:
             return False, error
 
-    def _is_old(self, message: Message) -> bool:
-        return is_old(message, time.time(), self._settings)
-
     def _skip(self, message: Message, claim: Claim, step: Skip) -> Attempt:
         state, now_s = claim.state, int(time.time())
         if step.superseded:
@@ -220,38 +203,50 @@ class Delivery:
         if not self._ledger.complete(claim, state):
             why = f"{step.reason}, but the ledger could not be written"
             error = DeferredError(why, delay_s=self._settings.settling_s)
-            return replace(self._settle(message, claim.event, error), ledger_written=False)
+            return replace(self._park_or_return(message, claim.event, error), ledger_written=False)
         return Attempt(message, claim.event, step.outcome, reason=step.reason, lead_id=state.lead_id or None)
+
+    def _wait(self, message: Message, claim: Claim, step: Wait) -> Attempt:
+        delay_s = min(step.delay_s, self._settings.retry_max_delay_s)
+        waiting = self._park_or_return(
+            message, claim.event, DeferredError(step.reason, delay_s=delay_s), claim
+        )
+        is_next = step.alone and waiting.delay_s is not None
+        return replace(waiting, crashes=claim.record.crashes if is_next else 0)
 
     def _send(
         self, event: LeadEvent, step: Send, deadline: Deadline
     ) -> tuple[DeliveredLead | DeliveryError, bool]:
-        """The answer to the last of the event's calls, and whether one before it was answered 404."""
-        was_unknown = False
+        """The answer to the last of the event's calls, and whether that was a POST."""
+        is_post = event.operation is Operation.CREATE and not step.may_exist
         try:
             if event.operation is Operation.CREATE and step.may_exist:
                 try:
-                    return self._assign(step.fields, deadline), False
+                    return self._assign(step, deadline), False
                 except UnknownLeadError:
-                    was_unknown = True
                     if step.fields.keys() != event.lead.keys():
                         why = "7Targets no longer has this lead, of which later events were delivered"
                         raise UndecidedError(f"{why}; send what still holds as a new create") from None
-            return self._api.send(event.operation, step.fields, deadline), was_unknown
+                    is_post = True
+            return self._api.send(event.operation, step.fields, deadline), is_post
         except DeliveryError as error:
-            return error, was_unknown
+            return error, is_post
         except Exception as error:
             # It is not known where this arose, so a request may have left.
-            return UnconfirmedError(describe_unforeseen(error), shared=False), was_unknown
+            return UnconfirmedError(describe_unforeseen(error), shared=False), is_post
 
-    def _assign(self, fields: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
+    def _assign(self, step: Send, deadline: Deadline) -> DeliveredLead:
         """Sends a create as an update, for a lead that may exist, and so that its sequence isn't restarted.
 
         Raises `UnknownLeadError` when 7Targets doesn't have the lead, so that the create may be POSTed.
         """
+        fields = step.fields
         asked = {name: value for name, value in fields.items() if name in SEQUENCE_FIELDS}
         others = {name: value for name, value in fields.items() if name not in SEQUENCE_FIELDS}
         lead = self._api.send(Operation.UPDATE, others, deadline)
+        if not asked and not step.has_sequence and lead.next_schedule_time is None:
+            why = "7Targets has the lead, sends it no e-mails, and starts none for a create sent as an update"
+            raise UndecidedError(f"{why}; start its sequence there", status=lead.status)
         if _is_in_sequence(lead, asked):
             return lead
         lead = self._api.send(Operation.UPDATE, fields, deadline)
@@ -260,21 +255,29 @@ class Delivery:
         why = "7Targets has the lead, but leaves it in another sequence than the create asks for"
         raise UndecidedError(why, status=lead.status)
 
+    def _fail(self, message: Message, claim: Claim, error: DeliveryError, was_posted: bool) -> Attempt:
+        now_s = int(time.time())
+        if isinstance(error, UndecidedError) and error.status:  # an answer has shown the lead
+            claim = replace(claim, state=replace(claim.state, known_s=now_s))
+        record, meant = failed(
+            claim.state, claim.record, error, was_posted, now_s, self._api.last_success_s, self._settings
+        )
+        return self._park_or_return(message, claim.event, meant, replace(claim, record=record))
+
     def _conclude(
         self,
         message: Message,
         claim: Claim,
         step: Send,
         lead: DeliveredLead,
-        was_unknown: bool,
+        was_posted: bool,
         together: bool,
     ) -> Attempt:
-        event = claim.event
-        # A POST of it may have left before, whose answer was lost.
-        may_begin = was_unknown or not step.may_exist or claim.record.unanswered
-        begins = event.operation is Operation.CREATE and may_begin
-        setters = setters_of(claim.state, claim.record, event.lead, step.fields, begins=begins)
-        state = delivered(claim.state, claim.record, setters, lead, int(time.time()), self._settings)
+        event, own = claim.event, claim.record
+        # The answered call may have been a PUT, but only because a POST before it got no answer.
+        begins = was_posted or (own.is_create and own.unanswered)
+        now_s = int(time.time())
+        state = delivered(claim.state, own, step.fields, lead, now_s, self._settings, begins=begins)
         attempt = Attempt(
             message,
             event,
@@ -290,33 +293,31 @@ class Delivery:
         )
         if together:
             return replace(attempt, completion=Completion(claim, state))
-        return self._noted(attempt, self._ledger.complete(claim, state))
+        return self._stored(attempt, self._ledger.complete(claim, state))
 
-    def _noted(self, attempt: Attempt, written: bool) -> Attempt:
+    def _stored(self, attempt: Attempt, written: bool) -> Attempt:
         """The delivered attempt; or one that comes back, if the ledger could not be written."""
         if written:
             return attempt
         error = UnconfirmedError(
             "delivered, but the ledger could not be written; it is sent again, as an update", shared=False
         )
-        settled = self._settle(attempt.message, attempt.reading, error, leaves_claim=True)
-        return replace(settled, ledger_written=False, duration_ms=attempt.duration_ms)
+        again = self._park_or_return(attempt.message, attempt.reading, error, leaves_claim=True)
+        return replace(again, ledger_written=False, duration_ms=attempt.duration_ms)
 
-    def _settle(
+    def _park_or_return(
         self,
         message: Message,
         reading: Reading,
         error: DeliveryError,
         claim: Claim | None = None,
-        record: EventRecord | None = None,
         leaves_claim: bool = False,
     ) -> Attempt:
-        """Parks the event or gives its message a delay.
+        """Parks the event or gives its message a delay, and completes its claim.
 
-        `record` is the event as its calls left it. `leaves_claim`: the item may still hold a claim of this
-        attempt that was not completed.
+        `leaves_claim`: without a claim here, the ledger's item may still hold one of this attempt.
         """
-        now, own = time.time(), record or (claim.record if claim else None)
+        now, own = time.time(), claim.record if claim else None
         jitter = random.random()  # noqa: S311 - spreads load, protects nothing
         verdict = judge(error, own, message, now, self._settings, self._breaker.longest_interval_s, jitter)
         reason, parking_refused = error.summary, False
@@ -328,10 +329,10 @@ class Delivery:
                 reason = f"{reason}; the dead-letter queue refused it ({error_code(fault)})"
         written = not isinstance(error, LedgerError)
         leaves_claim = leaves_claim or (isinstance(error, LedgerError) and error.may_be_written)
-        if claim and own:
-            settled = not_delivered(own, message, verdict, reason, int(now))
-            quiet_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
-            written = self._ledger.complete(claim, claim.state.with_open(settled), quiet_s)
+        if claim:
+            event = not_delivered(claim.record, message, verdict, reason, int(now))
+            settling_s = self._settings.settling_s if isinstance(error, UnconfirmedError) else 0
+            written = self._ledger.complete(claim, claim.state.with_open(event), settling_s)
             leaves_claim = not written
         delay_s = (
             min(verdict.delay_s, longest_delay_with_open_claim_s(self._settings))
@@ -360,7 +361,7 @@ class Delivery:
             self._last_taken = assistant, now
         subject = event.lead_hash
         if isinstance(result, BlockedError) and result.status == 403:
-            # The 403 is about this assistant, and not about the user whose leads all pass by here.
+            # Leads of another assistant pass, so the 403 is about this assistant, and not about the user.
             taken, at = self._last_taken
             subject = assistant if taken != assistant and now - at < ASSISTANT_TAKEN_S else subject
         cause = result.summary if isinstance(result, DeliveryError) else ""

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from .event.lead import Operation
+from .setters import SEQUENCE, STOPPED, Setter, Setters
 
 # Clocks of SQS, EventBridge and two execution environments may differ by seconds: AWS keeps each within a
 # second of UTC, and this is far more.
@@ -33,11 +34,9 @@ MOST_FINAL_CREATES = 32
 MOST_SETTERS = 128
 SHOWN_EVENTS = 3
 LONGEST_REASON = 200
-# The register of scheduleId and scheduleName, which a stop sets, too.
-SEQUENCE = "sequence"
-STOPPED = "stopped"
-# By a POST that names no sequence, which starts the assistant's default one. An event that names one wins.
-STARTED = "started"
+# How far before its create an update may be sent that counts as sent after it.
+SENT_BEFORE_ITS_CREATE_MS = 900_000
+RANKS_A_MS = 1_000_000
 
 
 class State(StrEnum):
@@ -95,25 +94,23 @@ class EventRecord:
         """Whether both are the same event."""
         return self.key == other.key and self.digest == other.digest
 
-    def _survived(self, claim: "EventRecord") -> bool:
-        """Whether this later claim shows that the environment of the last one did not crash.
+    def was_only_unwritten(self, next_claim: "EventRecord") -> bool:
+        """Whether the next claim shows that the environment of this one didn't crash, but failed to write.
 
-        It then only failed to write the ledger.
-
-        An environment that goes on gives its message a delay of at most half of the visibility timeout, which
-        is over at `due_s`; one that crashed leaves it invisible for at least five sixths of it, because the
-        function had it for one sixth at most (infra/config.py). Two thirds lie between. A receive in between
-        shows it, too, because a crash allows none.
+        Its message came back early then. An environment has a message for a sixth of the visibility timeout
+        at most (infra/config.py). Afterwards the message stays away for a third at most if the environment
+        went on (`after_call.py`), and for the other five sixths if it crashed; two thirds lie between. If the
+        message was received in between, the environment went on, too.
         """
-        is_early = 3 * (claim.updated_s - self.updated_s) < 2 * (self.due_s - self.updated_s)
-        was_between = claim.receive_count > self.receive_count + 1
-        return claim.message_id == self.message_id and (is_early or was_between)
+        since_s, timeout_s = next_claim.updated_s - self.updated_s, self.due_s - self.updated_s
+        was_between = next_claim.receive_count > self.receive_count + 1
+        return next_claim.message_id == self.message_id and (3 * since_s < 2 * timeout_s or was_between)
 
     def next_try(self, claim: "EventRecord") -> "EventRecord":
         """This open event as a claim finds it."""
         known = self
         if known.receive_count:
-            crashed = not known._survived(claim)
+            crashed = not known.was_only_unwritten(claim)
             known = replace(
                 known,
                 receive_count=0,
@@ -145,19 +142,6 @@ class EventRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Setter:
-    """The last event that has set a field: when it was sent, and a fingerprint of the value.
-
-    An update or stop that counts as sent after the create that began its lead (next_call.py) wins if it was
-    sent after `early_ms`; any other event if it was sent after `order_ms`.
-    """
-
-    order_ms: int
-    value: str
-    early_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Final:
     """An event that was delivered or superseded: enough to recognise a copy of it.
 
@@ -174,16 +158,18 @@ class Final:
 class LeadState:
     """One lead.
 
-    `known_s`: when an answer showed it last (0: never). `setters` by the name of their field's register;
-    fields whose setter was pushed out were set at `setters_floor_ms` or before. `finals` by their keys.
-    `shown`: the events that were settled last, for people; no decision reads them.
+    `known_s`: when an answer showed it last (0: never). `setters`: by their entries (setters.py); fields
+    whose setter was pushed out were set at the rank `setters_floor` or before. `begun_ms`: the order of the
+    create before which 7Targets didn't know the lead (0: nothing shows one). `finals`: by their keys.
+    `shown`: the events that became final last, for people; no decision reads them.
     """
 
     lead_id: str = ""
     known_s: int = 0
     has_forgotten: bool = False
-    setters: Mapping[str, Setter] = field(default_factory=dict)
-    setters_floor_ms: int = 0
+    setters: Setters = field(default_factory=dict)
+    setters_floor: int = 0
+    begun_ms: int = 0
     finals: Mapping[str, Final] = field(default_factory=dict)
     open: tuple[EventRecord, ...] = ()
     shown: tuple[EventRecord, ...] = ()
@@ -193,11 +179,15 @@ class LeadState:
         known = next((each for each in self.open if each.is_same(claim)), None)
         return known.next_try(claim) if known else replace(claim, owner="", receive_count=0, alone=False)
 
+    def may_have_begun(self, event: EventRecord) -> bool:
+        """Whether the lead may exist because of this create's request, and no answer has shown it since."""
+        return event.is_create and event.unanswered and event.updated_s > self.known_s
+
     def with_open(self, event: EventRecord) -> "LeadState":
         """The state with this event among the open ones."""
         others = [each for each in self.open if not each.is_same(event)]
         kept = sorted([*others, event], key=_importance)[-MOST_OPEN:]
-        lost = any(each.is_create and each.unanswered for each in (*others, event) if each not in kept)
+        lost = any(self.may_have_begun(each) for each in (*others, event) if each not in kept)
         return replace(self, open=tuple(kept), has_forgotten=self.has_forgotten or lost)
 
     def with_copy(self, event: EventRecord) -> "LeadState":
@@ -206,16 +196,33 @@ class LeadState:
         order_ms = max(final.order_ms, event.order_ms)
         setters, sequence = self.setters, self.setters.get(SEQUENCE)
         if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
-            latest_ms = max(sequence.order_ms, order_ms)
-            setters = {
-                **setters,
-                SEQUENCE: Setter(latest_ms, STOPPED, max(sequence.early_ms, event.order_ms)),
-            }
+            rank = self.rank(order_ms, is_create=False)
+            setters = {**setters, SEQUENCE: Setter(max(sequence.rank, rank), STOPPED)}
         finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
         others = tuple(each for each in self.open if not each.is_same(event))
         return replace(self, finals=finals, setters=setters, open=others)
 
-    def with_final(self, event: EventRecord, setters: Mapping[str, Setter], oldest_s: int) -> "LeadState":
+    def rank(self, order_ms: int, *, is_create: bool) -> int:
+        """The place of an event among those of its lead: the event with the highest one sets a field.
+
+        It is the event's order, but for what was sent a little before the create at `begun_ms`: that has its
+        place just after the create.
+        """
+        before_ms = self.begun_ms - order_ms
+        if is_create or not 0 < before_ms < SENT_BEFORE_ITS_CREATE_MS:
+            return order_ms * RANKS_A_MS
+        return self.begun_ms * RANKS_A_MS + SENT_BEFORE_ITS_CREATE_MS - before_ms
+
+    def begun_by(self, create: EventRecord) -> "LeadState":
+        """The state after the create that began the lead.
+
+        A bus doesn't keep the order in which a create and its update are published. So if 7Targets didn't
+        know the lead when its update came, updates and stops from before the create count as sent after it.
+        """
+        was_unknown = any(each.unknown_since_s > self.known_s for each in self.open)
+        return replace(self, begun_ms=create.order_ms) if was_unknown else self
+
+    def with_final(self, event: EventRecord, setters: Setters, oldest_s: int) -> "LeadState":
         """The state with this event final, and what it has set. Finals sent before `oldest_s` are dropped."""
         before = self.finals.get(event.key)
         own = Final(
@@ -232,8 +239,8 @@ class LeadState:
         kept = {*creates[-MOST_FINAL_CREATES:], *others[-MOST_FINALS:]}
         lost = len(creates) > MOST_FINAL_CREATES
         merged = {**self.setters, **setters}
-        names = sorted(merged, key=lambda name: merged[name].order_ms)
-        floor_ms = max((merged[name].order_ms for name in names[:-MOST_SETTERS]), default=0)
+        names = sorted(merged, key=lambda name: merged[name].rank)
+        floor = max((merged[name].rank for name in names[:-MOST_SETTERS]), default=0)
         return replace(
             self,
             # An event that was parked with its key counts as corrected by this one.
@@ -245,7 +252,7 @@ class LeadState:
             finals={key: finals[key] for key in latest if key in kept},
             has_forgotten=self.has_forgotten or lost,
             setters={name: merged[name] for name in names[-MOST_SETTERS:]},
-            setters_floor_ms=max(self.setters_floor_ms, floor_ms),
+            setters_floor=max(self.setters_floor, floor),
             shown=(*self.shown, replace(event, digest="", order_ms=0, sent_s=0, redriven=False))[
                 -SHOWN_EVENTS:
             ],

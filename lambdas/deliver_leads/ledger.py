@@ -121,13 +121,13 @@ class Ledger:
             for (event, _), entry, is_taken in zip(events, entries, self._joint.insert(items), strict=True)
         ]
 
-    def complete(self, claim: Claim, state: LeadState, quiet_s: int = 0) -> bool:
-        """Stores the lead as `state`, and lets others claim it after `quiet_s` seconds.
+    def complete(self, claim: Claim, state: LeadState, settling_s: int = 0) -> bool:
+        """Stores the lead as `state`, and lets others claim it after `settling_s` seconds.
 
         Returns False when the ledger couldn't be written or the lease was over: then the event counts as a
         request without an answer.
         """
-        completed = self._completed(state, quiet_s)
+        completed = self._completed(state, settling_s)
         try:
             self._update(
                 claim.event.lead_hash,
@@ -154,7 +154,7 @@ class Ledger:
             [
                 (
                     key_of(claim.event.lead_hash) | attributes({"owner": claim.owner}),
-                    self._completed(state, quiet_s=0),
+                    self._completed(state, settling_s=0),
                     _COMPLETED,
                 )
                 for claim, state in ((each.claim, each.state) for each in completions)
@@ -240,11 +240,11 @@ class Ledger:
             }
         )
 
-    def _completed(self, state: LeadState, quiet_s: int) -> dict[str, Any]:
+    def _completed(self, state: LeadState, settling_s: int) -> dict[str, Any]:
         now = time.time()
         return write_state(state) | attributes(
             {
-                "heldUntil": math.ceil(now + quiet_s) if quiet_s else 0,
+                "heldUntil": math.ceil(now + settling_s) if settling_s else 0,
                 "expiresAt": int(now) + self._ledger_s,
             }
         )

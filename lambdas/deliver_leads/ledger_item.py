@@ -7,7 +7,8 @@ from typing import Any
 from .contract import LEAD_ITEM, LedgerAttribute
 from .dynamodb_notation import plain, typed
 from .event.lead import Operation
-from .lead_state import EventRecord, Final, LeadState, Setter, State
+from .lead_state import EventRecord, Final, LeadState, State
+from .setters import Setter
 
 Item = Mapping[str, Any]
 _STATES = {"d": State.DELIVERED, "s": State.SUPERSEDED}
@@ -25,8 +26,9 @@ def write_state(state: LeadState) -> dict[str, Any]:
             "leadId": state.lead_id,
             "knownAt": state.known_s,
             "hasForgotten": state.has_forgotten,
-            "setters": {name: _write_setter(each) for name, each in state.setters.items()},
-            "settersFloor": state.setters_floor_ms,
+            "setters": {name: f"{each.rank} {each.value}".rstrip() for name, each in state.setters.items()},
+            "settersFloor": state.setters_floor,
+            "begunAt": state.begun_ms,
             "finalEvents": {key: _write_final(each) for key, each in state.finals.items()},
             "openEvents": [write_record(each) for each in state.open],
             "shownEvents": [write_record(each) for each in state.shown],
@@ -42,7 +44,8 @@ def read_state(item: Item) -> LeadState:
         known_s=values.get("knownAt", 0),
         has_forgotten=values.get("hasForgotten", False),
         setters={name: _read_setter(text) for name, text in values.get("setters", {}).items()},
-        setters_floor_ms=values.get("settersFloor", 0),
+        setters_floor=values.get("settersFloor", 0),
+        begun_ms=values.get("begunAt", 0),
         finals={key: _read_final(text) for key, text in values.get("finalEvents", {}).items()},
         open=tuple(map(_read_record, values.get("openEvents", ()))),
         shown=tuple(map(_read_record, values.get("shownEvents", ()))),
@@ -65,14 +68,9 @@ def attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: typed(each) for name, each in values.items()}
 
 
-def _write_setter(setter: Setter) -> str:
-    early = f" {setter.early_ms}" if setter.early_ms != setter.order_ms else ""
-    return f"{setter.order_ms} {setter.value}{early}"
-
-
 def _read_setter(text: str) -> Setter:
-    order_ms, value, *early_ms = text.split()
-    return Setter(int(order_ms), value, int(early_ms[0] if early_ms else order_ms))
+    rank, _, value = text.partition(" ")
+    return Setter(int(rank), value)
 
 
 def _write_final(final: Final) -> str:

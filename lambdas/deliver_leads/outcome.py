@@ -30,6 +30,7 @@ class Outcome(StrEnum):
 
     DELIVERED = "delivered"
     DUPLICATE = "duplicate"
+    IGNORED = "ignored"
     REJECTED = "rejected"
     RETRY = "retry"
     UNCONFIRMED = "unconfirmed"

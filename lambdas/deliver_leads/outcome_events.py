@@ -101,12 +101,16 @@ class OutcomeEvents:
 
 
 def detail_type(attempt: Attempt) -> OutcomeDetailType | None:
-    """None for an outcome that isn't final, and for our own outcome events.
+    """None for an outcome that isn't final, for an event that was ignored, and for our own outcome events.
 
     If a rule routes our outcome events back into the lead queue, an outcome event about each of them would
     loop.
     """
-    if attempt.delay_s is not None or attempt.reading.source == OWN_EVENT_SOURCE:
+    if (
+        attempt.outcome is Outcome.IGNORED
+        or attempt.delay_s is not None
+        or attempt.reading.source == OWN_EVENT_SOURCE
+    ):
         return None
     kinds = {
         Outcome.DELIVERED: OutcomeDetailType.DELIVERED,

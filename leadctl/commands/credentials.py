@@ -9,6 +9,7 @@ import click
 from deliver_leads.contract import CREDENTIAL_NAMES, PLACEHOLDER
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.options import Invocation, asking_options, pass_invocation, target_options
+from leadctl.output import without_mark
 from leadctl.problems import ProblemError, ToBeFixedError
 from leadctl.target import Target
 from leadctl.token_endpoint import try_credentials
@@ -58,7 +59,7 @@ def set_(invocation: Invocation, field: str | None, file: str | None, yes: bool,
 
 
 def _from_file(file: str, field: str | None) -> dict[str, str]:
-    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    text = without_mark(sys.stdin.read() if file == "-" else Path(file).read_text("utf-8"))
     try:
         found = json.loads(text)
     except ValueError:
@@ -93,10 +94,11 @@ def _stored(target: Target, field: str | None) -> dict[str, str]:
         return {}
     answer = target.client("secretsmanager").get_secret_value(SecretId=target.output("SecretName"))
     try:
-        stored = json.loads(answer["SecretString"])
+        stored = json.loads(without_mark(answer["SecretString"]))
     except ValueError:
-        stored = {}  # the missing ones are named then
-    return {name: str(stored.get(name, "")) for name in CREDENTIAL_NAMES}
+        stored = None
+    # The missing ones are named later.
+    return {name: str(stored.get(name, "")) if isinstance(stored, dict) else "" for name in CREDENTIAL_NAMES}
 
 
 def _refuse_unusable(values: dict[str, str]) -> None:

@@ -5,13 +5,14 @@ import time
 
 import click
 
+from deliver_leads.event.address import same_address
 from deliver_leads.event.idempotency_key import hash_address
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.lead_story import Lead, LedgerReader, key_of_lead
 from leadctl.moments import iso
 from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked.message import Parked
+from leadctl.parked.message import Parked, names_person
 from leadctl.parked.queues import ParkedQueues, queue_counts
 from leadctl.problems import ExitCode, ToBeFixedError
 from leadctl.target import Target
@@ -36,7 +37,7 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
     then takes the right dynamodb:DeleteItem. With - the address is read from stdin.
     """
     address = (sys.stdin.readline() if email == "-" else email).strip()
-    if "@" not in address:
+    if "@" not in same_address(address):
         raise click.UsageError(f"{address!r} is not an e-mail address.")
     target = invocation.target
     lead_hash = hash_address(address)
@@ -75,7 +76,7 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
 
 
 def _names(parked: Parked, address: str, lead_hash: str, settings: DeployedSettings) -> bool:
-    return parked.read(settings).lead_hash == lead_hash or address.lower() in parked.body.lower()
+    return parked.read(settings).lead_hash == lead_hash or names_person(parked.body, address)
 
 
 def _delete_item(target: Target, lead_hash: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from deliver_leads.event.address import same_address
 from deliver_leads.event.envelope import LeadEvent
 from deliver_leads.event.idempotency_key import derive_key, hash_address
 from deliver_leads.event.lead import Operation
@@ -18,7 +19,7 @@ from leadctl.log_search import attempts_with
 from leadctl.moments import Length, ago, epoch, iso
 from leadctl.options import Invocation, Result, pass_invocation, target_options
 from leadctl.output import count
-from leadctl.parked.message import Parked
+from leadctl.parked.message import Parked, names_person
 from leadctl.parked.queues import ParkedQueues, queue_counts
 from leadctl.problems import ExitCode
 
@@ -36,7 +37,7 @@ class Sought:
     @property
     def address(self) -> str | None:
         """The address, if that is what is asked for."""
-        return self.text if "@" in self.text else None
+        return self.text if "@" in same_address(self.text) else None
 
     def log_values(self) -> list[str]:
         """What an attempt's line in the log has of it, whatever it is: an id, or an idempotency key."""
@@ -118,7 +119,7 @@ def _is_of(parked: Parked, sought: Sought, settings: DeployedSettings) -> bool:
         return True
     if sought.address:
         # A body that can't be read as an event may still name the person.
-        return sought.address.lower() in parked.body.lower()
+        return names_person(parked.body, sought.address)
     given = reading.lead.get("id") if isinstance(reading, LeadEvent) else None
     key = reading.key.text if reading.key else None
     ids = {parked.message_id, parked.text("messageId"), parked.event_id, reading.event_id, str(given), key}

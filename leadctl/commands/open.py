@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import click
 
+from deliver_leads.event.address import same_address
 from deliver_leads.event.idempotency_key import hash_address
 from leadctl.lead_story import APP_URL, LedgerReader
 from leadctl.options import Invocation, pass_invocation, target_options
@@ -33,7 +34,7 @@ def open_(invocation: Invocation, what: str | None, only_print: bool) -> None:
 
 
 def _address(target: Target, what: str | None) -> str:
-    if what and "@" in what:
+    if what and "@" in same_address(what):
         lead = LedgerReader(target).find(hash_address(what))
         if lead is None or lead.url is None:
             raise ToBeFixedError("The ledger has no id of this lead at 7Targets: leadctl find tells more.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from deliver_leads.event.envelope import LeadEvent
+from deliver_leads.event.envelope import IgnoredError, LeadEvent
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.lead_story import LedgerReader
 from leadctl.moments import iso
@@ -76,7 +76,7 @@ def _edited(
         if not sys.stdin.isatty() and not _has_editor():
             raise click.UsageError("Off a terminal the new body comes from --file, or set EDITOR.")
         return edit_until_right(message.body, _on_top(invocation, message, settings), problems_of)
-    body = without_comments(file.read_text("utf-8"))  # it may be the editor's file
+    body = without_comments(file.read_text("utf-8-sig"))  # it may be the editor's file
     if problems := problems_of(body):
         raise ToBeFixedError(f"Nothing was sent, because {file} is wrong: {'; '.join(problems)}")
     return (None if body in {message.body, pretty(message.body)} else body), None
@@ -125,7 +125,4 @@ def _problems(message: Parked, settings: DeployedSettings, body: str) -> list[st
     reading = message.read(settings, body)
     if isinstance(reading, LeadEvent):
         return []
-    problems = reading.summary.split(" | ")
-    if settings.has_mappings and any(each.startswith("detail-type:") for each in problems):
-        return []  # one of the stack's mappings may read it, which only the function can tell
-    return problems
+    return [] if isinstance(reading, IgnoredError) else reading.summary.split(" | ")

@@ -12,7 +12,7 @@ from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.options import Invocation, asking_options, pass_invocation, target_options
-from leadctl.output import pretty
+from leadctl.output import pretty, without_mark
 from leadctl.problems import ToBeFixedError
 
 OPERATIONS = [each.value for each in Operation]
@@ -77,7 +77,9 @@ def send(
     target = invocation.target
     settings = DeployedSettings.of(target)
     try:
-        event = read_event(Message("-", "", body, 1, 0), settings.lead_defaults, settings.event_sources)
+        event = read_event(
+            Message("-", "", body, 1, 0), settings.lead_defaults, settings.event_sources, settings.mapper
+        )
     except UnreadableError as error:
         problems = "".join(f"\n  {each}" for each in error.summary.split(" | "))
         raise ToBeFixedError(f"Nothing was sent, because the event is wrong:{problems}") from None
@@ -96,7 +98,7 @@ def _body(
     if file is not None:
         if operation or fields or idempotency_key:
             raise click.UsageError("Give FILE or the lead's fields, not both.")
-        return (sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")).strip()
+        return without_mark(sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")).strip()
     if not fields:
         raise click.UsageError(
             "Nothing to send: give FILE, -, or the lead's fields. --example create shows one."

@@ -32,7 +32,7 @@ def edit_until_right(
         except ProblemError:
             shutil.rmtree(folder)
             raise
-        text = without_comments(path.read_text("utf-8"))
+        text = without_comments(path.read_text("utf-8-sig"))  # an editor may add a byte order mark
         if text == before:
             return None, path
         problems = problems_of(text)

@@ -7,10 +7,12 @@ from itertools import islice
 from typing import Any
 
 from deliver_leads.contract import DeadLetterAttribute
+from deliver_leads.event.address import same_address
 from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.message import Message
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.moments import epoch, iso, iso_ms
+from leadctl.output import without_mark
 
 # EventBridge's longest event age: it gives an event up, and so sends it to the queue, by then.
 _LONGEST_TRIED_S = 86_400
@@ -114,7 +116,9 @@ class Parked:
     def read(self, settings: DeployedSettings, body: str | None = None) -> LeadEvent | UnreadableError:
         """As the function reads it."""
         try:
-            return read_event(self.as_message(body), settings.lead_defaults, settings.event_sources)
+            return read_event(
+                self.as_message(body), settings.lead_defaults, settings.event_sources, settings.mapper
+            )
         except UnreadableError as error:
             return error
 
@@ -167,9 +171,15 @@ class Parked:
         }
 
 
+def names_person(body: str, address: str) -> bool:
+    """Whether a body that can't be read as an event holds the address, as it was typed or in its one form."""
+    text = body.lower()
+    return address.lower() in text or same_address(address) in text
+
+
 def _published_s(body: str) -> float | None:
     try:
-        event = json.loads(body)
+        event = json.loads(without_mark(body))
     except ValueError:
         return None
     return epoch(event.get("time")) if isinstance(event, dict) else None

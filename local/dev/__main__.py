@@ -15,6 +15,7 @@ from rich.console import Console
 
 from local.dev.code_watch import CodeWatch
 from local.run_file import require_no_other
+from local.stack.child_process import PROJECT
 from local.stack.deployment import Place, deployed
 from local.stack.ports import PAGE_PORT, require_free, usual_port
 from local.staying import stay
@@ -23,6 +24,8 @@ from local.supervised_run import supervise
 
 _EMULATOR_PORT = 4566
 _SANDBOX_PORT = 8701
+# A developer's own mappings, for example.
+_SETTINGS = PROJECT / "settings" / "local.toml"
 
 
 def run(console: Console, folder: Path, options: argparse.Namespace) -> bool:
@@ -36,7 +39,11 @@ def run(console: Console, folder: Path, options: argparse.Namespace) -> bool:
     if options.state:
         options.state.mkdir(parents=True, exist_ok=True)
     place = Place(port, sandbox_port, options.state)
-    with Steps(console) as steps, deployed(folder, place=place, report=steps) as deployment:
+    settings = {"settings": str(_SETTINGS)} if _SETTINGS.is_file() else None
+    with (
+        Steps(console) as steps,
+        deployed(folder, place=place, settings=settings, report=steps) as deployment,
+    ):
         steps.finish()
         watch = CodeWatch(deployment, lambda text: console.print(text, markup=False, soft_wrap=True))
         if options.state:

@@ -143,8 +143,10 @@ def deployed(
         url = f"http://127.0.0.1:{sandbox_port}"
         context = {
             "stage": _STAGE,
+            # A stage's file names accounts, keys and networks, which the emulator has not.
+            "settings": "",
             **QUICK_SETTINGS,
-            "leadDefaults": json.dumps(dict(lead_defaults or {})),
+            **({"leadDefaults": json.dumps(dict(lead_defaults))} if lead_defaults else {}),
             **(settings or {}),
             "leadsApiUrl": url,
             "tokenUrl": f"{url}/oauth2/token",

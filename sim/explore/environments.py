@@ -33,6 +33,7 @@ class Fault(StrEnum):
     NOT_SENT = "finds no connection"
     TURNED_AWAY = "is answered 429"
     UNAUTHORISED = "is answered 401"
+    FORBIDDEN = "is answered 403"
     TIMED_OUT_BEFORE = "is not answered, and has no effect"
     TIMED_OUT_AFTER = "is not answered, but took effect"
     TIMED_OUT_LATE = "is not answered, and the API applies it at the last moment"
@@ -63,6 +64,7 @@ CALL_FAULTS = _options(
     Fault.KILLED_AFTER,
     Fault.KILLED_LATE,
     Fault.UNAUTHORISED,
+    Fault.FORBIDDEN,
 )
 BATCH_FAULTS = (*WRITE_FAULTS, Option(Fault.REFUSED, faults=1))
 PARK_FAULTS = _options(Fault.FAILS_BEFORE, Fault.FAILS_AFTER, Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
@@ -220,6 +222,8 @@ class _Http:
             return _Response(429, b"{}")
         if fault == Fault.UNAUTHORISED:
             return _Response(401, b"{}")
+        if fault == Fault.FORBIDDEN:
+            return _Response(403, b"{}")
         return self._answer(history.send(method, path, body), fault)
 
     def _answer(self, request: Request, fault: str) -> _Response:
@@ -244,7 +248,7 @@ class _Http:
 
 def _shown(body: Mapping[str, Any]) -> str:
     shown = {name: body[name] for name in body if name not in {"email", "assistantEmail"}}
-    return ", ".join(f"{name} {value!r}" for name, value in shown.items())
+    return ", ".join(f"{name} {value!r:.40}" for name, value in shown.items())
 
 
 class _DynamoDb:
@@ -254,7 +258,7 @@ class _DynamoDb:
         self._history = history
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        history, table = self._history, self._history.table
+        history = self._history
         is_subject = history.is_subject(request["Key"]["lead"]["S"])
         claims = "ConditionExpression" in request and "ReturnValues" in request
         what = "takes the lead in the ledger" if claims else "writes what became of the event into the ledger"
@@ -265,8 +269,8 @@ class _DynamoDb:
             error: Any = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": ""}}
             raise ClientError(error, "UpdateItem")
         if fault == Fault.REPEATED:
-            table.update_item(**request)
-        answer = table.update_item(**request)
+            history.write(request)
+        answer = history.write(request)
         if fault == Fault.KILLED_AFTER:
             history.kill()
         if fault == Fault.FAILS_AFTER:
@@ -275,7 +279,7 @@ class _DynamoDb:
 
     def batch_execute_statement(self, *, Statements: Any) -> dict[str, Any]:  # noqa: N803
         """What goes wrong with it is about the statement of the lead in question."""
-        history, table = self._history, self._history.table
+        history = self._history
         subject = next((each for each in Statements if history.is_subject(_lead_of(each))), None)
         if subject is not None:
             history.begin_attempt(_message_of(subject))
@@ -288,9 +292,9 @@ class _DynamoDb:
             error: Any = {"Error": {"Code": "ThrottlingException", "Message": ""}}
             raise ClientError(error, "BatchExecuteStatement")
         if fault == Fault.REPEATED:
-            run_together(Statements, table.update_item)
+            run_together(Statements, history.table.update_item)
         carried_out = [each for each in Statements if fault != Fault.REFUSED or each is not subject]
-        done = iter(run_together(carried_out, table.update_item)["Responses"])
+        done = iter(run_together(carried_out, history.table.update_item)["Responses"])
         if fault == Fault.KILLED_AFTER:
             history.kill()
         if fault == Fault.FAILS_AFTER:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from deliver_leads.dynamodb_notation import plain
 from sim.explore.core import Core
 from sim.explore.environments import (
@@ -38,6 +40,8 @@ MOST_INVOCATIONS = 250
 # makes histories longer.
 SHORT_GRACE_S = 1_000
 SHORT_PARK_AFTER_S = 14_400
+# As decision 0015 allows for.
+CLOCKS_DIFFER_S = 30
 # Of what the function remembers of a lead, in a forgetful world.
 SMALL_BOUNDS = {"MOST_OPEN": 2, "MOST_FINALS": 1, "MOST_FINAL_CREATES": 1}
 TAKE_ONE = (WELL, Option(Fault.TWICE, faults=1))
@@ -52,7 +56,8 @@ class Laboratory:
         self.core = core
         self.now = START
         self.ids = 0
-        clock = SimpleNamespace(time=lambda: self.now, monotonic=lambda: self.now)
+        self.ahead_s: Callable[[], float] = lambda: 0.0
+        clock = SimpleNamespace(time=lambda: self.now + self.ahead_s(), monotonic=lambda: self.now)
         stand_ins = {
             "time": clock,
             "random": SimpleNamespace(random=lambda: 0.5),
@@ -96,7 +101,7 @@ class Laboratory:
             elif world.before is not Before.NOTHING:
                 assistant = OTHER_ASSISTANT if world.before is Before.ELSEWHERE else ASSISTANT
                 fields = {**EARLIER.fields, "assistantEmail": assistant}
-                history.leads.leads[EMAIL] = Lead(1, fields)
+                history.leads.leads[EMAIL] = Lead(1, fields, stopped=world.before is Before.UNMAILED)
             self._prepared[key] = history.table.items, history.leads.leads
         items, leads = self._prepared[key]
         return Table(items), LeadsModel(leads)
@@ -128,6 +133,8 @@ class History:
         self._tell = tell
         self._settings = laboratory.patient if world.patient else laboratory.short
         laboratory.now, laboratory.ids = START, 0
+        # The settling time allows for clocks that differ.
+        self._latest_s = self._settings.settling_s - 1 - (CLOCKS_DIFFER_S if world.clocks_differ else 0)
         # How long a claim lasts: with 30 s for clocks that differ, and a second for whole seconds.
         self._lease_s = FUNCTION_TIMEOUT_S + 30 + self._settings.settling_s + 1
         self.decisions: list[Sequence[Option]] = []
@@ -137,6 +144,7 @@ class History:
         else:
             self.table, self.leads = laboratory.prepare(world)
             laboratory.now = START
+        laboratory.ahead_s = self._ahead_s if world.clocks_differ else lambda: 0.0
         self.queue = LeadQueue()
         self._parked: list[ParkedMessage] = []
         self._seen: list[Seen] = []
@@ -164,6 +172,13 @@ class History:
     def now(self) -> float:
         """The time, in epoch seconds."""
         return self._laboratory.now
+
+    def _ahead_s(self) -> float:
+        """How far the clock of the running environment is ahead; behind in every second one."""
+        running = self._tasks.running
+        if running is None:
+            return 0.0
+        return CLOCKS_DIFFER_S / 2 * (1 if running.environment % 2 else -1)
 
     def publish(self, event: Any, sent_at: float) -> None:
         """A producer sends an event to the lead queue."""
@@ -331,6 +346,7 @@ class History:
             self._tell(self.now(), "a person sends the parked messages again")
         parked, self._parked = self._parked, []
         for number, message in enumerate(parked):
+            self._seen[message.event].is_parked = False
             put = QueuedMessage(
                 f"r{number}", message.event, message.body, self.now(), self.now(), message.attributes
             )
@@ -431,6 +447,15 @@ class History:
 
         return self._tasks.start(index, run)
 
+    def write(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """One write of the ledger. Raises `ClientError`; none may be refused for its form or its size."""
+        try:
+            return self.table.update_item(**request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationException":
+                self.judge.say(f"the ledger refuses a write: {error.response['Error']['Message']}")
+            raise
+
     def is_subject(self, lead_hash: str) -> bool:
         """Whether it is the lead at whose steps things go wrong."""
         return lead_hash == _hash(EMAIL)
@@ -451,7 +476,7 @@ class History:
 
     def apply_late(self, request: Request) -> None:
         """7Targets will apply a request at the last moment that the settling time allows for."""
-        self._late.append((math.ceil(self.now()) + self._settings.settling_s - 1, request))
+        self._late.append((math.ceil(self.now()) + self._latest_s, request))
 
     def end_request(self, request: Request) -> None:
         """The sender waits no longer."""

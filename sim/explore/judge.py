@@ -22,10 +22,10 @@ class Seen:
 
     `excused`: receives for which its own environment or message is the reason: until `held_until`, a batch
     that it was in, and that goes on elsewhere or died, may hold its lead. `messages`, `parkings`: how often
-    it was sent and parked. `statuses`: what 7Targets answered. `deaths`, `disturbances`, `unwritten`,
-    `undelayed`: how often its environment was killed, anything went wrong, a write of the ledger or the dead
-    letter did, and the setting of when its message comes back. `applied`: whether a request of it took
-    effect, and `applied_at`: when the last one did.
+    it was sent and parked. `is_parked`: it is in the dead-letter queue now. `statuses`: what 7Targets
+    answered. `deaths`, `disturbances`, `unwritten`, `undelayed`: how often its environment was killed,
+    anything went wrong, a write of the ledger or the dead letter did, and the setting of when its message
+    comes back. `applied`: whether a request of it took effect, and `applied_at`: when the last one did.
     """
 
     event: Event
@@ -36,6 +36,7 @@ class Seen:
     held_until: float = 0.0
     messages: int = 0
     parkings: int = 0
+    is_parked: bool = False
     statuses: set[int] = field(default_factory=set)
     deaths: int = 0
     disturbances: int = 0
@@ -134,6 +135,7 @@ class Judge:
     def park(self, seen: Seen, attributes: Mapping[str, str], now: float, waiting: Iterable[int]) -> None:
         """An event is parked; `waiting` are the events whose messages are in the lead queue."""
         seen.parkings += 1
+        seen.is_parked = True
         # What can't be read is parked without a look at the ledger. Of two messages of one event, the ledger
         # remembers the one that was parked last, and the other may be parked again.
         is_known = seen.event.readable and self._twins(seen) == [seen]
@@ -160,6 +162,10 @@ class Judge:
                 for other in self._seen
                 if other.event.readable and any(self._may_be_later(other, twin) for twin in self._twins(seen))
             )
+        if "sends it no e-mails" in detail:
+            return self._leads.leads[EMAIL].stopped and not any(
+                "stopped" in each.event.sets for each in self._seen
+            )
         if "left no result" in detail:
             return self._looks_like_deaths(seen) > CRASHES_TO_PARK  # the first one was not alone
         return now - seen.sent_at >= self._park_after_s
@@ -180,14 +186,14 @@ class Judge:
         for message_id in message_ids:
             seen = self.see(message_id)
             twins = self._twins(seen)
-            if not any(twin.applied or twin.parkings or not self._missing(twin) for twin in twins):
+            if not any(twin.applied or twin.is_parked or not self._missing(twin) for twin in twins):
                 self.say(f"the {seen.event.name} is acknowledged, but it neither took effect nor is parked")
 
     def end(self, item: Mapping[str, Any]) -> None:
         """All is quiet. `item` is the ledger's item of the lead, in plain values."""
         for seen in self._seen:
             twins = self._twins(seen)
-            if not any(twin.parkings for twin in twins) and not any(
+            if not any(twin.is_parked for twin in twins) and not any(
                 not self._missing(twin) for twin in twins
             ):
                 self.say(f"the {seen.event.name} is not parked, but {self._missing(seen)}")
@@ -206,6 +212,10 @@ class Judge:
         if lead is None:
             return "7Targets has no such lead"
         shown = {**lead.fields, "stopped": lead.stopped}
+        stops = [each for each in self._seen if "stopped" in each.event.sets]
+        # After a request without an answer, nothing shows whether it has started e-mails.
+        if seen.event.is_create and lead.stopped and not stops and not seen.disturbances:
+            return "7Targets sends it no e-mails"
         later = [other.event for other in self._seen if self._may_be_later(other, seen)]
         for name, value in seen.event.sets.items():
             allowed = [value, *(each.sets[name] for each in later if name in each.sets)]
@@ -229,6 +239,12 @@ class Judge:
             return False
         # An update or stop of a new lead may count as sent after the create, or not.
         is_near = than.sent_at - other.sent_at < BEGINNING_COUNTS_EARLIER_S
+        # It is sure if 7Targets called the lead unknown, and nothing went wrong with the two.
+        is_sure = not (than.event.is_create or than.disturbances or other.disturbances)
+        was_unknown = 404 in than.statuses and is_sure
+        is_just_after = 0 <= other.sent_at - than.sent_at < BEGINNING_COUNTS_EARLIER_S
+        if other.was_posted and was_unknown and is_just_after:
+            return False
         return other.sent_at >= than.sent_at or (
             than.event.is_create and not other.event.is_create and is_near
         )

@@ -8,6 +8,8 @@ from sim.explore.worlds import (
     CREATE_WITH_USED_KEY,
     CREATE_WITHOUT_KEY,
     HOUR_S,
+    LARGE_CREATE,
+    LARGE_UPDATE,
     REFUSED,
     REFUSED_CREATE,
     STOP,
@@ -47,5 +49,14 @@ MUTANT_WORLDS = {
         World("m14", (CREATE, CREATE_ELSEWHERE, CREATE), Before.NOTHING, gap_s=40 * HOUR_S, forgetful=True),
         faults=0,
     ),
+    "begun-ignored": Shown(World("m16", (UPDATE, CREATE), Before.NOTHING), faults=0),
+    "redriven-by-clock": Shown(World("m17", (REFUSED,), Before.RECENT)),
+    "forbidden": Shown(World("m18", (UPDATE,), Before.RECENT)),
+    "window-without-margin": Shown(
+        World("m19", (CREATE, CREATE_ELSEWHERE), Before.NOTHING, gap_s=36 * HOUR_S - 5, clocks_differ=True),
+        faults=0,
+    ),
+    "values-kept": Shown(World("m20", (LARGE_CREATE, LARGE_UPDATE), Before.NOTHING), faults=0),
+    "unmailed": Shown(World("m15", (CREATE_WITHOUT_KEY, UPDATE), Before.UNMAILED, apart=True)),
     "refusal-overlooked": Shown(World("m11", (CREATE,), Before.RECENT), faults=0),
 }

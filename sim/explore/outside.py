@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from sim.explore.expressions import ExpressionError, Value, check_used, holds, update
 
 KEYS = frozenset({"lead", "event"})
-# DynamoDB's quota.
+# DynamoDB's quotas.
 LONGEST_EXPRESSION = 4096
+LARGEST_ITEM = 400 * 1024
 
 
 class Table:
@@ -38,9 +39,12 @@ class Table:
             if condition is not None and not holds(old, condition, names, values):
                 shown = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and old
                 raise _client_error("ConditionalCheckFailedException", {"Item": old} if shown else {})
-            self.items[place] = {**update(old, expression, names, values, KEYS), **keys}
+            new = {**update(old, expression, names, values, KEYS), **keys}
         except ExpressionError as error:
             raise _client_error("ValidationException", {}, str(error)) from None
+        if len(repr(new)) > LARGEST_ITEM:  # with the notation, so a little earlier than DynamoDB
+            raise _client_error("ValidationException", {}, "Item size has exceeded the maximum allowed size")
+        self.items[place] = new
         return {"Attributes": old} if old and request.get("ReturnValues") == "ALL_OLD" else {}
 
 
@@ -51,6 +55,7 @@ def _client_error(code: str, more: Mapping[str, Any], message: str = "") -> Clie
 
 DEFAULT_SEQUENCE = "Default"
 REFUSED_PHONE = "refused"
+NEXT_TIME = "2027-01-15T09:00"
 # Whatever it is that kills the function whenever it sends such a lead.
 POISON = "poison"
 
@@ -93,7 +98,12 @@ class LeadsModel:
             lead = Lead(lead.number, {**lead.fields, **given}, stopped=lead.stopped and not restarts)
         self.leads[email] = lead
         answer = {name: value for name, value in lead.fields.items() if name != "assistantEmail"}
-        return (201 if method == "POST" else 200), {**answer, "id": lead.number, "state": "Cold"}
+        answer |= {
+            "id": lead.number,
+            "state": "Cold",
+            "nextScheduleTime": None if lead.stopped else NEXT_TIME,
+        }
+        return (201 if method == "POST" else 200), answer
 
 
 @dataclass(slots=True)

@@ -98,6 +98,8 @@ OTHER = Event(
 # Used with others only: alone they are as the above.
 BROKEN_CREATE = Event("create without a name", "create", {"email": EMAIL}, "form-1", readable=False)
 CREATE_WITH_USED_KEY = _event("create with the create's key", "create", "form-1", context="not the same")
+LARGE_CREATE = _event("large create", "create", "row-9", context="x" * 250_000)
+LARGE_UPDATE = _event("large update", "update", "edit-6", additionalInformationLine="y" * 250_000)
 REFUSED_CREATE = _event("create that the API refuses", "create", "row-8", phone=REFUSED_PHONE)
 
 KINDS = (
@@ -121,9 +123,14 @@ class Before(StrEnum):
 
     NOTHING = "a new lead"
     FOREIGN = "a lead that 7Targets has and the ledger doesn't know"
+    UNMAILED = "a lead that 7Targets has and sends no e-mails, and the ledger doesn't know"
     ELSEWHERE = "a lead that another assistant has and the ledger doesn't know"
     RECENT = "a lead that was created minutes ago"
     OLD = "a lead that was created a week ago"
+
+
+# What worlds of all kinds begin with; the other one is shown by a world of its own.
+BEFORE = tuple(before for before in Before if before is not Before.UNMAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,8 @@ class World:
     `gap_s`: the seconds between one event and the next. `patient`: with the deployed grace period for an
     update without its lead, not the short one that keeps histories short. `forgetful`: the function remembers
     less of a lead than comes. `redriven_after_s`: what is parked is sent again so much later.
+    `clocks_differ`: the environments' clocks are in turn behind SQS's and ahead of it, and differ by as much
+    as is allowed for.
     """
 
     name: str
@@ -144,6 +153,7 @@ class World:
     patient: bool = False
     forgetful: bool = False
     redriven_after_s: int = 0
+    clocks_differ: bool = False
 
     def __str__(self) -> str:
         way = "each in an environment of its own" if self.apart else "in batches"
@@ -154,7 +164,7 @@ class World:
 
 def small_worlds() -> list[World]:
     """One event, with and without an event of another lead; and the pairs that show most."""
-    singles = itertools.product(KINDS, Before, (False, True))
+    singles = itertools.product(KINDS, BEFORE, (False, True))
     alone = [
         World("", (event,), before, with_other=with_other)
         for event, before, with_other in singles
@@ -178,6 +188,9 @@ def _odd_worlds() -> list[World]:
     ]
     return [
         *keys,
+        World("", (CREATE_WITHOUT_KEY, UPDATE), Before.UNMAILED, apart=True),
+        *(World("", pair, Before.NOTHING, apart=True, clocks_differ=True) for pair in _TELLING_PAIRS),
+        *(World("", pair, Before.RECENT, clocks_differ=True) for pair in _TELLING_PAIRS),
         World("", (REFUSED_CREATE, STOP), Before.OLD, gap_s=HOUR_S, redriven_after_s=40 * HOUR_S),
         World("", (CREATE, CREATE_ELSEWHERE, CREATE), Before.NOTHING, gap_s=40 * HOUR_S, forgetful=True),
         World("", (CREATE, UPDATE, UPDATE_WITHOUT_KEY, STOP), Before.NOTHING, forgetful=True),
@@ -200,7 +213,7 @@ _TELLING_PAIRS = (
 
 def pair_worlds() -> list[World]:
     """Each pair of events, whatever was before."""
-    ways = itertools.product(itertools.product(KINDS, KINDS), Before, (False, True))
+    ways = itertools.product(itertools.product(KINDS, KINDS), BEFORE, (False, True))
     return _numbered("p", [World("", events, before, apart) for events, before, apart in ways])
 
 
@@ -208,7 +221,7 @@ def large_worlds() -> list[World]:
     """Three events, beside an event of another lead."""
     triples = itertools.product(KINDS, KINDS, KINDS)
     telling = [triple for triple in triples if sum(event.is_create for event in triple) in {1, 2}]
-    ways = itertools.product(telling, Before, (False, True), (2, 40))
+    ways = itertools.product(telling, BEFORE, (False, True), (2, 40))
     return _numbered(
         "l",
         [

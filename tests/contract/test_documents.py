@@ -45,7 +45,7 @@ def configuration_rows() -> dict[str, tuple[str, str]]:
 
 def configuration(**settings: int) -> DeploymentConfig:
     """What the stack makes of these settings. Raises `ConfigError`."""
-    return DeploymentConfig.from_context({"stages": {"dev": settings}, "stage": "dev"})
+    return DeploymentConfig.read("dev", settings, {})
 
 
 def test_the_configuration_table_lists_every_setting_with_its_values_and_default() -> None:
@@ -61,13 +61,24 @@ def test_what_the_settings_page_says_of_other_settings_is_what_the_stack_checks(
     meaning = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", read("docs/settings.md"), re.MULTILINE))
     sums = re.search(
         r"at least (\d+) x \(`connectTimeoutSeconds` \+ `readTimeoutSeconds`\) \+ (\d+); the queue's "
-        r"visibility timeout is (\d+) times this \+ `batchingWindowSeconds`$",
+        r"visibility timeout is (\d+) x \(this \+ `batchingWindowSeconds`\)$",
         meaning["functionTimeoutSeconds"],
     )
     assert sums
     factor, rest, timeouts = map(int, sums.groups())
-    assert configuration(batchingWindowSeconds=7).visibility_timeout_seconds == timeouts * 150 + 7
-    assert meaning["settlingTimeSeconds"].endswith("; at least `readTimeoutSeconds`")
+    assert configuration(batchingWindowSeconds=7).visibility_timeout_seconds == timeouts * (150 + 7)
+    settling = re.search(
+        r"; at least `readTimeoutSeconds`, and at most (\d+) x \(`functionTimeoutSeconds` \+ "
+        r"`batchingWindowSeconds`\) - (\d+)$",
+        meaning["settlingTimeSeconds"],
+    )
+    assert settling
+    times, less = map(int, settling.groups())
+    short = {"connectTimeoutSeconds": 1, "readTimeoutSeconds": 5, "batchingWindowSeconds": 3}
+    longest = times * (60 + 3) - less
+    configuration(functionTimeoutSeconds=60, settlingTimeSeconds=longest, **short)
+    with pytest.raises(ConfigError):
+        configuration(functionTimeoutSeconds=60, settlingTimeSeconds=longest + 1, **short)
     assert meaning["updateGraceMinutes"].endswith(
         "; more than `retryMaxDelaySeconds` and once more that or the queue's visibility timeout, whichever "
         "is longer"

@@ -31,8 +31,9 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "deliver_leads.event",
         "deliver_leads.outcome",
     ),
-    "deliver_leads.event.mappings": ("deliver_leads.event",),
-    "infra": ("infra", "deliver_leads.contract"),
+    "deliver_leads.event.address": ("deliver_leads.event",),
+    "deliver_leads.event.mapping_functions": ("deliver_leads.event",),
+    "infra": ("infra", "deliver_leads.contract", "deliver_leads.event.mapping_functions"),
     "leadctl": (
         "leadctl",
         "deliver_leads.contract",

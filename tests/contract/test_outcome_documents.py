@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint import decode  # type: ignore[import-untyped]
-from cfnlint.api import lint  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator, FormatChecker
 
 from deliver_leads.contract import OWN_EVENT_SOURCE, OutcomeDetailType
@@ -26,6 +24,9 @@ RULES = EVENTS / "outcome-rules.yaml"
 
 def rules() -> dict[str, dict[str, Any]]:
     """The properties of the template's rules, by logical id."""
+    # Here, because it takes most of a second, in each process that collects tests.
+    from cfnlint import decode  # type: ignore[import-untyped]
+
     template, problems = decode.decode(str(RULES))
     assert problems == []
     return {
@@ -58,8 +59,11 @@ def test_there_is_a_valid_example_of_each_outcome_event() -> None:
         Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(example)
 
 
+@pytest.mark.shipped
 def test_the_example_rules_pass_cfn_lint() -> None:
     """Neither an error nor a warning; in us-east-1, because API destinations aren't in every region."""
+    from cfnlint.api import lint  # type: ignore[import-untyped]
+
     assert [str(match) for match in lint(RULES.read_text("utf-8"), regions=["us-east-1"])] == []
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from deliver_leads.contract import DETAIL_TYPES, OWN_EVENT_SOURCE, OutcomeDetailType
+from deliver_leads.event.address import VISIBLE
 from deliver_leads.event.envelope import MAX_KEY_LENGTH, read_event
 from deliver_leads.event.lead import FIELD_CHECKS, Operation
 from deliver_leads.event.message import Message
@@ -56,6 +57,7 @@ def test_the_schema_knows_the_operations_detail_types_fields_and_key_length_of_t
     assert definitions["message"]["properties"]["operation"]["enum"] == list(Operation)
     assert definitions["eventBridgeEvent"]["properties"]["detail-type"]["enum"] == list(DETAIL_TYPES)
     assert set(definitions["lead"]["properties"]) == set(FIELD_CHECKS)
+    assert definitions["lead"]["properties"]["name"]["pattern"] == VISIBLE
     assert definitions["idempotencyKey"]["maxLength"] == MAX_KEY_LENGTH
 
 
@@ -87,9 +89,43 @@ def test_what_became_of_a_lead_is_not_taken_for_a_lead_event(detail_type: str) -
 
 
 ADDRESSES = st.sampled_from(
-    ["a@example.com", "b.c@example.org", "not an address", "@example.com", "", None, 7]
+    [
+        *(
+            "a@example.com",
+            "b.c@example.org",
+            "o'neil+x@Example.org",
+            "not an address",
+            "@example.com",
+            "",
+            None,
+            7,
+        ),
+        *(
+            "'a@example.com",
+            "a'@example.com",
+            "a..b@example.com",
+            "a@example.com)",
+            "a@ex_ample.com",
+            "a@1.2.3.4",
+        ),
+        *(
+            "a@example-.com",
+            f"{'a' * 65}@example.com",
+            "a@example.c\u043em",
+            f"a@{'b.' * 130}com",
+            "a@xn--mller-kva.de",
+        ),
+    ]
 )
-VALUES = st.one_of(st.none(), st.text(max_size=5), st.integers(-2, 3), st.booleans(), st.just("+14155550100"))
+VALUES = st.one_of(
+    st.none(),
+    st.text(max_size=5),
+    st.sampled_from(["\u200b", "\u3164 ", "❤\ufe0f"]),
+    st.lists(st.just(1), max_size=1),
+    st.integers(-2, 3),
+    st.booleans(),
+    st.just("+14155550100"),
+)
 IDS = st.sampled_from([0, "0", "000", "05", " 5", 10**18, 10**18 - 1, "9" * 18, "9" * 19])
 LEADS = st.fixed_dictionaries(
     {},

@@ -16,12 +16,13 @@ from tests.e2e.shell import Operator, blocks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spreads the end-to-end tests over workers, which deploy the stack once each, because they mostly wait.
 
-    A module that starts a run of its own names its group itself.
+    The page's `dev` is a run of its own; another module that starts one names its group itself.
     """
     for item in items:
         if item.get_closest_marker("e2e") and not item.get_closest_marker("xdist_group"):
-            has_operator = "operator" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("operator" if has_operator else "deployed stack"))
+            needed = getattr(item, "fixturenames", ())
+            group = next((name for name in ("dev", "operator") if name in needed), "deployed stack")
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from local.stack.deployment import Deployment
-from tests.foreign_events import load, mappings
+from tests.foreign_events import IGNORED, load, mappings
 
 # PutEvents takes no source that begins with "aws.": those are AWS's own and its partners'.
 _PARTNER, _STAND_IN = "aws.partner/", "partner/"
@@ -17,17 +17,18 @@ def foreign_mappings() -> list[dict[str, Any]]:
     return list(json.loads(json.dumps(mappings()).replace(_PARTNER, _STAND_IN)))
 
 
-def new_foreign_event(example: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An example's event of a person nobody has seen before, and the lead it must become."""
-    lead = load(example, "lead")
+def new_foreign_event(example: str, address: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """An example's event, of a person nobody has seen before unless the address says it, and the lead it must
+    become; of an event that is left out, no lead."""
+    lead: dict[str, Any] = (
+        {"lead": {}, "idempotencyKey": "unused"} if example in IGNORED else load(example, "lead")
+    )
     texts = [json.dumps(load(example, "event")), json.dumps(lead["lead"])]
-    address = f"{uuid.uuid4().hex}@example.com"
+    address = address or f"{uuid.uuid4().hex}@example.com"
+    given, new = lead["idempotencyKey"], uuid.uuid4()
+    key = str(new.int)[: len(given)] if given.isdigit() else new.hex  # a number stays one
     event, expected = (
-        json.loads(
-            text.replace(_ADDRESS, address)
-            .replace(lead["idempotencyKey"], uuid.uuid4().hex)
-            .replace(_PARTNER, _STAND_IN)
-        )
+        json.loads(text.replace(_ADDRESS, address).replace(given, key).replace(_PARTNER, _STAND_IN))
         for text in texts
     )
     return event, expected

@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.run_file import describe
 from local.stack.deployment import Deployment
 from tests.documents import PROJECT, section, shell_blocks
+from tests.e2e.aws_program import install_aws_command
 
 RUNBOOK = "docs/runbook.md"
 NOT_TRIED = "*Not tried"
@@ -65,11 +66,10 @@ class Operator:
         )
 
 
-def install_aws_command(folder: Path) -> None:
-    """Puts the stand-in for the aws command line into a folder, which is for PATH."""
-    program = folder / "aws"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.aws_command "$@"\n')
-    program.chmod(0o755)
+def write_run_file(folder: Path, deployment: Deployment) -> None:
+    """What `make env` and `leadctl --local` find in this folder while the local run is up."""
+    (folder / ".local").mkdir()
+    (folder / ".local" / "run.json").write_text(json.dumps(describe(deployment, page_url="")), "utf-8")
 
 
 def log_lines(deployment: Deployment) -> list[dict[str, Any]]:

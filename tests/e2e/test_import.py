@@ -14,7 +14,7 @@ import pytest
 from leadctl.importing.importer import AHEAD
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
-from tests.e2e.run_file import write_run_file
+from tests.e2e.shell import write_run_file
 
 pytestmark = pytest.mark.e2e
 

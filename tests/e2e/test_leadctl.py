@@ -12,7 +12,7 @@ import pytest
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
 from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, wait_for_leads
-from tests.e2e.run_file import write_run_file
+from tests.e2e.shell import write_run_file
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ from local.stack.deployment import Deployment, deployed
 from local.stack.waiting import wait_until
 from tests.e2e.foreign import foreign_mappings, new_foreign_event, put
 from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, wait_for_leads
-from tests.foreign_events import EXAMPLES
+from tests.foreign_events import EXAMPLES, IGNORED, STOP
 
 pytestmark = pytest.mark.e2e
 
@@ -36,17 +36,36 @@ def assert_leads(deployment: Deployment, expected: list[dict[str, Any]]) -> None
 
 
 def test_an_event_of_each_foreign_source_becomes_the_right_lead(deployment: Deployment) -> None:
-    """Salesforce's nested name, Facebook's pairs of names and values, Typeform's answers."""
+    """Salesforce's nested name, Facebook's pairs of names and values, Jotform's JSON in a text.
+
+    Google's test data and Calendly's moved meeting come first, and nothing comes of them.
+    """
     expected = []
-    for example in EXAMPLES:
+    for example in (*IGNORED, *EXAMPLES):
         event, lead = new_foreign_event(example)
         put(deployment, event)
-        expected.append(lead)
+        expected += [lead] if lead else []
+    assert_leads(deployment, expected)
+    wait_until("an empty queue", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)
     assert_leads(deployment, expected)
 
 
+def test_a_canceled_meeting_stops_the_follow_up_of_its_lead(deployment: Deployment) -> None:
+    """Calendly's creation, and later its cancellation."""
+    created, lead = new_foreign_event("calendly-created")
+    put(deployment, created)
+    assert_leads(deployment, [lead])
+    canceled, _ = new_foreign_event(STOP, address=lead["email"])
+    put(deployment, canceled)
+
+    def is_stopped() -> bool:
+        return bool(deployment.sandbox.leads()[lead["email"]]["nextScheduleTime"] is None)
+
+    wait_until("the stop", is_stopped, timeout_s=EVENT_TIMEOUT_S)
+
+
 def test_a_wrong_foreign_event_is_parked_whole_with_its_mapping_s_name(deployment: Deployment) -> None:
-    """A person finds the event as its source sent it, and what to look at in cdk.json."""
+    """A person finds the event as its source sent it, and which mapping to look at."""
     event, _ = new_foreign_event("typeform")
     answers = event["detail"]["form_response"]["answers"]
     event["detail"]["form_response"]["answers"] = [each for each in answers if each["type"] != "email"]

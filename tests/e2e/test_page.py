@@ -1,7 +1,7 @@
-"""The page of a local run: over HTTP and in a browser, both against `make dev` as a user starts it.
+"""The page of a local run, in a browser against `make dev` as a user starts it.
 
-Each switch is turned by both. With PICTURES=docs in the environment, the README's two pictures are written
-there.
+Where there is no browser, each switch is turned over HTTP instead. With PICTURES=docs in the environment, the
+README's two pictures are written there.
 """
 
 import contextlib
@@ -102,9 +102,13 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeDev]:
         dev.close()
 
 
+def browser_program() -> str | None:
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    program = browser_program()
     if program is None:
         reason = "there is no Chromium on this machine: apt install chromium"
         # Where all is to be tested, a machine without one is set up wrong.
@@ -129,9 +133,9 @@ def opened(
         assert errors == []
 
 
-@pytest.fixture(scope="module", params=["http", "browser"])
+@pytest.fixture(scope="module")
 def hand(dev: MakeDev, request: pytest.FixtureRequest) -> Iterator[Hand]:
-    if request.param == "http":
+    if browser_program() is None:
         yield HttpHand(dev)
         return
     with opened(request.getfixturevalue("browser"), dev) as page:

@@ -15,7 +15,7 @@ from local.run_file import describe
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
 from tests.documents import PROJECT
-from tests.e2e.shell import install_aws_command
+from tests.e2e.aws_program import install_aws_command
 
 pytestmark = pytest.mark.e2e
 

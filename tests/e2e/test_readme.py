@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from local.run_file import describe
 from local.sample.events import LEAD_DEFAULTS
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
 from tests.documents import PROJECT
-from tests.e2e.shell import install_aws_command
+from tests.e2e.aws_program import install_aws_command
+from tests.e2e.shell import write_run_file
 
 pytestmark = pytest.mark.e2e
 
@@ -44,10 +44,10 @@ def checkout(deployment: Deployment, tmp_path: Path) -> Path:
         shutil.copy(PROJECT / name, tmp_path)
     # Older than what is installed, so that make installs nothing.
     os.utime(tmp_path / "requirements.lock", (0, 0))
-    shutil.copytree(PROJECT / "local", tmp_path / "local")
+    for name in ("local", "settings"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
     (tmp_path / ".venv").symlink_to((PROJECT / ".venv").resolve())
-    (tmp_path / ".local").mkdir()
-    (tmp_path / ".local" / "run.json").write_text(json.dumps(describe(deployment, page_url="")), "utf-8")
+    write_run_file(tmp_path, deployment)
     programs = tmp_path / "bin"
     programs.mkdir()
     install_aws_command(programs)

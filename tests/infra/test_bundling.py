@@ -215,7 +215,10 @@ def test_bundling_never_falls_back_to_docker(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_uv")
 def test_synth_ends_with_a_sentence_when_the_bundle_can_t_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """No traceback through two languages for a tool that is missing."""
-    context = json.loads((PROJECT / "cdk.json").read_text("utf-8"))["context"] | {"stage": "dev"}
+    context = json.loads((PROJECT / "cdk.json").read_text("utf-8"))["context"] | {
+        "stage": "dev",
+        "settings": "",
+    }
     new_app = cdk.App
     monkeypatch.setattr(cdk, "App", lambda: new_app(context=context))
     with pytest.raises(SystemExit, match=r"^The function can't be bundled: uv is missing"):

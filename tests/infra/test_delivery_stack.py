@@ -8,13 +8,14 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_sqs as sqs
-from cfnlint.api import lint_all  # type: ignore[import-untyped]
 
 from app import build_stacks
 from infra.bundling import PROJECT, LocalBundling
+from infra.config import DeploymentConfig
 from sim.synthesis import (
     Resource,
     Template,
+    build,
     new_app,
     output_target,
     properties,
@@ -130,9 +131,8 @@ def test_the_dead_letter_queue_is_the_lead_queue_s_alone() -> None:
 @pytest.mark.shipped
 def test_a_new_stack_never_meets_a_kept_lead_queue_of_an_old_one() -> None:
     """The queue's name has the stack's own id in it, and no more than SQS's 80 characters."""
-    app = new_app("x" * 100)
-    app.node.set_context("stages", {"x" * 100: {}})
-    stack, _ = build_stacks(app, LocalBundling())
+    app = new_app()
+    stack, _ = build_stacks(app, DeploymentConfig(stage="x" * 100), LocalBundling())
     template = app.synth().get_stack_artifact(stack.artifact_id).template
     name = as_text(resource_behind(template, "LeadQueueUrl")["Properties"]["QueueName"])
     start, stack_s_id, end = name.partition("-{AWS::StackId/2}")
@@ -244,8 +244,8 @@ def test_prod_keeps_its_data_and_dev_cleans_up(stage: str, policies: tuple[str, 
 @pytest.mark.parametrize(("stage", "protected"), [("dev", False), ("prod", True)])
 def test_prod_s_stack_can_t_be_deleted_by_mistake(stage: str, protected: bool) -> None:
     """Termination protection follows `keepData`; the CDK's command line sets it from the assembly."""
-    app = new_app(stage)
-    stack, _ = build_stacks(app, LocalBundling())
+    app = new_app()
+    stack, _ = build(stage, app=app)
     assert bool(app.synth().get_stack_artifact(stack.artifact_id).termination_protection) is protected
 
 
@@ -342,6 +342,9 @@ EVERY_KIND: list[dict[str, str]] = [
 @pytest.mark.parametrize("context", EVERY_KIND, ids=str)
 def test_templates_pass_cfn_lint(context: dict[str, str]) -> None:
     """Neither an error nor a warning; informational rules (I…) are off by default in the tool, too."""
+    # Here, because it takes most of a second, in each process that collects tests.
+    from cfnlint.api import lint_all  # type: ignore[import-untyped]
+
     findings = [match for template in synthesise(**context) for match in lint_all(json.dumps(template))]
     assert [str(match) for match in findings if not match.rule.id.startswith("I")] == []
 
@@ -355,8 +358,8 @@ def test_templates_pass_cdk_nag(context: dict[str, str]) -> None:
 @pytest.mark.shipped
 def test_an_insecure_resource_fails_the_synthesis() -> None:
     """cdk-nag really is attached: a queue that anybody may reach in the clear stops it."""
-    app = new_app("dev")
-    stack, _ = build_stacks(app, LocalBundling())
+    app = new_app()
+    stack, _ = build(app=app)
     sqs.Queue(stack, "Insecure")
     with pytest.raises(Exception, match=r"(?s)AwsSolutions-SQS4"):
         app.synth()
@@ -365,7 +368,7 @@ def test_an_insecure_resource_fails_the_synthesis() -> None:
 @pytest.mark.shipped
 def test_the_templates_suit_any_account_and_region() -> None:
     """So synth needs no credentials, and one build can be deployed anywhere."""
-    stacks = build_stacks(new_app("dev"), LocalBundling())
+    stacks = build()
     assert all(cdk.Token.is_unresolved(stack.account) for stack in stacks)
     assert all(cdk.Token.is_unresolved(stack.region) for stack in stacks)
 

@@ -114,7 +114,7 @@ def test_the_function_knows_the_listed_event_sources(listed: str, read: tuple[st
 
 
 def test_mappings_reach_the_function() -> None:
-    """They are as in cdk.json, and in that order, which decides between two that fit."""
+    """They are as in the settings, and in that order, which decides between two that fit."""
     text = environment(synthesise(mappings=json.dumps(mappings())).delivery)["MAPPINGS"]
     assert list(Settings.from_environment(ENVIRONMENT | {"MAPPINGS": text}).mappings) == mappings()
 

@@ -70,7 +70,11 @@ def detail(pattern_of_it: object) -> dict[str, Any]:
     ("other", "sentence"),
     [
         ({"patern": {}}, "patern is not known; did you mean pattern?"),
-        ({"operation": "upsert"}, "operation is 'upsert', but must be one of create, update, stop_followup"),
+        (
+            {"operation": "upsert"},
+            "operation is 'upsert', but must be one of create, update, stop_followup, ignore",
+        ),
+        ({"operation": "ignore", "constants": None}, "fields and constants can't be given, because an event"),
         ({"operation": ["create"]}, "operation is ['create'], but must be one of create"),
         ({"pattern": None}, 'pattern must be an object with a "source"'),
         ({"pattern": {"detail-type": ["x"]}}, 'pattern must be an object with a "source"'),
@@ -83,12 +87,12 @@ def detail(pattern_of_it: object) -> dict[str, Any]:
         (detail({"a": []}), "pattern.detail.a must be a list of exact values"),
         (detail({}), "pattern.detail must be a list of exact values"),
         (detail({"a": [1.5]}), "pattern.detail.a must be a list of exact values: texts, whole numbers"),
-        (detail({"a": [{"exists": False}]}), "pattern.detail.a must be a list of exact values"),
-        (detail({"a": {"prefix": ["y"]}}), 'pattern.detail.a has "prefix", but only exact values'),
+        (detail({"a": [{"exists": True}]}), "pattern.detail.a must be a list of exact values"),
+        (detail({"a": {"prefix": ["y"]}}), 'pattern.detail.a has "prefix", but only values'),
         (detail({"$or": [{"a": [1]}]}), 'pattern.detail has "$or"'),
         (
             detail({"a.b": ["y"]}),
-            'pattern.detail has "a.b", but only exact values may be given, under names wi',
+            'pattern.detail has "a.b", but only values may be given, under names without ',
         ),
         ({"fields": None}, "fields must be an object of JMESPath expressions"),
         (
@@ -101,7 +105,7 @@ def detail(pattern_of_it: object) -> dict[str, Any]:
         (fields(phone=""), "fields.phone can't be read as JMESPath: "),
         (
             fields(phone="detail.all[].to_strng(tel)"),
-            "fields.phone calls to_strng(), which JMESPath doesn't have",
+            "fields.phone calls to_strng(), which there isn't; did you mean to_string?",
         ),
         (fields(phone="join(detail.tels)"), "fields.phone calls join() with 1 arguments, but it takes 2"),
         (fields(id="detail.id"), "fields.id can't be given for a create"),
@@ -156,6 +160,21 @@ def test_an_id_may_be_mapped_for_an_update() -> None:
     assert problems_of(operation="update", fields=GOOD["fields"] | {"id": "detail.id"}) == []
 
 
+def test_events_can_be_left_out_and_a_field_s_absence_asked_for() -> None:
+    """Test leads and moved meetings are no leads, and nobody has to look at them."""
+    left_out = {"fields": None, "constants": None, "operation": "ignore"}
+    assert problems_of(**left_out) == []
+    assert problems_of(**detail({"is_test": [False, {"exists": False}]})) == []
+
+
+@pytest.mark.parametrize("function", ["first_name", "last_name", "from_json", "lower", "trim"])
+def test_our_own_functions_are_known(function: str) -> None:
+    """As those of JMESPath, with the number of what they take."""
+    assert problems_of(**fields(lastName=f"{function}(detail.who)")) == []
+    (found,) = problems_of(**fields(lastName=f"{function}()"))
+    assert f"calls {function}() with 0 arguments, but it takes 1" in found
+
+
 def test_two_mappings_of_one_name_or_one_pattern_are_reported() -> None:
     """A reason's name must lead to one mapping; the second of two equal patterns would never be used."""
     assert list(mapping_problems([GOOD, GOOD | {"pattern": {"source": ["x"]}}], [])) == [
@@ -168,9 +187,9 @@ def test_two_mappings_of_one_name_or_one_pattern_are_reported() -> None:
 
 def test_all_problems_are_told_at_once_and_with_the_other_settings_problems() -> None:
     """By the configuration, as synth reads it."""
-    stages = {"dev": {"mappings": [GOOD | {"operation": "x", "fields": {}}], "batchSize": 11}}
+    settings = {"mappings": [GOOD | {"operation": "x", "fields": {}}], "batchSize": 11}
     with pytest.raises(ConfigError) as caught:
-        DeploymentConfig.from_context({"stages": stages, "stage": "dev"})
+        DeploymentConfig.read("dev", settings, {})
     assert [problem.split(" is ")[0] for problem in caught.value.problems] == [
         'mapping "crm": operation',
         'mapping "crm": name',

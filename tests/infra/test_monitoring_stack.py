@@ -7,16 +7,16 @@ import re
 
 import pytest
 
-from app import build_stacks
 from bench.cost.inputs import Inputs
 from bench.cost.model import monthly
 from bench.cost.prices import Prices
 from infra.alarm_texts import TEXTS
-from infra.bundling import PROJECT, LocalBundling
+from infra.bundling import PROJECT
 from sim.synthesis import (
     WITH_EVERY_ALARM,
     Resource,
     Template,
+    build,
     new_app,
     output_target,
     properties,
@@ -247,8 +247,8 @@ def test_synth_warns_when_nobody_gets_the_alarms_of_a_stage_that_keeps_its_data(
     stage: str, settings: dict[str, str], warned: bool
 ) -> None:
     """It deploys all the same, because the topic may get its subscribers later."""
-    app = new_app(stage, **settings)
-    _, monitoring = build_stacks(app, LocalBundling())
+    app = new_app()
+    _, monitoring = build(stage, app=app, **settings)
     app.synth()
     notes = [str(entry.data) for entry in monitoring.node.metadata if entry.type == "aws:cdk:warning"]
     assert any("set alarmEmails or alarmTopicArn" in note for note in notes) is warned

@@ -16,7 +16,6 @@ import boto3
 import pytest
 import requests
 from boto3.dynamodb.types import TypeDeserializer
-from botocore.config import Config
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -35,6 +34,7 @@ from tests.integration.simulated_queue import (
     keep_quotas,
 )
 from tests.ledger_table import create_ledger_table
+from tests.shared_session import shared_session
 
 SECRET = {
     "client_id": "sandbox-client",
@@ -215,28 +215,6 @@ class Pipeline:
             for item in self.ledger()
             for event in (*item.get("openEvents", ()), *item.get("shownEvents", ()))
         ]
-
-
-class SharedSession(boto3.Session):
-    """An AWS session that makes each client once, because a new one costs as much as a test."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._made: dict[str, Any] = {}
-
-    def client(self, service_name: Any, *, config: Config | None = None, **more: Any) -> Any:  # type: ignore[override]
-        """The one client of this service with these settings. What a test changes of it, it changes back."""
-        settings = getattr(config, "_user_provided_options", {})
-        key = repr((service_name, dict(settings), more))
-        if key not in self._made:
-            self._made[key] = super().client(service_name, config=config, **more)
-        return self._made[key]
-
-
-@functools.cache
-def shared_session() -> SharedSession:
-    """The AWS session of all tests of this process."""
-    return SharedSession()
 
 
 # Parsing the roots of trust takes longer than a delivery, and the sandbox speaks plain HTTP.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.ledger import Ledger
@@ -36,10 +36,27 @@ def hold_before(pipeline: Pipeline, name: str = "jane") -> None:
     """A lead that somebody has put into 7Targets by hand: the ledger doesn't know it."""
     pipeline.send(create(name, context="by hand", scheduleName="Default"))
     pipeline.deliver()
+    forget(pipeline)
+
+
+def forget(pipeline: Pipeline) -> None:
+    """The ledger knows nothing any more."""
     for item in pipeline.ledger():
         pipeline.dynamodb.delete_item(
             TableName="ledger", Key={"lead": {"S": item["lead"]}, "event": {"S": item["event"]}}
         )
+
+
+def redriven(record: dict[str, Any], letter: dict[str, Any]) -> dict[str, Any]:
+    """The parked message as a person sends it again."""
+    attributes = {name: letter[name] for name in ("reason", "messageId", "eventId", "firstSeen", "detail")}
+    return record | {
+        "messageId": "redriven",
+        "body": letter["body"],
+        "messageAttributes": {
+            name: {"stringValue": value, "dataType": "String"} for name, value in attributes.items()
+        },
+    }
 
 
 class TestCreates:
@@ -127,6 +144,90 @@ class TestCreates:
         [letter] = pipeline.dead_letters()
         assert letter["reason"] == "unconfirmed"
         assert "in which sequence" in letter["detail"]
+
+    def test_an_answer_that_leaves_the_sequence_open_shows_the_lead_all_the_same(
+        self, pipeline: Pipeline
+    ) -> None:
+        """So a create in the window after it isn't POSTed, though the last delivery was before that."""
+        pipeline.send(create() | {"idempotencyKey": "1"})
+        pipeline.deliver()
+        pipeline.pass_time(30 * 3600)
+        pipeline.fail(fail_once("update", kind="status", status=200, body={"id": 1}))
+        pipeline.send(create(scheduleName="Sales") | {"idempotencyKey": "2"})
+        pipeline.deliver()
+        pipeline.pass_time(30 * 3600)
+        pipeline.send(create(context="third") | {"idempotencyKey": "3"})
+        pipeline.deliver()
+        assert [operation for operation, _ in pipeline.calls()] == ["create", "update", "update"]
+
+    def test_a_create_of_which_later_events_have_set_a_part_is_not_posted_when_its_lead_is_gone(
+        self, pipeline: Pipeline
+    ) -> None:
+        """A POST of what is left would begin a lead that nobody has asked for in this form."""
+        hold_before(pipeline)
+        pipeline.fail(fail_once("create", kind="status", status=422))
+        pipeline.send(create(context="a", phone="+1") | KEY)
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.send(update(phone="+2"))
+        pipeline.deliver()
+        pipeline.fail({"operation": "update", "fault": {"kind": "status", "status": 404}})
+        [parked] = pipeline.dead_letters()
+        assert pipeline.deliver([redriven(records[0], parked)]) == set()
+        assert pipeline.calls()[1:] == [("create", 422), ("update", 200), ("update", 404)]
+        reasons = {letter["detail"] for letter in pipeline.dead_letters()}
+        assert any("7Targets no longer has this lead" in reason for reason in reasons)
+
+    def test_a_create_whose_parked_predecessor_got_no_answer_is_posted_once_an_answer_showed_the_lead(
+        self, pipeline: Pipeline
+    ) -> None:
+        """The lead is known now, so that a second webinar assigns it anew, as any other lead."""
+        pipeline.fail(
+            fail_once("create", kind="status", status=504, stored=True),
+            {"operation": "update", "times": 1, "fault": {"kind": "status", "status": 422}},
+        )
+        pipeline.send(create() | {"idempotencyKey": "webinar-1"})
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.settle()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        [letter] = pipeline.dead_letters()
+        assert letter["reason"] == "unconfirmed"
+        pipeline.pass_time(60)
+        for key, days in (("webinar-2", 2), ("webinar-3", 2)):
+            pipeline.send(create() | {"idempotencyKey": key})
+            pipeline.deliver()
+            pipeline.pass_time(days * DAY_S)
+        assert pipeline.calls()[2:] == [("update", 200), ("create", 201)]
+
+    @pytest.mark.parametrize("has_e_mails", [True, False])
+    @pytest.mark.parametrize("fields", [{}, {"context": "a"}], ids=["all set", "context left"])
+    def test_a_create_that_its_own_update_overtook_is_for_a_person_if_no_e_mails_go_out(
+        self, pipeline: Pipeline, fields: dict[str, str], has_e_mails: bool
+    ) -> None:
+        """The update showed the lead, so the create isn't POSTed; and a PUT starts no default sequence."""
+        hold_before(pipeline)
+        if not has_e_mails:
+            pipeline.send(stop())
+            pipeline.deliver()
+            forget(pipeline)
+        pipeline.send(create(**fields) | KEY)
+        pipeline.send(update(phone="+1"))
+        created, updated = pipeline.receive()
+        assert pipeline.deliver([updated]) == pipeline.deliver([created]) == set()
+        assert pipeline.calls()[-2:] == [("update", 200), ("update", 200)]
+        reasons = [(letter["reason"], letter["detail"]) for letter in pipeline.dead_letters()]
+        assert reasons == (
+            []
+            if has_e_mails
+            else [
+                (
+                    "unconfirmed",
+                    "7Targets has the lead, sends it no e-mails, and starts none for a create sent as an "
+                    "update; start its sequence there",
+                )
+            ]
+        )
 
     @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
     def test_no_server_error_is_taken_as_proof_that_a_create_left_nothing(
@@ -258,6 +359,20 @@ class TestOrder:
         assert len(pipeline.deliver()) == 2
         assert pipeline.calls() == [("create", None)]
 
+    def test_a_stop_does_not_wait_for_an_earlier_update_that_fails_alone(self, pipeline: Pipeline) -> None:
+        """E-mails to a person end at once; the update comes later, and doesn't start them again."""
+        pipeline.send(create(scheduleName="Demo") | KEY)
+        pipeline.deliver()
+        pipeline.fail(fail_once("update", kind="status", status=429))
+        pipeline.send(update(phone="+1", scheduleName="Sales"))
+        failed = pipeline.receive()
+        assert len(pipeline.deliver(failed)) == 1
+        pipeline.send(stop())
+        assert pipeline.deliver() == set()
+        assert pipeline.deliver(pipeline.bring_back(failed)) == set()
+        held = jane(pipeline)
+        assert (held["nextScheduleTime"], held["phone"], held["scheduleName"]) == (None, "+1", "Demo")
+
     def test_a_later_update_waits_for_an_unanswered_one(self, pipeline: Pipeline) -> None:
         """Else the older, repeated, would undo it."""
         pipeline.send(create())
@@ -324,8 +439,8 @@ class TestGracePeriod:
             self.deliver_kim(pipeline)
         assert pipeline.dead_letters() == []
 
-    def test_a_wrong_address_is_blocked_and_parks_nothing(self, pipeline: Pipeline) -> None:
-        """When 7Targets has taken nothing since, 404 may be everybody's answer."""
+    def test_a_wrong_address_parks_nothing_and_the_log_names_the_setting(self, pipeline: Pipeline) -> None:
+        """When nothing was delivered since, 404 may be the answer to every lead."""
         pipeline.send(update())
         records = pipeline.receive()
         for _ in range(8):
@@ -333,8 +448,22 @@ class TestGracePeriod:
             pipeline.pass_time(900)
             records = pipeline.bring_back(records)
         assert pipeline.dead_letters() == []
-        assert '"outcome":"blocked"' in pipeline.log.getvalue()
         assert "leadsApiUrl" in pipeline.log.getvalue()
+
+    def test_in_a_new_environment_updates_whose_create_never_came_open_no_breaker(
+        self, pipeline: Pipeline
+    ) -> None:
+        """It has delivered nothing yet; that says nothing about the API, and other leads go on."""
+        for number in range(6):
+            pipeline.send(update(f"orphan{number}"))
+        records = pipeline.receive()
+        for _ in range(6):
+            assert len(pipeline.deliver(records)) == 6
+            pipeline.pass_time(900)
+            records = pipeline.bring_back(records)
+        assert '"outcome":"blocked"' not in pipeline.log.getvalue()
+        self.deliver_kim(pipeline)
+        assert "kim@example.com" in pipeline.leads()
 
     def test_it_starts_anew_after_an_outage(self, pipeline: Pipeline) -> None:
         """Its create was held up as well."""
@@ -417,6 +546,29 @@ class TestAcknowledgement:
         assert {lead["creates"] for lead in pipeline.leads().values()} == {1}
         assert pipeline.states() == [("create", "delivered")] * 2
         assert pipeline.dead_letters() == []
+
+    def test_a_joint_claim_without_an_answer_before_a_ledger_that_fails_is_no_crash(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The lead may be held by that claim, so the message comes back before it would after a crash."""
+        original = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+        def fails(self: BaseClient, operation: str, request: dict[str, object]) -> object:
+            if operation == "BatchExecuteStatement":
+                original(self, operation, request)
+                raise EndpointConnectionError(endpoint_url="https://dynamodb")
+            if operation == "UpdateItem":
+                raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, operation)
+            return original(self, operation, request)
+
+        pipeline.send(create())
+        records = pipeline.receive()
+        records[0]["attributes"]["ApproximateReceiveCount"] = "12"
+        with monkeypatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", fails)
+            assert len(pipeline.deliver(records)) == 1
+        delay_s = json.loads(pipeline.log.getvalue().splitlines()[-1])["delay_s"]
+        assert 0 < delay_s <= 300
 
     def test_the_ledger_tells_the_story_of_an_event(self, pipeline: Pipeline) -> None:
         """When it came, from where, how often it was tried, why it waits, when it is due."""

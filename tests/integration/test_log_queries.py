@@ -8,18 +8,13 @@ import pytest
 
 from infra import log_queries
 from tests.integration.conftest import Pipeline
+from tests.integration.test_delivery import create
 from tests.log_insights import Record, fields_of, flatten, run
 
 # What CloudWatch adds to every line.
 _OF_CLOUDWATCH = {"@timestamp"}
 _SAVED = list(log_queries.SAVED.items())
 _STATES = {"New": "over the plan's limit", "DeActivated": "switched off", "Cold": "mailed"}
-
-
-def create(name: str, **more: object) -> dict[str, Any]:
-    """A create of a lead named so."""
-    lead = {"name": name, "email": f"{name}@example.com", "assistantEmail": "sam@example.net", **more}
-    return {"operation": "create", "lead": lead}
 
 
 def lead_hash(name: str) -> str:

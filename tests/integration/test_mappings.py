@@ -8,7 +8,7 @@ import pytest
 
 from deliver_leads.contract import pack_mappings
 from deliver_leads.event.mappings import EventMapper
-from tests.foreign_events import EXAMPLES, load, mappings
+from tests.foreign_events import EXAMPLES, IGNORED, STOP, load, mappings
 from tests.integration.conftest import Pipeline
 
 JANE = "jane.doe@example.com"
@@ -49,6 +49,70 @@ def test_a_wrong_event_is_parked_as_it_came_with_the_mapping_s_name(pipeline: Pi
         f'mapping "{mapping["name"]}": lead.email ({path}): is missing; every create needs it'
     )
     assert pipeline.calls() == []
+
+
+def test_a_canceled_meeting_stops_the_lead_that_it_made(pipeline: Pipeline) -> None:
+    """Calendly's two events of one person, whose key is the same: a create and a stop are two things."""
+    for example in ("calendly-created", STOP):
+        pipeline.send(load(example, "event"))
+        assert pipeline.deliver() == set()
+    assert [operation for operation, _ in pipeline.calls()] == ["create", "stop_followup"]
+    assert pipeline.bodies("stop_followup") == [load(STOP, "lead")["lead"]]
+
+
+@pytest.mark.parametrize("example", IGNORED)
+def test_what_a_mapping_leaves_out_is_counted_and_neither_sent_nor_parked(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str], example: str
+) -> None:
+    """Somebody presses "Send test data" in Google Ads: no alarm, no lead."""
+    pipeline.send(load(example, "event"))
+    assert pipeline.deliver() == set()
+    assert (pipeline.dead_letters(), pipeline.calls(), pipeline.ledger()) == ([], [], [])
+    assert '"Ignored":[1.0]' in capsys.readouterr().out
+    [line] = [json.loads(text) for text in pipeline.log.getvalue().splitlines() if '"attempt"' in text]
+    name = load(example, "mapping")["name"]
+    assert (line["outcome"], line["reason"]) == ("ignored", f'mapping "{name}" leaves it out')
+    assert line["level"] == "INFO"
+
+
+def test_an_event_that_a_pattern_leaves_out_is_parked_with_the_mapping_and_the_place(
+    pipeline: Pipeline,
+) -> None:
+    """Another form of the same account: whoever wrote the pattern has to look, not the producer."""
+    event = load("google-ads", "event")
+    event["detail"]["form_id"] = 41
+    pipeline.send(event)
+    pipeline.deliver()
+    [letter] = pipeline.dead_letters()
+    assert letter["detail"] == " | ".join(
+        f'mapping "{name}": takes events of this source, but pattern.detail.{part} doesn\'t fit this one'
+        for name, part in (("google-ads", "form_id"), ("google-ads-test", "is_test"))
+    )
+
+
+def test_a_number_of_a_foreign_event_is_a_text_in_every_text_field(pipeline: Pipeline) -> None:
+    """Shopify's, HubSpot's and Pipedrive's ids are numbers, which a receiver of texts may refuse."""
+    pipeline.send(load("shopify", "event"))
+    pipeline.deliver()
+    [sent] = pipeline.bodies("create")
+    assert sent["externalId"] == "706405506930370084"
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        ({"Source": "x", "DetailType": "Lead Created", "Detail": "{}"}, "is an entry of PutEvents"),
+        ({"specversion": "1.0", "type": "lead", "source": "/x", "id": "1", "data": {}}, "is a CloudEvent"),
+    ],
+)
+def test_a_body_in_a_form_that_others_use_is_parked_with_what_to_send(
+    pipeline: Pipeline, body: dict[str, object], hint: str
+) -> None:
+    """The reason speaks of what the producer did, not of what is missing."""
+    pipeline.send(body)
+    pipeline.deliver()
+    [letter] = pipeline.dead_letters()
+    assert letter["detail"].startswith(f"body: {hint}")
 
 
 def test_a_parked_event_is_delivered_after_its_mapping_was_fixed(

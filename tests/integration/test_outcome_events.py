@@ -17,8 +17,9 @@ from deliver_leads import outcome_events
 from deliver_leads.contract import OWN_EVENT_SOURCE, OutcomeDetailType
 from deliver_leads.dead_letters import DeadLetterQueue
 from sim.settings import ENVIRONMENT
-from tests.integration.conftest import Pipeline, shared_session
+from tests.integration.conftest import Pipeline
 from tests.integration.test_privacy import ECHO, PRIVATE
+from tests.shared_session import shared_session
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/events/outcome-event.schema.json").read_text("utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import botocore.handlers
@@ -23,6 +23,7 @@ from deliver_leads.settings import Settings
 from leadctl.cli import cli
 from sim.settings import ENVIRONMENT
 from tests.ledger_table import TABLE, create_ledger_table
+from tests.shared_session import SharedSession, shared_session
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 LOG_GROUP = "/lead-delivery/dev"
@@ -69,6 +70,7 @@ class Stage:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
+    current: ClassVar["Stage"]
     mapping: Mapping = field(default_factory=Mapping)
 
     def __post_init__(self) -> None:
@@ -88,8 +90,8 @@ class Stage:
             "TagResource": self.mapping.tag,
             "UntagResource": self.mapping.untag,
         }
-        self.sqs = shared_client("sqs")
-        self.dynamodb = shared_client("dynamodb")
+        self.sqs = shared_session().client("sqs")
+        self.dynamodb = shared_session().client("dynamodb")
         self.ledger = Ledger(self.dynamodb, Settings.from_environment(ENVIRONMENT))
 
     def hook(self, model: Any, params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
@@ -176,17 +178,20 @@ class Stage:
         return taken
 
 
-@functools.cache
-def shared_client(service: Any) -> Any:
-    """A test's own AWS client, made once in a process because a new one costs as much as a test."""
-    return boto3.Session().client(service)
+def _stand_between(**call: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+    """The hook of the test that runs now, because clients outlive a test."""
+    return Stage.current.hook(**call)
+
+
+leadctls_session = functools.cache(SharedSession)
 
 
 def _create() -> Stage:
-    sqs = shared_client("sqs")
-    create_ledger_table(shared_client("dynamodb"))
-    shared_client("logs").create_log_group(logGroupName=LOG_GROUP)
-    secret = shared_client("secretsmanager").create_secret(
+    client = shared_session().client
+    sqs = client("sqs")
+    create_ledger_table(client("dynamodb"))
+    client("logs").create_log_group(logGroupName=LOG_GROUP)
+    secret = client("secretsmanager").create_secret(
         Name="credentials",
         SecretString=json.dumps(
             dict.fromkeys(("client_id", "client_secret", "user_identifier"), "REPLACE_ME")
@@ -218,6 +223,13 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stage]:
     monkeypatch.delenv("LEADCTL_STAGE", raising=False)
     with mock_aws():
         made = _create()
-        handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-call", made.hook)]
+        monkeypatch.setattr(Stage, "current", made, raising=False)
+        handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-call", _stand_between)]
         monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
+        real = boto3.Session
+        monkeypatch.setattr(
+            boto3,
+            "Session",
+            lambda **given: (real if "botocore_session" in given else leadctls_session)(**given),
+        )
         yield made

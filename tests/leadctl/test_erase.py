@@ -38,6 +38,17 @@ def test_parked_messages_of_the_person_are_deleted_and_nobody_elses(stage: Stage
     assert in_ledger(stage)
 
 
+def test_a_person_is_found_however_the_address_is_written(stage: Stage) -> None:
+    """It is pasted from a mail program; a body that can't be read holds it plainly."""
+    stage.park(BODY)
+    stage.park(f"{JANE} in no JSON", message_id="message-2")
+    complete(stage, claim(stage), "4711", state=State.DELIVERED)
+    result = stage.run("erase", "\u202a'Jane' <Jane@EXAMPLE.com>\u202c", "--ledger", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert stage.take("DeadLetterQueueUrl") == []
+    assert not in_ledger(stage)
+
+
 def test_the_ledgers_item_goes_when_it_is_said(stage: Stage) -> None:
     """With a warning of what that means."""
     complete(stage, claim(stage), "4711", state=State.DELIVERED)

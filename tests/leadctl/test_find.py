@@ -62,6 +62,13 @@ def test_a_delivered_lead_is_told_with_its_page_in_the_app(stage: Stage) -> None
     assert "delivered after 2 attempts" in result.stdout
 
 
+@pytest.mark.parametrize("written", ["mailto:jane@example.com", "'jane@example.com'", "jane＠example.com"])  # noqa: RUF001
+def test_a_lead_is_found_however_its_address_is_written(stage: Stage, written: str) -> None:
+    """It is copied from somewhere, as the event's was."""
+    complete(stage, claim(stage), "4711", state=State.DELIVERED)
+    assert "all-leads?id=4711" in stage.run("find", written).stdout
+
+
 def test_json_has_the_same_for_scripts(stage: Stage) -> None:
     """One object, whatever was found."""
     complete(stage, claim(stage), "4711", state=State.DELIVERED, attempts=1)

@@ -152,7 +152,8 @@ def test_a_file_is_delivered_and_what_was_not_taken_comes_back(stage: Stage, fun
     invalid = Path("leads_invalid.csv").read_bytes().decode("cp1252")
     assert invalid == (
         HEADER.replace("\r\n", ";reason\r\n")
-        + 'Zoë;Doe;no address;+1202;sam@example.com;x;"email: is not an e-mail address"\r\n'
+        + "Zoë;Doe;no address;+1202;sam@example.com;x;"
+        + '"email: is not an e-mail address, because it has no ""@"""\r\n'
         + "Zoë;Doe;refused@b.co;+1202;sam@example.com;x;"
         + '"leads API answered 422: refused@b.co is on the suppression list"\r\n'
         + 'Zoë;Doe;A@b.co;+1202;sam@example.com;x;"same lead as line 2"\r\n'
@@ -175,7 +176,7 @@ def test_the_preview_says_what_will_be_sent_and_asks(stage: Stage, function: Fun
         "leads.csv: CSV, Windows-1252, separated by semicolon, 2 rows",
         "  It isn't UTF-8, so this is a guess. If it looks wrong, use --encoding.",
         "Ignored: Notes",
-        "        1  email: is not an e-mail address (line 3)",
+        '        1  email: is not an e-mail address, because it has no "@" (line 3)',
         "        1  sam@example.com, a day at 100 a day",
     ):
         assert line in result.stderr.splitlines()
@@ -210,7 +211,7 @@ def test_a_dry_run_sends_and_writes_nothing(stage: Stage, function: Function) ->
     plan = json.loads(result.stdout)
     assert (plan["rows"], plan["toSend"], plan["wrong"]) == (3, 2, 1)
     assert "Send 2 leads to LeadDelivery-dev? 7Targets begins to e-mail them" in result.stderr
-    assert plan["reasons"] == {"email: is not an e-mail address": 1}
+    assert plan["reasons"] == {'email: is not an e-mail address, because it has no "@"': 1}
     assert stage.take() == []
     assert [path.name for path in Path.cwd().iterdir()] == ["leads.csv"]
 

@@ -218,7 +218,7 @@ def test_what_the_api_refuses_is_beside_what_is_wrong_in_the_files_order(
     assert jane.invalid == (
         "First_Name,Email_ID,Assistant,Notes,reason\n"
         'Jane,a@b.co,sam@example.com,,"answered 422: ""a@b.co"" is suppressed"\n'
-        'Jane,not an address,sam@example.com,,"email: is not an e-mail address"\n'
+        'Jane,not an address,sam@example.com,,"email: is not an e-mail address, because it has no ""@"""\n'
         'Jane,e@f.co,sam@example.com,,"leads API answered 422"\n'
     )
 
@@ -425,7 +425,7 @@ def test_the_preview_counts_what_the_import_does(person: Callable[..., Person]) 
     ]
     assert lines[4:] == [
         "Wrong: 3 rows",
-        "        2  email: is not an e-mail address (line 122, 123)",
+        '        2  email: is not an e-mail address, because it has no "@" (line 122, 123)',
         "        1  same lead as an earlier line (line 124)",
         "Leads for each assistant:",
         "      120  sam@example.com, 3 days at 50 a day",

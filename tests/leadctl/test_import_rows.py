@@ -164,8 +164,8 @@ def test_a_phone_that_a_spreadsheet_has_rounded_is_wrong(phone: str) -> None:
 def test_all_reasons_are_given_without_a_value() -> None:
     """In the function's own words, with the field's name."""
     assert reasons({"Email_ID": "jane at example.com", "Assistant": "sam"}) == (
-        "email: is not an e-mail address",
-        "assistantEmail: is not an e-mail address",
+        'email: is not an e-mail address, because it has no "@"',
+        'assistantEmail: is not an e-mail address, because it has no "@"',
         "name: is missing; every create needs it",
     )
 

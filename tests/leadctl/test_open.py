@@ -15,6 +15,9 @@ def test_a_leads_page_is_found_by_address_or_id(stage: Stage) -> None:
     complete(stage, claim(stage), "4711", state=State.DELIVERED)
     for what in (JANE, "4711"):
         assert stage.run("open", what).stdout == "https://solution.7targets.com/all-leads?id=4711\n"
+    assert (
+        stage.run("open", "<Jane@Example.com>").stdout == "https://solution.7targets.com/all-leads?id=4711\n"
+    )
     assert stage.run("open", "leo@example.com").exit_code == 3
 
 

@@ -248,7 +248,7 @@ def test_an_edited_lead_is_checked_and_sent_with_its_identity(
     assert result.exit_code == 0, result.stderr
     first, second, _ = shown.read_text("utf-8").split("=====")
     assert first.startswith("# Parked as rejected:\n# lead.email: is not an e-mail address\n")
-    assert second.startswith("# Still wrong:\n# lead.email: is not an e-mail address\n")
+    assert second.startswith("# Still wrong:\n# lead.email: is not an e-mail address, because ")
     [message] = stage.take()
     event = event_of(message)
     assert event.lead == BODY["lead"]
@@ -287,7 +287,7 @@ def test_an_edit_that_stays_wrong_is_not_sent(
     editor(tmp_path, monkeypatch, ("jane at example.com", "jane"))
     result = stage.run("parked", "edit", "message-1", "--yes")
     assert result.exit_code == 3
-    assert "still wrong: lead.email: is not an e-mail address. It is in /" in result.stderr
+    assert 'is not an e-mail address, because it has no "@". It is in /' in result.stderr
     assert stage.take() == []
     assert len(stage.take("DeadLetterQueueUrl")) == 1
 

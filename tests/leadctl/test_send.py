@@ -48,11 +48,23 @@ def test_an_example_can_be_sent_as_it_is(stage: Stage, operation: str) -> None:
     assert len(stage.take()) == 1
 
 
+def test_a_file_with_a_byte_order_mark_is_sent_without_it(stage: Stage, tmp_path: Path) -> None:
+    """Windows' editors and PowerShell write one, into a file or a pipe."""
+    text = "\ufeff" + json.dumps(EXAMPLES["create"])
+    (tmp_path / "event.json").write_text(text, "utf-8")
+    assert stage.run("send", str(tmp_path / "event.json"), "--yes").exit_code == 0
+    assert stage.run("send", "-", "--yes", stdin=text).exit_code == 0
+    assert [json.loads(each["Body"]) for each in stage.take()] == [EXAMPLES["create"]] * 2
+
+
 def test_a_wrong_event_is_not_sent_and_every_problem_is_said(stage: Stage) -> None:
     """In the function's own words."""
     result = stage.run("send", "--operation", "create", "--name", "Jane", "--email", "jane", "--yes")
     assert result.exit_code == 3
-    assert "\n  lead.email: is not an e-mail address\n  lead.assistantEmail: is missing" in result.stderr
+    assert (
+        '\n  lead.email: is not an e-mail address, because it has no "@"\n  lead.assistantEmail: is missing'
+        in result.stderr
+    )
     assert stage.take() == []
 
 

@@ -204,18 +204,39 @@ def test_after_correcting_the_secret_the_next_token_is_fetched_with_it(secrets: 
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "not json", "[]", "{}", '{"client_id": 7}', '{"client_id": "a"}', "[" * 100_000, '{"a":' * 100_000],
+    ("text", "what"),
+    [
+        ("", "is empty"),
+        ("\ufeff ", "is empty"),
+        ("not json", "isn't JSON: reading it fails at character 1"),
+        ("{client_id:hunter2}", "isn't JSON: reading it fails at character 2"),
+        (
+            '\ufeff{"client_id": "hunter2" "client_secret": "s"}',
+            "isn't JSON: reading it fails at character 26",
+        ),
+        ("[]", "is JSON, but no object"),
+        ("{}", "holds no usable client_id, client_secret, user_identifier"),
+        ('{"client_id": 7}', "holds no usable client_id, client_secret, user_identifier"),
+        ('{"client_id": "a"}', "holds no usable client_secret, user_identifier"),
+        ("[" * 100_000, "isn't JSON"),
+        ('{"a":' * 100_000, "isn't JSON"),
+    ],
     ids=lambda text: text[:20],
 )
-def test_a_malformed_secret_gives_one_error_with_the_secret_and_the_command(
-    secrets: SecretsManagerClient, text: str
+def test_a_malformed_secret_gives_one_error_with_what_is_wrong_and_the_command(
+    secrets: SecretsManagerClient, text: str, what: str
 ) -> None:
     """No traceback, and no part of the secret."""
     with pytest.raises(BlockedError) as caught:
         get(tokens(Endpoint(), Secret(text)))
-    assert "client_secret, user_identifier" in caught.value.summary
+    assert caught.value.summary.startswith(f"secret lead-delivery/client {what}")
+    assert "hunter2" not in caught.value.detail
     assert "aws secretsmanager put-secret-value --secret-id lead-delivery/client" in caught.value.summary
+
+
+def test_a_secret_with_a_byte_order_mark_is_read(secrets: SecretsManagerClient) -> None:
+    """Windows PowerShell and editors put one before a file, and the AWS command line stores it as it is."""
+    assert get(tokens(Endpoint(token()), Secret("\ufeff" + json.dumps(GOOD)))).value == "token-1"
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -21,7 +21,7 @@ from deliver_leads.after_call import (
 from deliver_leads.contract import LAST_RECEIVE
 from deliver_leads.event.lead import Json, Operation
 from deliver_leads.event.message import Message
-from deliver_leads.lead_state import LONGEST_REASON, EventRecord, LeadState, Setter, State
+from deliver_leads.lead_state import LONGEST_REASON, RANKS_A_MS, EventRecord, LeadState, State
 from deliver_leads.outcome import (
     BlockedError,
     BreakerOpenError,
@@ -37,6 +37,7 @@ from deliver_leads.outcome import (
     UndecidedError,
     UnknownLeadError,
 )
+from deliver_leads.setters import Setter, fingerprint
 from deliver_leads.settings import Settings
 from sim.settings import ENVIRONMENT
 from tests.lead_records import final, record
@@ -73,7 +74,7 @@ def verdict_on(
     return judge(error, own, message(**of_message), NOW_S, SETTINGS, LONGEST_PROBE_INTERVAL_S, jitter)
 
 
-SET = {"name": Setter(7, "hash of a name", 7)}
+SENT: dict[str, Json] = {"name": "Jane", "email": "jane@example.com"}
 
 
 class TestADeliveredEvent:
@@ -84,18 +85,24 @@ class TestADeliveredEvent:
         own = record("own", CREATE, order_ms=7, **HAPPENED)
         other = record("other", unknown_since_s=NOW_S)
         lead = delivered(
-            LeadState(open=(own, other)), own, SET, DeliveredLead(2345, "Cold", 200), NOW_S, SETTINGS
+            LeadState(open=(own, other)),
+            own,
+            SENT,
+            DeliveredLead(2345, "Cold", 200),
+            NOW_S,
+            SETTINGS,
+            begins=False,
         )
         assert (lead.lead_id, lead.known_s, lead.open) == ("2345", NOW_S, (other,))
         assert lead.finals == {"own": final(CREATE, 7)}
-        assert lead.setters == SET
+        assert lead.setters == {"name": Setter(7 * RANKS_A_MS, fingerprint(SENT, "name"))}
 
     @pytest.mark.parametrize("state", [State.DELIVERED, State.SUPERSEDED])
     def test_people_are_shown_what_became_of_it(self, state: State) -> None:
         """Nothing is left of the attempts that failed but their number."""
         own = record("own", **HAPPENED)
         if state is State.DELIVERED:
-            lead = delivered(LeadState(), own, {}, DeliveredLead(1, None, 200), NOW_S, SETTINGS)
+            lead = delivered(LeadState(), own, {}, DeliveredLead(1, None, 200), NOW_S, SETTINGS, begins=False)
         else:
             lead = superseded(LeadState(), own, "later events have set all", NOW_S, SETTINGS)
         [shown] = lead.shown
@@ -103,6 +110,17 @@ class TestADeliveredEvent:
         assert shown.attempts == own.attempts + (state is State.DELIVERED)
         assert shown.reason == ("" if state is State.DELIVERED else "later events have set all")
         assert (shown.unanswered, shown.due_s, shown.unknown_since_s, shown.crashes) == (False, 0, 0, 0)
+
+    @pytest.mark.parametrize("begins", [True, False])
+    def test_after_a_post_what_7targets_called_unknown_counts_as_sent_just_after_it(
+        self, begins: bool
+    ) -> None:
+        """Before any answer showed the lead; the state after this one shows it."""
+        own, other = record("own", CREATE, order_ms=7), record("other", unknown_since_s=NOW_S)
+        lead = delivered(
+            LeadState(open=(other,)), own, {}, DeliveredLead(1, None, 201), NOW_S, SETTINGS, begins=begins
+        )
+        assert lead.begun_ms == (7 if begins else 0)
 
     def test_a_superseded_event_says_nothing_of_the_lead(self) -> None:
         """Nothing was sent."""
@@ -124,11 +142,11 @@ def after(
     error: DeliveryError,
     own: EventRecord,
     *others: EventRecord,
-    was_unknown: bool = False,
+    was_posted: bool = False,
     last_success_s: float = NOW_S,
 ) -> tuple[EventRecord, DeliveryError]:
     """The event after a call that ended with this error."""
-    return failed(LeadState(open=others), own, error, was_unknown, NOW_S, last_success_s, SETTINGS)
+    return failed(LeadState(open=others), own, error, was_posted, NOW_S, last_success_s, SETTINGS)
 
 
 class TestAFailedCall:
@@ -145,15 +163,15 @@ class TestAFailedCall:
 
     def test_a_request_without_an_answer_is_remembered(self) -> None:
         """Whatever was answered before it."""
-        for was_unknown in (True, False):
-            left, error = after(UnconfirmedError("no answer"), record("own", CREATE), was_unknown=was_unknown)
+        for was_posted in (True, False):
+            left, error = after(UnconfirmedError("no answer"), record("own", CREATE), was_posted=was_posted)
             assert (left.unanswered, left.attempts) == (True, 1)
             assert isinstance(error, UnconfirmedError)
 
     def test_a_404_shows_that_the_request_before_it_left_no_trace(self) -> None:
         """The settling time is over, so it can't take effect any more."""
         own = record("own", CREATE, unanswered=True)
-        assert not after(TURNED_AWAY, own, was_unknown=True)[0].unanswered
+        assert not after(TURNED_AWAY, own, was_posted=True)[0].unanswered
         assert not after(UNKNOWN, record("own", unanswered=True))[0].unanswered
 
 
@@ -184,14 +202,18 @@ class TestALeadThat7TargetsDoesNotKnow:
         assert error.detail.startswith("404 for Jane")
         assert error.status == 404
 
-    def test_after_it_the_setting_is_blamed_if_nothing_was_taken_since(self) -> None:
-        """A wrong leadsApiUrl answers 404 to all, and no event may be parked for that."""
-        since_s = NOW_S - SETTINGS.update_grace_s
-        own = record("own", unknown_since_s=since_s, due_s=NOW_S)
-        _, error = after(UNKNOWN, own, last_success_s=since_s)
-        assert isinstance(error, BlockedError)
+    @pytest.mark.parametrize("last_success_s", [0, NOW_S - SETTINGS.update_grace_s])
+    def test_after_it_the_event_waits_on_if_nothing_was_delivered_since(self, last_success_s: int) -> None:
+        """A wrong leadsApiUrl answers 404 to all, and a new environment has delivered nothing yet.
+
+        It is no fault that others share, because nothing shows that.
+        """
+        own = record("own", unknown_since_s=NOW_S - SETTINGS.update_grace_s, due_s=NOW_S)
+        _, error = after(UNKNOWN, own, last_success_s=last_success_s)
+        assert isinstance(error, UnknownLeadError)
+        assert not error.shared
         assert "leadsApiUrl" in error.summary
-        assert isinstance(after(UNKNOWN, own, last_success_s=since_s + 1)[1], RejectedError)
+        assert isinstance(after(UNKNOWN, own, last_success_s=NOW_S)[1], RejectedError)
 
     @pytest.mark.parametrize(("late_s", "is_new"), [(0, False), (1, True)])
     def test_an_event_that_comes_back_long_after_it_was_due_begins_its_grace_period_anew(
@@ -375,4 +397,3 @@ class TestDelays:
         back_s = NOW_S + visibility_s // 6 + longest_delay_with_open_claim_s(SETTINGS)
         again = replace(claim, updated_s=back_s, receive_count=2)
         assert LeadState(open=(claim,)).claimed(again).crashes == 0
-        assert longest_delay_with_open_claim_s(SETTINGS) >= SETTINGS.settling_s

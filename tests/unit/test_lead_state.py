@@ -17,10 +17,10 @@ from deliver_leads.lead_state import (
     SHOWN_EVENTS,
     EventRecord,
     LeadState,
-    Setter,
     State,
 )
 from deliver_leads.outcome import Outcome
+from deliver_leads.setters import Setter
 from tests.lead_records import SEEN_S, final, record
 
 CREATE, UPDATE, STOP = Operation.CREATE, Operation.UPDATE, Operation.STOP_FOLLOWUP
@@ -407,26 +407,26 @@ class TestSetters:
 
     def test_a_field_has_one_and_the_others_stay(self) -> None:
         """That is all that decisions need of what happened."""
-        state = with_setters(LeadState(setters={"name": Setter(1, "a", 1), "phone": Setter(1, "b", 1)}), {})
-        state = with_setters(state, {"name": Setter(2, "c", 2)})
-        assert state.setters == {"name": Setter(2, "c", 2), "phone": Setter(1, "b", 1)}
-        assert state.setters_floor_ms == 0
+        state = with_setters(LeadState(setters={"name": Setter(1, "a"), "phone": Setter(1, "b")}), {})
+        state = with_setters(state, {"name": Setter(2, "c")})
+        assert state.setters == {"name": Setter(2, "c"), "phone": Setter(1, "b")}
+        assert state.setters_floor == 0
 
     def test_128_are_kept_and_the_oldest_goes_first(self) -> None:
         """What was pushed out was set at the floor, or before."""
         orders = [*range(10, MOST_SETTERS + 4), *range(10)]
-        state = with_setters(LeadState(), {f"field {order}": Setter(order, "", order) for order in orders})
+        state = with_setters(LeadState(), {f"field {order}": Setter(order, "") for order in orders})
         assert set(state.setters) == {f"field {order}" for order in range(4, MOST_SETTERS + 4)}
-        assert state.setters_floor_ms == 3
+        assert state.setters_floor == 3
 
     def test_the_floor_never_falls(self) -> None:
         """A field that was pushed out earlier is still not known."""
-        state = LeadState(setters_floor_ms=50)
+        state = LeadState(setters_floor=50)
         state = with_setters(
-            state, {f"field {order}": Setter(order, "", order) for order in range(MOST_SETTERS + 1)}
+            state, {f"field {order}": Setter(order, "") for order in range(MOST_SETTERS + 1)}
         )
-        assert state.setters_floor_ms == 50
-        assert with_setters(state, {"name": Setter(99, "", 99)}).setters_floor_ms == 50
+        assert state.setters_floor == 50
+        assert with_setters(state, {"name": Setter(99, "")}).setters_floor == 50
 
     @given(
         st.lists(
@@ -439,8 +439,8 @@ class TestSetters:
         for fields in events:
             newer = {name: order for name, order in fields.items() if order >= last.get(name, 0)}
             last |= newer
-            state = with_setters(state, {name: Setter(order, "", order) for name, order in newer.items()})
+            state = with_setters(state, {name: Setter(order, "") for name, order in newer.items()})
         assert len(state.setters) <= MOST_SETTERS
         for name, order in last.items():
             known = state.setters.get(name)
-            assert known == Setter(order, "", order) if known else order <= state.setters_floor_ms
+            assert known == Setter(order, "") if known else order <= state.setters_floor

@@ -15,11 +15,10 @@ from deliver_leads.lead_state import (
     CLOCK_SKEW_S,
     MOST_FINALS,
     MOST_SETTERS,
-    SEQUENCE,
+    RANKS_A_MS,
     EventRecord,
     Final,
     LeadState,
-    Setter,
     State,
 )
 from deliver_leads.next_call import (
@@ -31,9 +30,9 @@ from deliver_leads.next_call import (
     Skip,
     Wait,
     next_call,
-    setters_of,
 )
 from deliver_leads.outcome import Outcome
+from deliver_leads.setters import SEQUENCE, Setter, new_setters
 from tests.lead_records import DIGEST, any_record, final, record
 
 CREATE, UPDATE, STOP = Operation.CREATE, Operation.UPDATE, Operation.STOP_FOLLOWUP
@@ -53,6 +52,14 @@ def at(minute: float) -> int:
 def lead_of(fields: Mapping[str, Any]) -> dict[str, Json]:
     """A lead with these fields beside the mandatory ones (None: without)."""
     return {name: value for name, value in {**LEAD, **fields}.items() if value is not None}
+
+
+def setters_of(
+    state: LeadState, own: EventRecord, sent: Mapping[str, Json], *, begins: bool
+) -> dict[str, Setter]:
+    """What an event has set by sending these of its fields."""
+    rank = state.rank(own.order_ms, is_create=own.is_create)
+    return new_setters(state.setters, own.operation, rank, sent, begins=begins)
 
 
 def decide(
@@ -84,7 +91,8 @@ def delivered(state: LeadState, key: str, operation: Operation, minute: float, *
     """The lead after an event that was sent at this minute and has set the mandatory fields and these."""
     own, asked = waiting(key, operation, minute, state=State.DELIVERED), lead_of(fields)
     known = replace(state, known_s=NOW_S)
-    return known.with_final(own, setters_of(state, own, asked, asked, begins=False), oldest_s=0)
+    setters = setters_of(state, own, asked, begins=operation is CREATE)
+    return known.with_final(own, setters, oldest_s=0)
 
 
 NOTHING = LeadState()
@@ -155,13 +163,6 @@ class TestACopy:
         step = send(between, state.with_copy(copy), context="a", scheduleName="Warm")
         assert "scheduleName" not in step.fields
 
-    @pytest.mark.parametrize("operation", [CREATE, UPDATE])
-    def test_a_message_of_a_forgotten_event_is_known_by_what_it_has_set(self, operation: Operation) -> None:
-        """All its fields were set at its own time, to its own values."""
-        state = replace(delivered(NOTHING, "own", operation, 0, context="a"), finals={})
-        assert decide(waiting("own", operation, 0), state, context="a") == SUPERSEDED
-        assert isinstance(decide(waiting("own", operation, 0), state, context="b"), Send)
-
 
 class TestARefusedEvent:
     """A person has to decide."""
@@ -210,7 +211,7 @@ class TestARefusedEvent:
         self, operation: Operation, minute: int, is_refused: bool
     ) -> None:
         """A later event may have, which it would undo. Fields with a setter are no doubt."""
-        state = replace(delivered(NOTHING, "other", UPDATE, -2), setters_floor_ms=at(0))
+        state = replace(delivered(NOTHING, "other", UPDATE, -2), setters_floor=at(0) * RANKS_A_MS)
         assert isinstance(
             decide(waiting("own", operation, minute), state, context="a"), Refuse if is_refused else Send
         )
@@ -248,14 +249,20 @@ class TestWaiting:
         assert (step.delay_s, step.alone) == (0, True)
         assert isinstance(decide(own, NOTHING, alone=True), Send)
 
-    @pytest.mark.parametrize("own", [UPDATE, STOP])
     @pytest.mark.parametrize("earlier", Operation)
-    def test_an_update_or_stop_waits_for_any_earlier_event(self, own: Operation, earlier: Operation) -> None:
+    def test_an_update_waits_for_any_earlier_event(self, earlier: Operation) -> None:
         """It comes back just after that one was due, so that one search of the ledger is enough."""
-        step = decide(waiting("own", own, 1), lead(waiting("earlier", earlier, 0, due_in_s=30)))
+        step = decide(waiting("own", UPDATE, 1), lead(waiting("earlier", earlier, 0, due_in_s=30)))
         assert step == Wait(31, "waits for an earlier event of its lead")
 
-    @pytest.mark.parametrize("operation", Operation)
+    @pytest.mark.parametrize("earlier", Operation)
+    @pytest.mark.parametrize("known_s", [0, NOW_S])
+    def test_a_stop_waits_for_no_event(self, earlier: Operation, known_s: int) -> None:
+        """E-mails would go on for as long as that one fails, which may be days."""
+        own, other = waiting("own", STOP, 1), waiting("earlier", earlier, 0, unanswered=True)
+        assert isinstance(decide(own, lead(other, known_s=known_s)), Send)
+
+    @pytest.mark.parametrize("operation", [CREATE, UPDATE])
     def test_of_two_events_with_one_key_and_other_content_the_earlier_goes_first(
         self, operation: Operation
     ) -> None:
@@ -382,7 +389,9 @@ class TestFieldsThatALaterEventHasSet:
     def test_a_create_that_is_redriven_a_day_after_a_stop_is_sent_as_put_without_its_sequence(self) -> None:
         """A POST would restart the e-mails to a person who was to get none."""
         state = delivered(NOTHING, "stop", STOP, 24 * 60)
-        assert send(waiting("own", CREATE, 0), state, scheduleName="Warm") == Send(LEAD, may_exist=True)
+        assert send(waiting("own", CREATE, 0), state, scheduleName="Warm") == Send(
+            LEAD, may_exist=True, has_sequence=True
+        )
 
     def test_a_mandatory_field_that_only_a_stop_followed_is_sent(self) -> None:
         """A stop sets no name, so the event's own one is not set yet."""
@@ -398,7 +407,7 @@ class TestFieldsThatALaterEventHasSet:
         self, operation: Operation, lead_id: int | None, name: str
     ) -> None:
         """The id names the lead, and is nothing to set."""
-        state = delivered(NOTHING, "later", UPDATE, 1, name=name, context="b")
+        state = delivered(NOTHING, "later", UPDATE, 1, name=name, context="b", scheduleName="Warm")
         assert decide(waiting("own", operation, 0), state, context="a", id=lead_id) == SUPERSEDED
 
     def test_a_stop_is_sent_even_then(self) -> None:
@@ -427,7 +436,7 @@ class TestFieldsThatALaterEventHasSet:
         """The mandatory fields go along with each call, whoever has set them last."""
         state = delivered(NOTHING, "later", UPDATE, 1, context="b")
         own = waiting("own", UPDATE, 0)
-        setters = setters_of(state, own, lead_of({"phone": "1"}), lead_of({"phone": "1"}), begins=False)
+        setters = setters_of(state, own, lead_of({"phone": "1"}), begins=False)
         assert set(setters) == {"phone"}
 
 
@@ -437,7 +446,9 @@ class TestWhetherTheLeadMayExist:
     def test_a_create_of_a_lead_of_which_nothing_is_known_is_posted(self) -> None:
         """With all of its fields."""
         own = waiting("own", CREATE, 0)
-        assert decide(own, NOTHING, phone="1") == Send(LEAD | {"phone": "1"}, may_exist=False)
+        assert decide(own, NOTHING, phone="1") == Send(
+            LEAD | {"phone": "1"}, may_exist=False, has_sequence=False
+        )
 
     @pytest.mark.parametrize(
         ("before_s", "may_exist"),
@@ -456,6 +467,31 @@ class TestWhetherTheLeadMayExist:
         """Whichever event's it was, and even if a person has it by now."""
         other = record("other", CREATE, state=state, unanswered=True)
         assert send(waiting("own", CREATE, -(10**5)), lead(other)).may_exist
+
+    @pytest.mark.parametrize(("later_s", "may_exist"), [(-1, True), (0, False), (1, False)])
+    def test_a_create_without_an_answer_is_no_doubt_once_an_answer_showed_the_lead(
+        self, later_s: int, may_exist: bool
+    ) -> None:
+        """Then the window counts, as for any lead: a second webinar's create is POSTed."""
+        other = record("other", CREATE, state=State.PARKED, unanswered=True)
+        state = lead(other, known_s=other.updated_s + later_s)
+        assert send(waiting("own", CREATE, 10**5), state).may_exist is may_exist
+
+    @pytest.mark.parametrize("unanswered", [True, False])
+    def test_an_event_says_whether_anything_has_touched_the_lead_s_sequence(self, unanswered: bool) -> None:
+        """If not, a create that is sent as an update starts no e-mails."""
+        own = waiting("own", CREATE, 0, unanswered=unanswered)
+        updated = delivered(NOTHING, "update", UPDATE, 1, phone="1")
+        for state in (NOTHING, updated):
+            assert send(own, state, context="a").has_sequence is unanswered
+        assert send(own, delivered(updated, "stop", STOP, 1), context="a").has_sequence
+
+    def test_a_create_is_superseded_only_if_something_has_touched_the_lead_s_sequence(self) -> None:
+        """An update that overtook it has set its fields, but started no e-mails."""
+        own, updated = waiting("own", CREATE, 0), delivered(NOTHING, "update", UPDATE, 1)
+        assert send(own, updated) == Send(LEAD, may_exist=True, has_sequence=False)
+        assert decide(waiting("own", UPDATE, 0), updated) == SUPERSEDED
+        assert decide(own, delivered(updated, "stop", STOP, 2)) == SUPERSEDED
 
     def test_a_lead_may_exist_after_the_own_request_without_an_answer(self) -> None:
         """No blind repeat."""
@@ -506,7 +542,7 @@ def states(draw: st.DrawFn) -> LeadState:
         state,
         known_s=draw(st.just(0) | NEAR_NOW | NEAR_NOW.map(lambda second: second - WINDOW_S)),
         has_forgotten=draw(st.booleans()),
-        setters_floor_ms=draw(st.just(0) | ORDERS),
+        setters_floor=draw(st.just(0) | ORDERS.map(lambda order_ms: order_ms * RANKS_A_MS)),
         open=tuple(opened),
     )
 
@@ -526,7 +562,7 @@ def test_any_state_has_a_next_call_and_only_a_lead_in_doubt_is_not_posted(
     """No state raises; after a create without an answer, or a forgotten one, no create is POSTed."""
     step = next_of(state, own, fields)
     assert isinstance(step, Skip | Wait | Refuse | Send)
-    in_doubt = any(each.is_create and each.unanswered for each in (*state.open, own)) or state.has_forgotten
+    in_doubt = any(state.may_have_begun(each) for each in (*state.open, own)) or state.has_forgotten
     if isinstance(step, Send):
         assert step.may_exist or not in_doubt
         assert set(MANDATORY) <= set(step.fields)
@@ -545,7 +581,7 @@ def test_all_fields_that_no_later_event_has_set_are_sent(
             SEQUENCE if name in of_the_sequence else name for name in fields if name not in step.fields
         }
         known = {name for name in dropped if name != "shoeSize"}
-        assert all(state.setters[name].order_ms >= own.order_ms for name in known)
+        assert all(state.setters[name].rank >= own.order_ms * RANKS_A_MS for name in known)
 
 
 def moved(state: LeadState, by_s: int) -> LeadState:
@@ -558,10 +594,10 @@ def moved(state: LeadState, by_s: int) -> LeadState:
         state,
         known_s=state.known_s and state.known_s + by_s,
         setters={
-            name: Setter(each.order_ms + by_ms, each.value, each.early_ms + by_ms)
-            for name, each in state.setters.items()
+            name: Setter(each.rank + by_ms * RANKS_A_MS, each.value) for name, each in state.setters.items()
         },
-        setters_floor_ms=state.setters_floor_ms and state.setters_floor_ms + by_ms,
+        setters_floor=state.setters_floor and state.setters_floor + by_ms * RANKS_A_MS,
+        begun_ms=state.begun_ms and state.begun_ms + by_ms,
         finals=finals,
         open=tuple(moved_event(each, by_s) for each in state.open),
     )
@@ -574,6 +610,7 @@ def moved_event(event: EventRecord, by_s: int) -> EventRecord:
         order_ms=event.order_ms + by_s * 1000,
         due_s=event.due_s + by_s,
         unknown_since_s=event.unknown_since_s and event.unknown_since_s + by_s,
+        updated_s=event.updated_s + by_s,
     )
 
 
@@ -646,27 +683,26 @@ def test_no_field_is_set_back_by_an_earlier_event_whatever_the_order_of_deliveri
     Copies of events, and of events that were forgotten, change nothing.
     """
     deliveries = data.draw(st.lists(st.sampled_from(range(len(asked))), min_size=2, max_size=12))
-    state, at_7targets, refused = NOTHING, dict[str, Json](), set[int]()
+    state, at_7targets, done = NOTHING, dict[str, Json](), set[int]()
     for number in deliveries:
         operation, fields = asked[number]
-        own, content = waiting(f"{number}", operation, number), lead_of(fields)
+        own = waiting(f"{number}", operation, number)
         step = next_of(state, own, fields)
-        if isinstance(step, Refuse):
-            refused.add(number)
+        if not isinstance(step, Refuse):
+            done.add(number)
         if isinstance(step, Send):
-            refused.discard(number)
-            at_7targets |= by_register(step.fields)
-            setters = setters_of(state, own, content, step.fields, begins=False)
+            at_7targets |= by_entry(step.fields)
+            setters = setters_of(state, own, step.fields, begins=False)
             state = state.with_final(replace(own, state=State.DELIVERED), setters, oldest_s=0)
         if data.draw(st.booleans()):
             state = replace(state, finals={})
     wanted: dict[str, Json] = {}
-    for number in sorted(set(deliveries) - refused):
-        wanted |= by_register(lead_of(asked[number][1]))
+    for number in sorted(done):
+        wanted |= by_entry(lead_of(asked[number][1]))
     assert at_7targets == wanted
 
 
-def by_register(fields: Mapping[str, Json]) -> dict[str, Json]:
+def by_entry(fields: Mapping[str, Json]) -> dict[str, Json]:
     """The fields, with those of the sequence as one."""
     both = ("scheduleId", "scheduleName")
     own = {name: value for name, value in fields.items() if name not in both}
@@ -675,68 +711,94 @@ def by_register(fields: Mapping[str, Json]) -> dict[str, Json]:
 
 
 class TestWhatAnEventHasSet:
-    """The registers that an answer with the lead changes."""
+    """The entries that an answer with the lead changes."""
 
     def test_only_the_fields_that_were_sent_are_set(self) -> None:
         """A later event has set the others."""
         asked = lead_of({"context": "a", "phone": "1"})
         sent = {name: value for name, value in asked.items() if name != "context"}
-        set_by = setters_of(LeadState(), record("own", UPDATE), asked, sent, begins=False)
+        set_by = setters_of(LeadState(), record("own", UPDATE), sent, begins=False)
         assert set(set_by) == {"name", "assistantEmail", "phone"}
 
     def test_a_stop_sets_the_sequence_alone(self) -> None:
         """Its other fields only name the lead."""
         lead = lead_of({})
-        assert set(setters_of(LeadState(), record("own", STOP), lead, lead, begins=False)) == {SEQUENCE}
+        assert set(setters_of(LeadState(), record("own", STOP), lead, begins=False)) == {SEQUENCE}
 
     def test_a_create_that_is_posted_sets_the_sequence_even_if_it_names_none(self) -> None:
         """It starts the assistant's default one, so a stop under an old key has something to stop again."""
         lead = lead_of({})
-        assert SEQUENCE in setters_of(LeadState(), record("own", CREATE), lead, lead, begins=True)
-        assert SEQUENCE not in setters_of(LeadState(), record("own", CREATE), lead, lead, begins=False)
+        assert SEQUENCE in setters_of(LeadState(), record("own", CREATE), lead, begins=True)
+        assert SEQUENCE not in setters_of(LeadState(), record("own", CREATE), lead, begins=False)
 
 
 class TestAnUpdateThatWasSentBeforeItsCreate:
     """A bus doesn't keep the order in which the two are published."""
 
-    def state(self, *, was_unknown: bool) -> LeadState:
-        """A lead that began with a create sent at the order 1,000,000."""
-        asked = lead_of({"phone": "1"})
+    def begun(self, unknown_since_s: int = NOW_S, known_s: int = 0) -> LeadState:
+        """A lead that began with a create sent at the order 1,000,000, while an update waited."""
+        asked, waits = lead_of({"phone": "1"}), record("waits", unknown_since_s=unknown_since_s)
         created = record("create", CREATE, order_ms=1_000_000)
-        waits = record("update", order_ms=999_000, unknown_since_s=NOW_S if was_unknown else 0)
-        before = LeadState(open=(waits,))
-        setters = setters_of(before, created, asked, asked, begins=True)
-        return replace(before.with_final(created, setters, oldest_s=0), known_s=NOW_S)
+        state = LeadState(open=(waits,), known_s=known_s).begun_by(created)
+        setters = setters_of(state, created, asked, begins=True)
+        return replace(state.with_final(created, setters, oldest_s=0), known_s=NOW_S + 1)
 
     @pytest.mark.parametrize(
-        ("order_ms", "was_unknown", "wins"),
-        [(999_000, True, True), (999_000, False, False), (99_999, True, False)],
-        ids=["just before", "7Targets had the lead", "long before"],
+        ("order_ms", "unknown_since_s", "known_s", "wins"),
+        [
+            (999_999, NOW_S, 0, True),
+            (100_001, NOW_S, NOW_S - 1, True),
+            (100_000, NOW_S, 0, False),
+            (999_999, 0, 0, False),
+            (999_999, NOW_S, NOW_S, False),
+        ],
+        ids=["just before", "unknown again", "long before", "not called unknown", "shown since"],
     )
     def test_its_fields_win_if_7targets_had_called_the_lead_unknown(
-        self, order_ms: int, was_unknown: bool, wins: bool
+        self, order_ms: int, unknown_since_s: int, known_s: int, wins: bool
     ) -> None:
-        """There was no lead yet that it could have meant."""
-        own = record("update", order_ms=order_ms)
-        step = send(own, self.state(was_unknown=was_unknown), phone="2", company="Acme")
+        """There was no lead yet that it could have meant, whether or not it is the update that came then."""
+        state = self.begun(unknown_since_s, known_s)
+        step = send(record("update", order_ms=order_ms), state, phone="2", company="Acme")
         assert ("phone" in step.fields) is wins
 
     def test_of_two_such_updates_the_later_one_wins_and_an_earlier_create_does_not(self) -> None:
         """Whichever is delivered first."""
-        state, later = self.state(was_unknown=True), record("later", order_ms=999_500)
-        asked = lead_of({"phone": "3"})
-        state = state.with_final(later, setters_of(state, later, asked, asked, begins=False), oldest_s=0)
-        for own in (record("earlier", order_ms=999_000), record("other", CREATE, order_ms=999_900)):
+        state, later = self.begun(), record("later", order_ms=999_500)
+        state = state.with_final(
+            later, setters_of(state, later, lead_of({"phone": "3"}), begins=False), oldest_s=0
+        )
+        for own in (record("earlier", order_ms=999_499), record("other", CREATE, order_ms=999_900)):
             assert "phone" not in send(own, state, phone="2", company="Acme").fields
+
+    def test_an_event_sent_after_the_create_wins_over_such_an_update(self) -> None:
+        """The update counts as sent just after the create, and not later."""
+        state, early = self.begun(), record("early", order_ms=999_999)
+        state = state.with_final(
+            early, setters_of(state, early, lead_of({"phone": "3"}), begins=False), oldest_s=0
+        )
+        for operation in (UPDATE, CREATE):
+            own = record("own", operation, order_ms=1_000_001)
+            assert "phone" in send(own, state, phone="2", company="Acme").fields
+
+    def test_the_copy_of_such_a_stop_is_one_unless_the_sequence_was_set_between_the_two(self) -> None:
+        """The stop has its place after the create, too."""
+        state, stop = self.begun(), record("stop", STOP, order_ms=999_000)
+        state = state.with_final(stop, setters_of(state, stop, LEAD, begins=False), oldest_s=0)
+        assert decide(record("stop", STOP, order_ms=999_500), state) == COPY
+        renewed = state.with_copy(record("stop", STOP, order_ms=999_500))
+        own = record("update", order_ms=999_400)
+        assert "scheduleName" not in send(own, renewed, scheduleName="Warm", company="Acme").fields
+        assert "scheduleName" in send(own, state, scheduleName="Warm", company="Acme").fields
 
     def test_a_stop_outranks_a_sequence_that_a_later_create_started_without_naming_one(self) -> None:
         """An event from before the stop may not start the e-mails again, in whatever order the three come."""
         asked = lead_of({})
         created, stop = record("create", CREATE, order_ms=3), record("stop", STOP, order_ms=2)
         state = LeadState().with_final(
-            created, setters_of(LeadState(), created, asked, asked, begins=True), oldest_s=0
+            created, setters_of(LeadState(), created, asked, begins=True), oldest_s=0
         )
-        state = state.with_final(stop, setters_of(state, stop, asked, asked, begins=False), oldest_s=0)
+        state = state.with_final(stop, setters_of(state, stop, asked, begins=False), oldest_s=0)
         own = record("update", order_ms=1)
         assert "scheduleName" not in send(own, state, scheduleName="Webinar", company="Acme").fields
 

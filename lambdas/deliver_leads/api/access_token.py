@@ -220,7 +220,7 @@ class AccessTokens:
             raise RetryError(f"secret {self._secret_id} can't be read now ({code})") from None
         except BotoCoreError as error:
             raise RetryError(f"secret {self._secret_id} can't be read now ({type(error).__name__})") from None
-        content = _json_object(text)
+        content = self._parsed(text)
         values = {name: _stripped(content.get(name)) for name in CREDENTIAL_NAMES}
         bad = [name for name, value in values.items() if not _fits_a_header(value) or PLACEHOLDER in value]
         if bad:
@@ -232,6 +232,23 @@ class AccessTokens:
                 remedy=self._how_to_fill_secret(),
             )
         return Credentials(**values)
+
+    def _parsed(self, secret: str) -> dict[str, Any]:
+        """Raises `BlockedError`, which repeats nothing of the secret."""
+        # Windows' editors and PowerShell put a byte order mark before what they save.
+        text = secret.lstrip("\ufeff")
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            place = len(secret) - len(text) + error.pos + 1
+            what = f"isn't JSON: reading it fails at character {place}" if text.strip() else "is empty"
+        except (ValueError, RecursionError):
+            what = "isn't JSON"
+        else:
+            if isinstance(content, dict):
+                return content
+            what = "is JSON, but no object"
+        raise BlockedError(f"secret {self._secret_id} {what}", remedy=self._how_to_fill_secret())
 
     def _how_to_fill_secret(self) -> str:
         return (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..contract import DETAIL_TYPES
-from ..outcome import RejectedError
+from ..outcome import Outcome, RejectedError
 from .idempotency_key import IdempotencyKey, derive_key, hash_address
 from .lead import Json, Operation, address_of, json_type, published, read_lead
 from .loggable import LONGEST_NAME, loggable_id, loggable_name
@@ -74,6 +74,12 @@ class UnreadableError(RejectedError):
         self.producer_key = producer_key
 
 
+class IgnoredError(UnreadableError):
+    """A mapping says that the event is no lead, on purpose. The summary names the mapping."""
+
+    outcome = Outcome.IGNORED
+
+
 Reading = LeadEvent | UnreadableError
 """The result of reading a body: its event, or why there is none."""
 
@@ -100,8 +106,18 @@ class Envelope:
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
-Mapper = Callable[[dict[str, Json]], Envelope | None]
-"""Reads an EventBridge event that isn't in our own form; gives None for one that it isn't meant for."""
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The name of the mapping that leaves an event out."""
+
+    mapping: str
+
+
+Mapped = Envelope | Ignored | Sequence[str]
+"""What mappings make of an event; or, for each of the event's source, why it doesn't take this one."""
+
+Mapper = Callable[[dict[str, Json]], Mapped]
+"""Reads an EventBridge event that isn't in our own form."""
 
 
 class _ProblemsError(Exception):
@@ -116,9 +132,9 @@ def read_event(
     message: Message,
     defaults: Mapping[str, str],
     event_sources: Sequence[str] = (),
-    mapper: Mapper = lambda _: None,
+    mapper: Mapper = lambda _: (),
 ) -> LeadEvent:
-    """Raises `UnreadableError`, which lists every problem by field path, without any value.
+    """Raises `UnreadableError`, with every problem by field path, without any value; or `IgnoredError`.
 
     `event_sources`: the EventBridge sources that may publish lead events; none given means any. What `mapper`
     reads is read as it says, even if it looks like a lead event: somebody has written a mapping for it.
@@ -128,20 +144,28 @@ def read_event(
         body, origin = _unwrap_sns(_parse(message.body), origin)
         if "detail-type" in body:
             origin = _Origin(_id_or(body.get("id"), origin.event_id), _id_or(body.get("source"), FROM_BUS))
-        envelope = (mapper(body) if "detail-type" in body else None) or _open(body, event_sources)
+        mapped = mapper(body) if "detail-type" in body else ()
+        if isinstance(mapped, Ignored):
+            left_out = f'mapping "{mapped.mapping}" leaves it out'
+            raise IgnoredError([left_out], origin.event_id, source=origin.source)
+        envelope = mapped if isinstance(mapped, Envelope) else _open(body, event_sources, mapped)
     except _ProblemsError as error:
         raise UnreadableError(error.problems, origin.event_id, source=origin.source) from None
     return _read_content(envelope, origin, defaults)
 
 
-def _open(body: dict[str, Json], event_sources: Sequence[str]) -> Envelope:
+def _open(body: dict[str, Json], event_sources: Sequence[str], why_not_mapped: Sequence[str]) -> Envelope:
     problems: list[str] = []
     if "detail-type" not in body:
         operation = _read_operation(body.get("operation"), problems)
+        if "operation" not in body and (hint := _other_form(body)):
+            raise _ProblemsError([f"body: {hint}"])
         return Envelope(operation, body, "", problems)
     detail_type, content = body["detail-type"], body.get("detail")
     known = DETAIL_TYPES.get(detail_type) if isinstance(detail_type, str) else None
     operation = Operation(known) if known else None
+    if operation is None and why_not_mapped:
+        raise _ProblemsError(why_not_mapped)
     if operation is None:
         problems.append(f"detail-type: must be one of {_quoted(DETAIL_TYPES)}")
     if event_sources and body.get("source") not in event_sources:
@@ -196,7 +220,8 @@ def _read_content(envelope: Envelope, origin: _Origin, defaults: Mapping[str, st
 
 def _parse(text: str) -> dict[str, Json]:
     try:
-        body = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        # A byte order mark of a Windows editor, which a reader may skip (RFC 8259, 8.1).
+        body = json.loads(text.lstrip("\ufeff"), parse_float=_finite, parse_constant=_finite)
     # ValueError covers JSONDecodeError and Python's limit on the digits of a number.
     except (ValueError, RecursionError) as error:
         place = (
@@ -283,6 +308,15 @@ def _unknown_keys(content: dict[str, Json], path: str, *, is_plain: bool) -> tup
             # Such a name is made of the known one's letters, so it can be shown as it is.
             problems.append(f"{path}{name[:LONGEST_NAME]}: is not known; did you mean {meant}?")
     return [f"{path}{loggable_name(name)}" for name in unknown], problems
+
+
+def _other_form(body: dict[str, Json]) -> str:
+    """What a body in a common form of others' has to become."""
+    if {"DetailType", "Detail"} & body.keys():
+        return 'is an entry of PutEvents; in the queue an event has "detail-type", "source" and "detail"'
+    if "specversion" in body:
+        return 'is a CloudEvent; send what is in its "data", with "operation" and "lead"'
+    return ""
 
 
 def _refuse_unpaired_surrogates(body: dict[str, Json]) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .address import same_address
 from .lead import ADDRESS_FIELDS, Json, Operation
 from .loggable import sha256
 
@@ -46,14 +47,14 @@ def _short(text: str) -> str:
 
 
 def hash_address(email: str) -> str:
-    """The lead's name in ledger and log: the SHA-256 of its address in lower case."""
-    return sha256(email.lower())
+    """The lead's name in ledger and log: the SHA-256 of its address, however it is written."""
+    return sha256(same_address(email))
 
 
 def _canonical(lead: Mapping[str, Json]) -> str:
     """One text for one content, whatever the order of the fields and the case of the addresses."""
     folded = {
-        name: field.lower() if name in ADDRESS_FIELDS and isinstance(field, str) else field
+        name: same_address(field) if name in ADDRESS_FIELDS and isinstance(field, str) else field
         for name, field in lead.items()
     }
     return json.dumps(folded, sort_keys=True, separators=(",", ":"))

@@ -11,19 +11,16 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from ..contract import DEFAULTABLE_FIELDS, LEAD_FIELDS, MANDATORY_FIELDS
+from .address import AddressError, normal_address, trimmed
 from .loggable import loggable_name
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 MANDATORY = MANDATORY_FIELDS
 ADDRESS_FIELDS = ("email", "assistantEmail")
-
-# Loose on purpose: 7Targets decides what it can write to. This only catches what can't be an address.
-_ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
 # Far more than any form has. What is remembered of a lead grows with its fields (lead_state.py).
 MOST_FIELDS = 100
 LONGEST_FIELD_NAME = 100
-_MAX_ADDRESS_LENGTH = 254  # RFC 5321, 4.5.3.1.3
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _IDS_END = 10**18
 
@@ -45,10 +42,10 @@ def read_lead(
 ) -> tuple[dict[str, Json], list[str], list[str]]:
     """Returns the lead as it is sent, every problem found in it, and the names of fields nobody documents.
 
-    Strings are trimmed; null, and what is blank after trimming, counts as absent and is left out, because the
-    API leaves an absent field as it is. Unknown fields are passed on unchanged; their names come
-    in a form that is safe to log. A problem names the field by its `path` in the message, and by where it was
-    read from if `origins` says so, and never repeats its value.
+    Strings are trimmed; null, and a text that shows nothing, counts as absent and is left out, because the
+    API leaves an absent field as it is. Addresses get their one form. Unknown fields are passed on
+    unchanged; their names come in a form that is safe to log. A problem names the field by its `path` in the
+    message, and by where it was read from if `origins` says so, and never repeats its value.
     """
     if not isinstance(value, dict):
         return {}, [f"{path}: must be a JSON object with the lead's fields, not {json_type(value)}"], []
@@ -57,24 +54,22 @@ def read_lead(
         return {}, [f"{path}: has {len(given)} fields; at most {MOST_FIELDS} fields are taken"], []
     if any(len(name) > LONGEST_FIELD_NAME for name in given):
         return {}, [f"{path}: has a field whose name is longer than {LONGEST_FIELD_NAME} characters"], []
-    lead: dict[str, Json] = {
-        name: defaults[name]
-        for name in DEFAULTABLE_FIELDS
-        if name in defaults and operation is Operation.CREATE
-    }
-    if "assistantEmail" in defaults:
-        lead["assistantEmail"] = defaults["assistantEmail"]
+    lead = published(
+        {
+            name: defaults[name]
+            for name in DEFAULTABLE_FIELDS
+            if name in defaults and (operation is Operation.CREATE or name == "assistantEmail")
+        }
+    )
     problems: list[str] = []
     unknown: list[str] = []
     for name, field in given.items():
         lead[name] = field
         check = FIELD_CHECKS.get(name)
-        if check is not None:
-            problem = check(field)
-            if problem:
-                problems.append(f"{path}.{name}{origins.get(name, '')}: {problem}")
-        elif name not in LEAD_FIELDS:
+        if check is None:
             unknown.append(f"{path}.{loggable_name(name)}")
+        elif problem := check(field):
+            problems.append(f"{path}.{name}{origins.get(name, '')}: {problem}")
     problems += [
         f"{path}.{name}{origins.get(name, '')}: is missing; every {operation} needs it"
         for name in MANDATORY
@@ -86,9 +81,20 @@ def read_lead(
 
 
 def published(value: Mapping[str, Json]) -> dict[str, Json]:
-    """A lead's fields as they were published: trimmed, without what counts as absent."""
-    trimmed = {name: field.strip() if isinstance(field, str) else field for name, field in value.items()}
-    return {name: field for name, field in trimmed.items() if field is not None and field != ""}
+    """A lead's fields as they were published: trimmed, addresses in one form, without what is absent."""
+    given = {
+        name: _one_form(name, field) if isinstance(field, str) else field for name, field in value.items()
+    }
+    return {name: field for name, field in given.items() if field is not None and field != ""}
+
+
+def _one_form(name: str, text: str) -> str:
+    if name in ADDRESS_FIELDS:
+        try:
+            return normal_address(text)
+        except AddressError:
+            pass  # the check of the field says why
+    return trimmed(text)
 
 
 def address_of(lead: Mapping[str, Json]) -> str | None:
@@ -118,8 +124,10 @@ def _check_text(value: Json) -> str | None:
 def _check_address(value: Json) -> str | None:
     if not isinstance(value, str):
         return _check_text(value)
-    if len(value) > _MAX_ADDRESS_LENGTH or not _ADDRESS.fullmatch(value):
-        return "is not an e-mail address"
+    try:
+        normal_address(value)
+    except AddressError as error:
+        return str(error)
     return None
 
 
@@ -146,21 +154,16 @@ def _check_custom_fields(value: Json) -> str | None:
     for index, entry in enumerate(value):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "value" not in entry:
             return f'entry {index} must be an object with "name" (a string) and "value"'
+        if isinstance(entry["value"], dict | list):
+            return f'entry {index}: its "value" must be a string, a number, true, false or null'
     return None
 
 
 FIELD_CHECKS: dict[str, Callable[[Json], str | None]] = {
+    **dict.fromkeys(LEAD_FIELDS, _check_text),
+    **dict.fromkeys(ADDRESS_FIELDS, _check_address),
     "id": _check_id,
-    "name": _check_text,
-    "lastName": _check_text,
-    "email": _check_address,
-    "assistantEmail": _check_address,
-    "source": _check_text,
-    "context": _check_text,
-    "additionalInformationLine": _check_text,
-    "phone": _check_text,
     "scheduleId": _check_sequence_id,
-    "scheduleName": _check_text,
     "customFields": _check_custom_fields,
 }
 

@@ -3,53 +3,66 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .envelope import Envelope
+from ..contract import MAPPING_IGNORES
+from .envelope import Envelope, Ignored, Mapped
 from .lead import TEXT_FIELDS, Json, Operation
 
+if TYPE_CHECKING:
+    from .mapping_functions import Path
+
 KEY_FIELD = "idempotencyKey"
+_ABSENT = object()
+_IS_ABSENT: Json = {"exists": False}
 
 
-def matches(pattern: Json, value: Json) -> bool:
-    """Whether an event, or a value in it, fits an EventBridge pattern of exact values.
+def misfit(pattern: Json, value: object, path: str = "pattern") -> str:
+    """The path of the first part of an EventBridge pattern that an event doesn't fit; empty if it fits.
 
     As EventBridge has it: each field of the pattern must be there, with one of the values that are listed for
-    it; of an array, one element must fit; texts, numbers and booleans are never equal to each other.
+    it, or be absent if `{"exists": false}` is listed; of an array, one element must fit; texts, numbers and
+    booleans are never equal to each other.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern.html
     """
-    if isinstance(value, list):
-        return any(matches(pattern, element) for element in value)
+    if isinstance(value, list) and value:
+        return min((misfit(pattern, element, path) for element in value), key=bool)
     if isinstance(pattern, dict):
-        return isinstance(value, dict) and all(
-            name in value and matches(inner, value[name]) for name, inner in pattern.items()
+        inside = value if isinstance(value, dict) else {}
+        found = (
+            misfit(inner, inside.get(name, _ABSENT), f"{path}.{name}") for name, inner in pattern.items()
         )
-    return isinstance(pattern, list) and any(
-        type(listed) is type(value) and listed == value for listed in pattern
-    )
+        return next(filter(None, found), "")
+    if not isinstance(pattern, list):
+        return path
+    if value is _ABSENT or isinstance(value, dict | list):
+        return "" if _IS_ABSENT in pattern else path
+    return "" if any(type(listed) is type(value) and listed == value for listed in pattern) else path
 
 
 @dataclass(frozen=True, slots=True)
 class _Mapping:
-    """One entry of the setting; `paths` are JMESPath expressions, compiled, by the lead's field."""
+    """One entry of the setting; `operation` is None for events that are left out, `paths` are by field."""
 
     name: str
-    pattern: Json
-    operation: Operation
-    paths: Mapping[str, Any]
+    pattern: dict[str, Json]
+    operation: Operation | None
+    paths: Mapping[str, "Path"]
     constants: Mapping[str, Json]
 
-    def read(self, event: dict[str, Json]) -> Envelope:
+    def read(self, event: dict[str, Json]) -> Envelope | Ignored:
         """Reads the event into an envelope, whose fields are not checked yet; never raises."""
+        if self.operation is None:
+            return Ignored(self.name)
         path = f'mapping "{self.name}": '
         # Unless the mapping gives a key, the event's own id: it stays the same however often it is delivered.
         lead, key = dict(self.constants), event.get("id")
-        origins = {field: f" ({compiled.expression})" for field, compiled in self.paths.items()}
+        origins = {field: f" ({each.text})" for field, each in self.paths.items()}
         problems = []
-        for field, compiled in self.paths.items():
+        for field, each in self.paths.items():
             where = f"{path}{field if field == KEY_FIELD else f'lead.{field}'}{origins[field]}"
             try:
-                value = _found(field, compiled.search(event))
+                value = _found(field, each.find(event))
             except Exception as error:
                 # JMESPath's functions raise on types they don't take; their words would repeat the values.
                 problems.append(f"{where}: can't be evaluated ({type(error).__name__})")
@@ -69,29 +82,36 @@ class EventMapper:
     """Reads the events that a mapping is meant for. Safe under threads."""
 
     def __init__(self, mappings: Sequence[Mapping[str, Any]]) -> None:
+        """Raises whatever a mapping is wrong with: `cdk synth` has checked them."""
         self._mappings: list[_Mapping] = []
         if not mappings:
             return
         # Imported here, so that only stages with mappings pay for it at a cold start.
-        import jmespath  # type: ignore[import-untyped]
+        from .mapping_functions import Path
 
         for entry in mappings:
+            is_left_out = entry["operation"] == MAPPING_IGNORES
             self._mappings.append(
                 _Mapping(
                     entry["name"],
                     entry["pattern"],
-                    Operation(entry["operation"]),
-                    {field: jmespath.compile(text) for field, text in entry["fields"].items()},
+                    None if is_left_out else Operation(entry["operation"]),
+                    {field: Path(text) for field, text in entry.get("fields", {}).items()},
                     entry.get("constants", {}),
                 )
             )
 
-    def __call__(self, event: dict[str, Json]) -> Envelope | None:
-        """Reads the event by the first mapping whose pattern it fits; None if there is no such mapping."""
+    def __call__(self, event: dict[str, Json]) -> Mapped:
+        """What the first mapping that it fits makes of it; else why those of its source don't take it."""
+        why_not = []
         for mapping in self._mappings:
-            if matches(mapping.pattern, event):
+            where = misfit(mapping.pattern, event)
+            if not where:
                 return mapping.read(event)
-        return None
+            if not misfit(mapping.pattern["source"], event.get("source")):
+                takes = f'mapping "{mapping.name}": takes events of this source'
+                why_not.append(f"{takes}, but {where} doesn't fit this one")
+        return why_not
 
 
 def _found(field: str, value: Any) -> Json:  # noqa: ANN401 - JMESPath can give more than JSON
