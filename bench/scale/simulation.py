@@ -107,7 +107,10 @@ class Scenario:
 
 
 class Sample(NamedTuple):
-    """The state at one time. `waiting`: leads sent and not delivered; `parallel_calls` of the leads API."""
+    """The state at one time. `waiting`: leads sent and not delivered; `parallel_calls` of the leads API.
+
+    `taken` and `turned_away`: its answers until then.
+    """
 
     at_s: float
     waiting: int
@@ -115,24 +118,29 @@ class Sample(NamedTuple):
     oldest_s: float
     environments: int
     parallel_calls: int
+    taken: int = 0
+    turned_away: int = 0
 
 
 @dataclass
 class Result:
-    """What a simulation came to."""
+    """What a simulation came to. `again`: calls of leads that were turned away before in the invocation."""
 
     samples: list[Sample] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     sent: int = 0
     delivered: int = 0
     calls: dict[Answer, int] = field(default_factory=lambda: dict.fromkeys(Answer, 0))
+    again: int = 0
     deferred: int = 0
     receives: int = 0
     most_parallel_calls: int = 0
     most_environments: int = 0
     most_in_flight: int = 0
     most_writes_a_second: float = 0
+    most_receives: int = 0
     longest_wait_s: float = 0
+    first_delivered_s: float = math.inf
     ended_s: float = 0
 
 
@@ -166,11 +174,15 @@ class _Batch:
 
 
 class _Call(NamedTuple):
-    """A lead in the line of a limited API, until its patience ends; and what was answered."""
+    """A lead in the line of a limited API, until its patience ends; and what was answered.
+
+    `again`: it was turned away before in this invocation.
+    """
 
     batch: _Batch
     lead: int
     until_s: float
+    again: bool = False
     began_s: float = 0.0
     answer: Answer = Answer.TAKEN
 
@@ -293,6 +305,8 @@ class Simulation:
                 self._now - self._sent_s[self._oldest] if is_one else 0.0,
                 self._running,
                 self._parallel_calls,
+                self.result.calls[Answer.TAKEN],
+                self.result.calls[Answer.TOO_MANY],
             )
         )
 
@@ -416,7 +430,7 @@ class Simulation:
         try:
             call.batch.environment.pace.line_up(call.lead, call.until_s - self._now)
         except NoRoomError as error:
-            self.result.deferred += 1
+            self.result.deferred += not call.again
             self._return(call, error.place_s or 0.0)
             return
         call.batch.busy += 1
@@ -437,7 +451,10 @@ class Simulation:
             self._plan(self._now + wait_s, _Kind.TURN, call)
             return
         [answer] = self._scenario.api.answers(self._now, 1)
-        self._count_writes(self._inputs.write_units)
+        if call.again:
+            self.result.again += 1
+        else:
+            self._count_writes(self._inputs.write_units)
         self._parallel_calls += 1
         self.result.most_parallel_calls = max(self.result.most_parallel_calls, self._parallel_calls)
         seconds = batch_seconds(1, self._scenario.api.latency_s, self._config, self._inputs)
@@ -452,7 +469,7 @@ class Simulation:
         batch.busy -= 1
         self._note(batch, lead, answer, call.began_s)
         if answer is Answer.TOO_MANY:
-            self._line_up(call)
+            self._line_up(call._replace(again=True))
         self._go_on(batch)
 
     def _note(self, batch: _Batch, lead: int, answer: Answer, began_s: float) -> None:
@@ -497,11 +514,12 @@ class Simulation:
             self._note(batch, lead, answer, batch.began_s)
         for lead, answer in zip(batch.wave, batch.answers, strict=True):
             if answer is Answer.TOO_MANY:
-                self._line_up(_Call(batch, lead, batch.began_s + PATIENCE_S))
+                self._line_up(_Call(batch, lead, batch.began_s + PATIENCE_S, again=True))
         self._go_on(batch)
 
     def _deliver(self, lead: int) -> None:
         self._done[lead] = 1
+        self.result.first_delivered_s = min(self.result.first_delivered_s, self._now)
         self._receives.pop(lead, None)
         self._in_flight -= 1
         self.result.delivered += 1
@@ -530,7 +548,8 @@ class Simulation:
 
     def _end(self, batch: _Batch) -> None:
         for lead, delay_s in batch.returned:
-            self._receives[lead] = self._receive_count(lead)
+            self._receives[lead] = receives = self._receive_count(lead)
+            self.result.most_receives = max(self.result.most_receives, receives)
             heapq.heappush(self._returning, (self._now + delay_s, lead))
         usage = self.result.usage
         usage.sqs_requests += math.ceil((batch.leads - len(batch.returned)) / SQS_BATCH)
