@@ -1,6 +1,13 @@
 """What the function makes of an API that limits its callers: the real bundle, and the simulation.
 
     python -m bench rate
+
+What takes long is simulated. The bundle runs in the deployed shape: on the emulator, with as many
+environments at a time as the default of `maximumConcurrency`, against the sandbox. A run that isn't quick
+writes its table into docs/measurements.md.
+"""
+
+import bisect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -363,7 +363,7 @@ class TestOrder:
         """E-mails to a person end at once; the update comes later, and doesn't start them again."""
         pipeline.send(create(scheduleName="Demo") | KEY)
         pipeline.deliver()
-        pipeline.fail(fail_once("update", kind="status", status=429))
+        pipeline.fail(fail_once("update", kind="status", status=425))
         pipeline.send(update(phone="+1", scheduleName="Sales"))
         failed = pipeline.receive()
         assert len(pipeline.deliver(failed)) == 1
