@@ -93,6 +93,7 @@ class DeploymentConfig:
     batching_window_seconds: int = _setting(0, whole_number(0, 300, "seconds"))
     maximum_concurrency: int = _setting(5, whole_number(2, 1000, "concurrent invocations"))
     parallel_calls: int = _setting(10, whole_number(1, 32, "threads"))
+    calls_per_second: int = _setting(0, whole_number(0, 100_000, "calls"))
     memory_megabytes: int = _setting(1024, whole_number(256, 10240, "MB"))
     function_timeout_seconds: int = _setting(150, whole_number(60, 900, "seconds"))
     connect_timeout_seconds: int = _setting(3, whole_number(1, 10, "seconds"))
@@ -152,7 +153,8 @@ class DeploymentConfig:
         """How often a lead is received until `parkAfterHours`, at most, as far as delays last that long.
 
         The first delays double. Then jitter takes off up to half of the longest delay, for a day; after that
-        the delay while the circuit breaker is open is the shortest, two thirds of the longest.
+        the delay while the circuit breaker is open is the shortest, two thirds of the longest. One that waits
+        for its turn at a limited API is received less often, or at most 600 times.
         """
         longest_s, parked_s = self.retry_max_delay_seconds, self.park_after_hours * 3600
         first_s = min(parked_s, 86_400)
@@ -231,6 +233,12 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"settlingTimeSeconds is {config.settling_time_seconds}, but must not be less than "
             f"readTimeoutSeconds, {config.read_timeout_seconds}, since what is answered late "
             "takes effect late"
+        )
+    if 0 < config.calls_per_second < config.maximum_concurrency:
+        yield (
+            f"callsPerSecond is {config.calls_per_second}, but must be 0 or at least maximumConcurrency, "
+            f"{config.maximum_concurrency}, because each of so many invocations at a time may make a call in "
+            "the same second"
         )
     # 61 s are a second for rounding, and 30 s for the clock that writes and for the one that reads.
     freed_s = 5 * (config.function_timeout_seconds + config.batching_window_seconds) - 61

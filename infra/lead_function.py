@@ -255,6 +255,7 @@ class LeadFunction(Construct):
             "EVENT_SOURCES": json.dumps(config.event_sources),
             "MAPPINGS": pack_mappings(config.mappings),
             "PARALLEL_CALLS": str(config.parallel_calls),
+            "CALLS_PER_SECOND": str(config.calls_per_second // config.maximum_concurrency),
             "CONNECT_TIMEOUT_S": str(config.connect_timeout_seconds),
             "READ_TIMEOUT_S": str(config.read_timeout_seconds),
             "SETTLING_S": str(config.settling_time_seconds),

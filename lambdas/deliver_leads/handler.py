@@ -22,6 +22,7 @@ from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
 from .outcome_events import OutcomeEvents
+from .pace import Pace
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _sqs = LateClient(lambda: _session.client("sqs", config=_config))
 _secrets = LateClient(lambda: _session.client("secretsmanager", config=_config))
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
+_pace = Pace(settings.calls_per_second)
 _breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
 
 
@@ -65,10 +67,11 @@ runner = BatchRunner(
     Delivery(
         settings,
         http,
-        LeadsApi(http, tokens, settings.leads_api_url, _calls),
+        LeadsApi(http, tokens, settings.leads_api_url, _calls, _pace),
         Ledger(_dynamodb, settings),
         DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
         _breaker,
+        _pace,
     ),
     _sqs,
     settings,
