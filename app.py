@@ -38,7 +38,7 @@ def build_stacks(
     delivery = DeliveryStack(
         app, "LeadDelivery", config=config, code=function_code(bundling), sandbox=sandbox
     )
-    monitoring = MonitoringStack(app, "LeadMonitoring", config=config, delivery=delivery)
+    monitoring = MonitoringStack(app, "LeadMonitoring", config=config, stack=delivery)
     return delivery, monitoring
 
 

@@ -12,9 +12,10 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra.config import DeploymentConfig
-from infra.delivery_stack import environment
-from infra.lead_function import FOR_THIS_ACCOUNT_ONLY
+from .config import DeploymentConfig
+from .delivery_stack import environment
+from .lead_delivery import apply_to_all
+from .lead_function import FOR_THIS_ACCOUNT_ONLY
 
 # Longer than the longest delay that the sandbox plays (local/sandbox/dynamodb_store.py).
 _TIMEOUT = Duration.seconds(60)
@@ -34,8 +35,9 @@ class SandboxStack(Stack):
             scope,
             construct_id,
             env=environment(config),
-            stack_name=f"LeadSandbox-{config.stage}",
+            stack_name=f"{config.name_prefix}LeadSandbox-{config.stage}",
             description=f"Stands in for 7Targets: its leads get no e-mails ({config.stage})",
+            tags=dict(config.tags),
         )
         self.secret = self._secret()
         table = self._table()
@@ -49,7 +51,7 @@ class SandboxStack(Stack):
             architecture=lambda_.Architecture.ARM_64,
             handler="local.sandbox.function.handler",
             code=code,
-            role=self._role(table, log_group).without_policy_updates(),
+            role=self._role(config, table, log_group).without_policy_updates(),
             log_group=log_group,
             memory_size=512,
             timeout=_TIMEOUT,
@@ -60,6 +62,7 @@ class SandboxStack(Stack):
                 id="AwsSolutions-L1", reason="The bundle is compiled for Python 3.13 and tested with it."
             )
         )
+        apply_to_all(self, config)
         # Without the slash at its end, which CloudFormation gives to a function URL only.
         self.url = f"https://{Fn.select(2, Fn.split('/', self._address(config)))}"
         for name, value in {
@@ -116,7 +119,7 @@ class SandboxStack(Stack):
         )
         return table
 
-    def _role(self, table: dynamodb.Table, log_group: logs.LogGroup) -> iam.Role:
+    def _role(self, config: DeploymentConfig, table: dynamodb.Table, log_group: logs.LogGroup) -> iam.Role:
         allowed = {
             table.table_arn: (
                 "dynamodb:DeleteItem",
@@ -136,6 +139,7 @@ class SandboxStack(Stack):
         return iam.Role(
             self,
             "Role",
+            path=config.role_path or None,
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=FOR_THIS_ACCOUNT_ONLY),
             inline_policies={"Sandbox": iam.PolicyDocument(statements=statements)},
         )

@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "ONLY_RECIPIENTS": "[]",
     "MAPPINGS": pack_mappings([]),
     "PARALLEL_CALLS": "10",
+    "CALLS_PER_SECOND": "0",
     "CONNECT_TIMEOUT_S": "3",
     "READ_TIMEOUT_S": "30",
     "SETTLING_S": "60",

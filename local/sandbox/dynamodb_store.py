@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from local.sandbox.faults import FaultRuleError, read_rules
+from local.sandbox.faults import Fault, FaultRuleError, read_rules
 from local.sandbox.store import email_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local.sandbox.faults import Fault
     from local.sandbox.store import Lead, ReceivedRequest, Result
 
 # The table's key. All that is looked up together has one kind.
@@ -210,13 +209,13 @@ class StoredFaults:
 
     def replace(self, rules: object) -> None:
         for number, rule in enumerate(read_rules(rules), 1):
-            kind = rule.fault.kind
-            if kind not in _PLAYED:
+            fault = rule.fault
+            if not isinstance(fault, Fault) or fault.kind not in _PLAYED:
                 raise FaultRuleError(
-                    f"rule {number}: {kind} can't be played by a function behind a URL, only "
+                    f"rule {number}: {fault.kind} can't be played by a function behind a URL, only "
                     f"{', '.join(_PLAYED)}; an answer is lost by a delay that is longer than the caller waits"
                 )
-            if rule.fault.seconds > LONGEST_DELAY_S:
+            if fault.seconds > LONGEST_DELAY_S:
                 raise FaultRuleError(f"rule {number}: a function delays by {LONGEST_DELAY_S} seconds at most")
         self._store.replace_fault_rules(list(rules))  # type: ignore[call-overload]
 
@@ -224,6 +223,8 @@ class StoredFaults:
         version, rules = self._store.fault_rules()
         for number, rule in enumerate(read_rules(rules)):
             hits = rule.fits(operation, email) and random.random() < rule.rate  # noqa: S311 - guards nothing
+            if not isinstance(rule.fault, Fault):
+                continue  # `replace` takes none of these
             if hits and (rule.times is None or self._store.take_turn(version, number, rule.times)):
                 return rule.fault
         return None
