@@ -33,13 +33,13 @@ SETTINGS = {
     "outcomeEvents": "ids",
     "maximumConcurrency": "2",
     "parallelCalls": "3",
-    "retryBaseDelaySeconds": "20",
+    "retryBaseDelaySeconds": "5",
     "retryMaxDelaySeconds": "60",
     "parkAfterHours": "4",
     "functionTimeoutSeconds": "60",
     "connectTimeoutSeconds": "2",
     "readTimeoutSeconds": "5",
-    "settlingTimeSeconds": "30",
+    "settlingTimeSeconds": "15",
 }
 Found = TypeVar("Found")
 
