@@ -145,9 +145,12 @@ class Judge:
         """Whether a create was to assign the lead anew, and was only sent as an update."""
         if not seen.event.is_create or seen.was_posted or any(each.disturbances for each in self._seen):
             return False
-        is_repeated = any(twin.applied for twin in self._twins(seen) if twin is not seen)
         ends_at = seen.sent_at - self._window_s - CLOCKS_DIFFER_S
-        return not is_repeated and -math.inf < (seen.known_before or -math.inf) < ends_at
+        others = [each for each in self._seen if each is not seen and each.event.fields["email"] == EMAIL]
+        is_repeated = any(twin.applied for twin in self._twins(seen) if twin is not seen)
+        was_shown = any(each.applied_at > ends_at for each in others)
+        is_known = -math.inf < (seen.known_before or -math.inf) < ends_at
+        return is_known and not (is_repeated or was_shown)
 
     def park(self, seen: Seen, attributes: Mapping[str, str], now: float, waiting: Iterable[int]) -> None:
         """An event is parked; `waiting` are the events whose messages are in the lead queue."""
