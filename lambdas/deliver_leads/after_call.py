@@ -36,13 +36,14 @@ from .outcome import (
     DeliveredLead,
     DeliveryError,
     LedgerError,
+    NotNowError,
     Outcome,
     RejectedError,
     RetryError,
     UnconfirmedError,
     UnknownLeadError,
 )
-from .retry_policy import retry_delay_s
+from .retry_policy import line_delay_s, retry_delay_s
 from .setters import new_setters
 from .settings import Settings
 
@@ -201,7 +202,7 @@ def _is_nearly_lost(message: Message, now: float) -> bool:
 def _parks(error: DeliveryError, message: Message, now: float, settings: Settings) -> bool:
     if isinstance(error, RejectedError) or _is_nearly_lost(message, now):
         return True
-    is_untried = isinstance(error, DeferredError) and not isinstance(error, BreakerOpenError)
+    is_untried = isinstance(error, DeferredError) and not isinstance(error, NotNowError)
     return not is_untried and not isinstance(error, LedgerError) and is_old(message, now, settings)
 
 
@@ -214,11 +215,14 @@ def _delay_s(
     jitter: float,
 ) -> int:
     base_s, max_s = settings.retry_base_delay_s, settings.retry_max_delay_s
-    if isinstance(error, DeferredError) and not isinstance(error, BreakerOpenError):
+    if isinstance(error, DeferredError) and not isinstance(error, NotNowError):
         return round(error.delay_s)
+    age_s = max(0.0, now - message.sent_at)
+    if isinstance(error, RetryError) and error.place_s is not None:
+        return line_delay_s(error.place_s, age_s, max_s=max_s, jitter=jitter)
     delay_s = retry_delay_s(
         message.receive_count,
-        max(0.0, now - message.sent_at),
+        age_s,
         base_s=base_s,
         max_s=max_s,
         jitter=jitter,

@@ -363,7 +363,7 @@ class TestOrder:
         """E-mails to a person end at once; the update comes later, and doesn't start them again."""
         pipeline.send(create(scheduleName="Demo") | KEY)
         pipeline.deliver()
-        pipeline.fail(fail_once("update", kind="status", status=429))
+        pipeline.fail(fail_once("update", kind="status", status=425))
         pipeline.send(update(phone="+1", scheduleName="Sales"))
         failed = pipeline.receive()
         assert len(pipeline.deliver(failed)) == 1
@@ -572,12 +572,12 @@ class TestAcknowledgement:
 
     def test_the_ledger_tells_the_story_of_an_event(self, pipeline: Pipeline) -> None:
         """When it came, from where, how often it was tried, why it waits, when it is due."""
-        pipeline.fail(fail_once("create", kind="status", status=429))
+        pipeline.fail(fail_once("create", kind="status", status=425))
         pipeline.send({"detail-type": "Lead Created", "source": "my.crm", "detail": {"lead": lead()}})
         pipeline.deliver()
         [event] = pipeline.events()
         assert (event["source"], event["attempts"], event["state"]) == ("my.crm", 1, "waiting")
-        assert event["reason"] == "leads API answered 429"
+        assert event["reason"] == "leads API answered 425"
         assert event["dueS"] > event["firstSeenS"]
 
     def test_the_log_names_the_whole_hash_of_the_lead(self, pipeline: Pipeline) -> None:
