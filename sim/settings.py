@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "EVENT_SOURCES": "[]",
     "MAPPINGS": pack_mappings([]),
     "PARALLEL_CALLS": "10",
+    "CALLS_PER_SECOND": "0",
     "CONNECT_TIMEOUT_S": "3",
     "READ_TIMEOUT_S": "30",
     "SETTLING_S": "60",

@@ -88,6 +88,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "infra.config",
         "deliver_leads.breaker",
         "deliver_leads.outcome",
+        "deliver_leads.pace",
         "deliver_leads.retry_policy",
     ),
 }
