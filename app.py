@@ -28,7 +28,7 @@ def build_stacks(
     """Builds both stacks of a stage. Raises `ConfigError`."""
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     delivery = DeliveryStack(app, "LeadDelivery", config=config, code=function_code(bundling))
-    monitoring = MonitoringStack(app, "LeadMonitoring", config=config, delivery=delivery)
+    monitoring = MonitoringStack(app, "LeadMonitoring", config=config, stack=delivery)
     return delivery, monitoring
 
 

@@ -1,14 +1,19 @@
 """What the function's zip holds: built from the lock file, without Docker, the same bytes everywhere.
 
+    PYTHONPATH=lambdas python -m infra.bundling    writes dist/bundle.zip, for the wheel of this package
+
 The bundle is pure Python, so that one and the same runs on Lambda's arm64, in the emulator and in the tests.
 """
 
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 import tomllib
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +21,12 @@ import jsii
 from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling
 from aws_cdk import aws_lambda as lambda_
 
-from infra.runtime_python import RUNTIME_VERSION, find_runtime_python
+from .runtime_python import RUNTIME_VERSION, find_runtime_python
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = "deliver_leads"
+# A wheel of this package holds the bundle, because its user has neither the lock file nor uv.
+BUILT = Path(__file__).with_name("bundle.zip")
 # The AWS services that the function calls. botocore brings the data of some 400: three quarters of the zip,
 # which is written, hashed and uploaded at each deployment and loaded at each cold start.
 SERVICES = ("dynamodb", "events", "secretsmanager", "sqs")
@@ -60,13 +67,20 @@ class LocalBundling:
         return True
 
 
-def function_code(bundling: LocalBundling) -> lambda_.Code:
-    """The function's code. Its hash is that of the bundle's content: same content, no new deployment."""
+def function_code(bundling: LocalBundling | None = None) -> lambda_.Code:
+    """The function's code: the bundle that was built for this package, or one that is built now.
+
+    Its hash is that of the bundle's content: same content, no new deployment.
+    """
+    if BUILT.exists():
+        return lambda_.Code.from_asset(str(BUILT))
     return lambda_.Code.from_asset(
         str(PROJECT / "lambdas"),
         asset_hash_type=AssetHashType.OUTPUT,
         # The CDK wants an image even though none is ever started.
-        bundling=BundlingOptions(image=DockerImage.from_registry("scratch"), local=bundling),
+        bundling=BundlingOptions(
+            image=DockerImage.from_registry("scratch"), local=bundling or LocalBundling()
+        ),
     )
 
 
@@ -88,6 +102,17 @@ def build_bundle(output_dir: Path, project: Path = PROJECT) -> None:
     # The zip keeps a file's mode, and Lambda runs as another user: neither may depend on this user's umask.
     for path in output_dir.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def write_zip(folder: Path, path: Path) -> None:
+    """Writes the folder's files into a zip: the same files give the same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as written:
+        for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+            # 1980 is the first year that a zip knows.
+            entry = zipfile.ZipInfo(str(file.relative_to(folder)), (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            written.writestr(entry, file.read_bytes())
 
 
 def _install(output_dir: Path, project: Path) -> None:
@@ -195,3 +220,16 @@ def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         stdin=subprocess.DEVNULL,
         env=environment | {"PYTHONHASHSEED": "0"},
     )
+
+
+def _main() -> None:
+    """Writes dist/bundle.zip."""
+    path = PROJECT / "dist" / "bundle.zip"
+    path.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        build_bundle(Path(folder))
+        write_zip(Path(folder), path)
+
+
+if __name__ == "__main__":
+    _main()

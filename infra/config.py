@@ -17,20 +17,31 @@ from deliver_leads.contract import (
     RESERVE_S,
     OutcomeEventsMode,
 )
-from infra.mapping_rules import mapping_problems
-from infra.setting_rules import (
+
+from .mapping_rules import mapping_problems
+from .setting_rules import (
     ACCOUNT,
     ACCOUNTS,
     ADDRESS_OF_A_PAGE,
     EMAILS,
     EVENT_BUS,
     EVENT_SOURCES,
+    FILE_OR_EMPTY,
+    HOSTS,
+    KEY_ARN_OR_EMPTY,
     LEAD_DEFAULTS,
     LOG_RETENTION_DAYS,
     MAPPINGS,
+    NAME_PREFIX,
     ORGANIZATION,
+    PERMISSIONS_BOUNDARY,
+    PROXY,
     REGION,
+    ROLE_PATH,
+    SECURITY_GROUPS,
+    SUBNETS,
     TABLE_NAME_OR_EMPTY,
+    TAGS,
     TOPIC_ARN_OR_EMPTY,
     TOPICS,
     URL,
@@ -41,6 +52,9 @@ from infra.setting_rules import (
     whole_number,
     whole_number_or_off,
 )
+
+# Of CloudFormation's 128 for a stack's name, as part of which stage and prefix stand.
+_NAME_CHARACTERS = 100
 
 
 class ConfigError(Exception):
@@ -112,6 +126,16 @@ class DeploymentConfig:
     # Only a stage that says so loses its data with its stack.
     keep_data: bool = _setting(True, YES_OR_NO)
     ledger_table_name: str = _setting("", TABLE_NAME_OR_EMPTY)
+    name_prefix: str = _setting("", NAME_PREFIX)
+    tags: Mapping[str, str] = _setting({}, TAGS)
+    role_path: str = _setting("", ROLE_PATH)
+    permissions_boundary: str = _setting("", PERMISSIONS_BOUNDARY)
+    kms_key_arn: str = _setting("", KEY_ARN_OR_EMPTY)
+    subnet_ids: tuple[str, ...] = _setting((), SUBNETS)
+    security_group_ids: tuple[str, ...] = _setting((), SECURITY_GROUPS)
+    proxy_url: str = _setting("", PROXY)
+    no_proxy: tuple[str, ...] = _setting((), HOSTS)
+    certificate_authority_file: str = _setting("", FILE_OR_EMPTY)
 
     @property
     def visibility_timeout_seconds(self) -> int:
@@ -251,7 +275,16 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
 
 
 def _contradictions_of_others(config: DeploymentConfig) -> Iterator[str]:
-    """Contradictions in the settings of what exists beside the stack: buses, topics, who gets the alarms."""
+    """Contradictions in the settings of what is around the stage: names, networks, buses, topics."""
+    if (characters := len(config.name_prefix + config.stage)) > _NAME_CHARACTERS:
+        yield (
+            f"namePrefix and stage have {characters} characters together, but must have no more than "
+            f"{_NAME_CHARACTERS}: stacks are named after them"
+        )
+    if bool(config.subnet_ids) != bool(config.security_group_ids):
+        yield "subnetIds and securityGroupIds must be given together: Lambda wants both in a VPC"
+    if config.no_proxy and not config.proxy_url:
+        yield "noProxy is given without proxyUrl, so that there is no proxy to go around"
     if config.event_bus_name and (config.producer_accounts or config.producer_organization):
         yield (
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from infra.config import SETTINGS, ConfigError, DeploymentConfig, suggestion
+from .config import SETTINGS, ConfigError, DeploymentConfig, suggestion
 
 FOLDER = Path(__file__).resolve().parent.parent / "settings"
 # `settings/local.toml` is for the run on a machine, which is the stage dev; example.toml is to be copied.
@@ -80,6 +80,8 @@ def _read(path: Path, problems: list[str]) -> dict[str, object]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         problems.append(f"{path} is no TOML in UTF-8: {error}")
     else:
+        if isinstance(file := settings.get("certificateAuthorityFile"), str) and file:
+            settings["certificateAuthorityFile"] = str(path.parent / file)
         if isinstance(mappings := settings.get("mappings"), list):
             read = (_mapping(each, path.parent, problems) for each in mappings)
             settings["mappings"] = [each for each in read if each is not None]

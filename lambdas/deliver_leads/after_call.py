@@ -160,8 +160,9 @@ def judge(
     """
     parks = _parks(error, message, now, settings)
     outcome = error.outcome
-    is_in_doubt = own.unanswered if own else isinstance(error, RetryError)
-    if (own or parks) and is_in_doubt and (parks or outcome is Outcome.RETRY):
+    # Nothing shows whether an event that was not looked up has a request without an answer.
+    is_in_doubt = own.unanswered if own else parks and isinstance(error, RetryError)
+    if is_in_doubt and (parks or outcome is Outcome.RETRY):
         outcome = Outcome.UNCONFIRMED
     return Verdict(outcome, parks, _delay_s(error, message, now, settings, longest_probe_interval_s, jitter))
 
@@ -187,7 +188,10 @@ def not_delivered(
 
 
 def longest_delay_with_open_claim_s(settings: Settings) -> int:
-    """The longest delay by which the next claim knows that the environment did not crash (lead_state.py)."""
+    """The longest delay for a message whose claim may be left in the ledger.
+
+    After a crash it stays away longer; by that the next claim distinguishes the two (lead_state.py).
+    """
     return settings.visibility_timeout_s // 3
 
 

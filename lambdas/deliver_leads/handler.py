@@ -1,7 +1,8 @@
 """The function's entry: constructs what outlives an invocation, once per execution environment."""
 
 import os
-from typing import Any
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
@@ -16,7 +17,7 @@ from .aws_clients import LateClient, client_config
 from .batch import BatchRunner
 from .batch_metrics import BatchMetrics
 from .breaker import CircuitBreaker
-from .contract import CHECK_EVENT, Metric, OutcomeEventsMode
+from .contract import ASSISTANTS_EVENT, CHECK_EVENT, Metric, OutcomeEventsMode
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
@@ -24,11 +25,14 @@ from .outcome_events import OutcomeEvents
 from .pace import Pace
 from .settings import Settings
 
+if TYPE_CHECKING:
+    from .check.check import Check
+
 settings = Settings.from_environment(os.environ)
 logger = Logger(location=None)  # it would be the same in every line
 metrics = Metrics()
 
-_tls = tls_context()
+_tls = tls_context(os.environ.get("EXTRA_CA_FILE"))
 if "AWS_CA_BUNDLE" not in os.environ:
     share_with_aws(_tls)
 _config = client_config(settings.parallel_calls)
@@ -51,7 +55,13 @@ def _outcome_events() -> OutcomeEvents | None:
     return OutcomeEvents(_session.client("events", config=once), settings.event_bus, settings.outcome_events)
 
 
-http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s, _tls)
+http = HttpClient(
+    settings.parallel_calls,
+    settings.connect_timeout_s,
+    settings.read_timeout_s,
+    _tls,
+    os.environ.get("HTTPS_PROXY"),  # the AWS clients read it by themselves
+)
 tokens = AccessTokens(http, _secrets, settings.secret_id, settings.token_url, _calls)
 runner = BatchRunner(
     Delivery(
@@ -78,7 +88,8 @@ class UnknownEventError(Exception):
 @logger.inject_lambda_context
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON, and Lambda's context object
-    """Takes an SQS event and returns a partial batch response, or the check event and returns a report.
+    """Takes an SQS event and returns a partial batch response, or one of the check's events and returns what
+    was found.
 
     Raises `UnknownEventError` for any other event: an answer would let a wrong trigger drop leads unseen.
     """
@@ -91,6 +102,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
     http.drop_idle_connections()
     if event == CHECK_EVENT:
         return check(deadline)
+    if event == ASSISTANTS_EVENT:
+        warnings.filterwarnings("ignore", "No application metrics")  # there is nothing to count
+        return new_check(deadline).list_assistants()
     if isinstance(event, dict) and "Records" in event:
         return runner.run(event["Records"], deadline)
     raise UnknownEventError('the event is neither SQS\'s, with "Records", nor {"check": true}')
@@ -98,10 +112,15 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
 
 def check(deadline: Deadline) -> dict[str, Any]:
     """Checks what a delivery needs, counts and logs what was found, and returns it."""
-    from .check.check import Check  # here, because it would add 3 ms to the cold start of every batch
-
-    report = Check(settings, http, tokens, _dynamodb, _sqs, deadline).run()
+    report = new_check(deadline).run()
     metrics.add_metric(Metric.CHECK_FAILED, MetricUnit.Count, 0 if report["ok"] else 1)
     log = logger.info if report["ok"] else logger.warning
     log("check", extra=report)
     return report
+
+
+def new_check(deadline: Deadline) -> "Check":
+    """One check. Its module would add 3 ms to the cold start of every batch, so it is imported here."""
+    from .check.check import Check
+
+    return Check(settings, http, tokens, _dynamodb, _sqs, deadline)

@@ -1,7 +1,7 @@
 """The pace of an execution environment: how many calls a second it makes of an API that limits its callers.
 
 The pace is for an API that is limited, the breaker (`breaker.py`) for one that is down. Clock, sleep and
-chance are given. docs/decisions/0018-the-apis-own-rate.md says why it is as it is, with what it costs.
+chance are given. docs/decisions/0022-the-apis-own-rate.md says why it is as it is, with what it costs.
 """
 
 import math

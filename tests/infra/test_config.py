@@ -44,6 +44,20 @@ def test_the_command_line_wins_over_the_stage() -> None:
 
 
 ACCEPTED: list[tuple[str, str, str, object]] = [
+    ("account", "111122223333", "account", "111122223333"),
+    ("region", "us-gov-west-1", "region", "us-gov-west-1"),
+    ("namePrefix", "acme-", "name_prefix", "acme-"),
+    ("tags", '{"cost:centre": ""}', "tags", {"cost:centre": ""}),
+    ("rolePath", "/a/b/", "role_path", "/a/b/"),
+    ("rolePath", "/", "role_path", "/"),
+    ("permissionsBoundary", "team/boundary", "permissions_boundary", "team/boundary"),
+    (
+        "kmsKeyArn",
+        f"arn:aws:kms:eu-west-1:111122223333:key/{'a' * 36}",
+        "kms_key_arn",
+        f"arn:aws:kms:eu-west-1:111122223333:key/{'a' * 36}",
+    ),
+    ("proxyUrl", "http://10.0.0.1:3128", "proxy_url", "http://10.0.0.1:3128"),
     ("outcomeEvents", "ids", "outcome_events", "ids"),
     ("readTimeoutSeconds", "5", "read_timeout_seconds", 5),
     ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
@@ -122,6 +136,24 @@ def test_a_number_out_of_range_is_reported_with_its_range_and_unit(
 
 
 WRONG: list[tuple[str, object, str]] = [
+    ("account", 111122223333, "an AWS account id"),
+    ("account", "1111-2222-3333", "an AWS account id"),
+    ("region", "Frankfurt", "the name of an AWS region"),
+    ("namePrefix", "-acme", "up to 40 letters, digits and -"),
+    ("tags", {"aws:team": "x"}, "an object of texts, with keys of up to 128"),
+    ("tags", {"team": 1}, "an object of texts, with keys of up to 128"),
+    ("rolePath", "acme", "a path that begins and ends with /"),
+    (
+        "permissionsBoundary",
+        "arn:aws:iam::111122223333:role/x",
+        "the name, with its path, or the ARN of a managed policy",
+    ),
+    ("kmsKeyArn", "arn:aws:kms:eu-west-1:111122223333:alias/leads", "the ARN of a KMS key"),
+    ("subnetIds", ["vpc-0123abcd"], "a list of ids of subnets"),
+    ("securityGroupIds", ["sg-x"], "a list of ids of security groups"),
+    ("proxyUrl", "https://proxy.example:3128", "the URL of an HTTP proxy"),
+    ("proxyUrl", "http://user:word@proxy.example:3128", "the URL of an HTTP proxy"),
+    ("noProxy", ["http://x"], "a list of hosts"),
     ("batchSize", "10", "a whole number of messages from 1 to 100"),
     ("batchSize", 1.5, "a whole number of messages from 1 to 100"),
     ("batchSize", True, "a whole number of messages from 1 to 100"),
@@ -252,6 +284,8 @@ SHORT = {"functionTimeoutSeconds": 60, "connectTimeoutSeconds": 1, "readTimeoutS
             {"eventBusName": "default", "producerOrganization": "o-a1b2c3d4e5"},
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is",
         ),
+        ({"subnetIds": ["subnet-0123abcd"]}, "subnetIds and securityGroupIds must be given together"),
+        ({"noProxy": [".amazonaws.com"]}, "noProxy is given without proxyUrl"),
         ({"batchSize": 11}, "batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of 11"),
         (
             {"retryBaseDelaySeconds": 61, "retryMaxDelaySeconds": 60},

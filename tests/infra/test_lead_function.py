@@ -177,7 +177,10 @@ def test_the_role_may_publish_outcomes_on_the_bus_when_that_is_wanted(mode: str)
             "Effect": "Allow",
             "Action": "events:PutEvents",
             "Resource": json.loads(arn(template, "EventBusName")),
-            "Condition": {"StringEquals": {"events:source": OWN_EVENT_SOURCE}},
+            "Condition": {
+                "ForAllValues:StringEquals": {"events:source": [OWN_EVENT_SOURCE]},
+                "Null": {"events:source": "false"},
+            },
         }
     ]
 
