@@ -30,7 +30,7 @@ from bench.cost.inputs import Inputs
 from bench.cost.model import GB, MONTH_DAYS, SQS_BATCH, Usage, batch_seconds, logged_bytes, start_seconds
 from deliver_leads.breaker import CircuitBreaker, Evidence
 from deliver_leads.outcome import BreakerOpenError, NoRoomError
-from deliver_leads.pace import PATIENCE_S, Pace
+from deliver_leads.pace import LONGEST_WAIT_S, PATIENCE_S, Pace
 from deliver_leads.retry_policy import line_delay_s, retry_delay_s
 from infra.config import DeploymentConfig
 
@@ -155,6 +155,7 @@ class _Environment:
         self.pace = Pace(
             config.calls_per_second // config.maximum_concurrency, clock=clock.time, chance=clock.chance
         )
+        self.line: deque[_Call] = deque()
 
 
 @dataclass
@@ -183,6 +184,7 @@ class _Call(NamedTuple):
     lead: int
     until_s: float
     again: bool = False
+    lined_up_s: float = 0.0
     began_s: float = 0.0
     answer: Answer = Answer.TAKEN
 
@@ -207,7 +209,7 @@ class Simulation:
         self._random = random.Random(scenario.seed)  # noqa: S311 - repeatable, protects nothing
         self._sample_every_s = sample_every_s
         self._now = 0.0
-        self._events: list[tuple[float, int, _Kind, _Batch | _Call | None]] = []
+        self._events: list[tuple[float, int, _Kind, _Batch | _Call | _Environment | None]] = []
         self._number = 0
         self._wakes_at = math.inf
         self._sent_s = array("d")
@@ -249,11 +251,10 @@ class Simulation:
                 self._tick()
             elif kind is _Kind.WAKE:
                 self._wakes_at = math.inf
+            elif isinstance(what, _Environment):
+                self._serve(what)
             elif isinstance(what, _Call):
-                if kind is _Kind.TURN:
-                    self._turn(what)
-                else:
-                    self._take_answer(what)
+                self._take_answer(what)
             elif what is not None and kind is _Kind.GO_ON:
                 self._go_on(what)
             elif what is not None and kind is _Kind.ANSWERED:
@@ -263,7 +264,7 @@ class Simulation:
             self._receive()
         return self._closed()
 
-    def _due(self) -> Iterator[tuple[_Kind, _Batch | _Call | None]]:
+    def _due(self) -> Iterator[tuple[_Kind, _Batch | _Call | _Environment | None]]:
         while self._events:
             self._now, _, kind, what = heapq.heappop(self._events)
             self._arrive()
@@ -274,7 +275,7 @@ class Simulation:
     def _is_over(self) -> bool:
         return self._now > self._scenario.arriving_s and self.result.delivered == len(self._sent_s)
 
-    def _plan(self, at_s: float, kind: _Kind, what: _Batch | _Call | None = None) -> None:
+    def _plan(self, at_s: float, kind: _Kind, what: _Batch | _Call | _Environment | None = None) -> None:
         self._number += 1
         heapq.heappush(self._events, (at_s, self._number, kind, what))
 
@@ -434,7 +435,10 @@ class Simulation:
             self._return(call, error.place_s or 0.0)
             return
         call.batch.busy += 1
-        self._turn(call)
+        line = call.batch.environment.line
+        line.append(call._replace(lined_up_s=self._now))
+        if len(line) == 1:
+            self._serve(call.batch.environment)
 
     def _return(self, call: _Call, place_s: float) -> None:
         delay_s = line_delay_s(
@@ -445,11 +449,25 @@ class Simulation:
         )
         call.batch.returned.append((call.lead, delay_s))
 
-    def _turn(self, call: _Call) -> None:
-        wait_s = call.batch.environment.pace.turn(call.lead)
-        if wait_s:
-            self._plan(self._now + wait_s, _Kind.TURN, call)
-            return
+    def _serve(self, environment: _Environment) -> None:
+        """The turns of those who wait in an environment, one after another."""
+        while environment.line:
+            call = environment.line[0]
+            wait_s = environment.pace.turn(call.lead)
+            if wait_s and self._now + wait_s <= call.lined_up_s + LONGEST_WAIT_S:
+                self._plan(self._now + wait_s, _Kind.TURN, environment)
+                return
+            environment.line.popleft()
+            if wait_s:
+                environment.pace.leave(call.lead)
+                self.result.deferred += not call.again
+                self._return(call, environment.pace.book())
+                call.batch.busy -= 1
+                self._go_on(call.batch)
+            else:
+                self._call(call)
+
+    def _call(self, call: _Call) -> None:
         [answer] = self._scenario.api.answers(self._now, 1)
         if call.again:
             self.result.again += 1
@@ -458,9 +476,9 @@ class Simulation:
         self._parallel_calls += 1
         self.result.most_parallel_calls = max(self.result.most_parallel_calls, self._parallel_calls)
         seconds = batch_seconds(1, self._scenario.api.latency_s, self._config, self._inputs)
-        answered = call._replace(began_s=self._now, answer=answer)
         # No two calls of an API take the same time.
         seconds *= 0.8 + 0.4 * self._random.random()
+        answered = call._replace(began_s=self._now, answer=answer)
         self._plan(self._now + seconds, _Kind.CALL_ANSWERED, answered)
 
     def _take_answer(self, call: _Call) -> None:

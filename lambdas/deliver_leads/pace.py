@@ -1,7 +1,7 @@
 """The pace of an execution environment: how many calls a second it makes of an API that limits its callers.
 
 The pace is for an API that is limited, the breaker (`breaker.py`) for one that is down. Clock, sleep and
-chance are given. docs/decisions/0016-the-apis-own-rate.md says why it is as it is, with what it costs.
+chance are given. docs/decisions/0022-the-apis-own-rate.md says why it is as it is, with what it costs.
 """
 
 import math
@@ -16,6 +16,7 @@ from .outcome import NoRoomError
 
 # So long a lead waits within the invocation; for longer, the queue is cheaper.
 PATIENCE_S = 3.0
+LONGEST_WAIT_S = 3.6  # no sleep is exact
 # Between two leads that come back, if turns are not closer still. Too many come back rather than too few,
 # because a lead without a turn costs a receive, and a turn without a lead is lost.
 PLACE_S = 0.125
@@ -112,8 +113,7 @@ class Pace:
         Raises `NoRoomError` if the turn is not soon, or not any more.
         """
         self.line_up(who)
-        # No sleep is exact.
-        until_s = self._clock() + PATIENCE_S * 1.2
+        until_s = self._clock() + LONGEST_WAIT_S
         while wait_s := self.turn(who):
             if self._clock() + wait_s > until_s:
                 raise NoRoomError(self._cause, self.book())

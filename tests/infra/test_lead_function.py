@@ -65,6 +65,7 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "LEDGER_TABLE",
         "LEAD_DEFAULTS",
         "EVENT_SOURCES",
+        "ONLY_RECIPIENTS",
         "MAPPINGS",
         "PARALLEL_CALLS",
         "CONNECT_TIMEOUT_S",
