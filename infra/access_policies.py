@@ -1,17 +1,19 @@
 """Two managed policies for people and programs: producers of lead events, and operators of a stage."""
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from aws_cdk import Acknowledgment, Aws, Stack, Validations
-from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import Acknowledgment, Aws, Validations
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk import aws_sqs as sqs
 
-from infra.config import DeploymentConfig
-from infra.entrance import put_events_conditions
-from infra.lead_function import LeadFunction
+from .encryption import USE_OF_A_QUEUE
+from .entrance import Entrance
+
+if TYPE_CHECKING:
+    from .lead_delivery import LeadDelivery
 
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html and
 # .../list_amazoncloudwatch.html: none of these can be limited to a resource; DescribeAlarms can, but then it
@@ -33,76 +35,77 @@ _HANDLE_PARKED = (
 )
 
 
-def producer_policy(
-    stack: Stack, config: DeploymentConfig, *, lead_queue: sqs.Queue, bus: events.IEventBus
-) -> iam.ManagedPolicy:
+def producer_policy(delivery: "LeadDelivery", *, entrance: Entrance) -> iam.ManagedPolicy:
     """A policy that allows publishing lead events, to queue and bus, and reading nothing."""
     return iam.ManagedPolicy(
-        stack,
+        delivery,
         "ProducerPolicy",
-        description=f"Publishes lead events to {stack.stack_name}",
+        path=delivery.config.role_path or None,
+        description=f"Publishes lead events to {delivery.stack_name}",
         statements=[
-            _allow("SendToLeadQueue", ["sqs:SendMessage"], lead_queue.queue_arn),
+            _allow("SendToLeadQueue", ["sqs:SendMessage"], delivery.lead_queue.queue_arn),
             _allow(
-                "PutEvents", ["events:PutEvents"], bus.event_bus_arn, conditions=put_events_conditions(config)
+                "PutEvents",
+                ["events:PutEvents"],
+                delivery.event_bus.event_bus_arn,
+                conditions=entrance.put_events_conditions(),
             ),
+            *_use_of_keys(delivery),
         ],
     )
 
 
 def operator_policy(
-    stack: Stack,
-    config: DeploymentConfig,
+    delivery: "LeadDelivery",
     *,
-    lead_queue: sqs.Queue,
-    dead_letter_queue: sqs.Queue,
-    rule_dead_letter_queue: sqs.Queue,
     secret: secretsmanager.Secret,
-    ledger: dynamodb.ITable,
-    lead_function: LeadFunction,
     rule: events.Rule,
+    monitoring_stack_name: str,
+    sandbox: lambda_.Function | None,
 ) -> iam.ManagedPolicy:
     """A policy that allows what docs/operate.md, the runbook and leadctl do.
 
     Never: read the secret's value (only put a new one), purge a queue (parked leads have no other copy),
     write to the ledger (a wrong entry sends a lead twice).
     """
+    config, lead_function = delivery.config, delivery.lead_function
     # CloudFormation ends a stack's ARN with an id of its own making; this stack knows its own.
-    monitoring = f"stack/LeadMonitoring-{config.stage}/*"
+    monitoring = f"stack/{monitoring_stack_name}/*"
     monitoring_arn = f"arn:{Aws.PARTITION}:cloudformation:{Aws.REGION}:{Aws.ACCOUNT_ID}:{monitoring}"
     dashboard_arn = (
-        f"arn:{Aws.PARTITION}:cloudwatch::{Aws.ACCOUNT_ID}:dashboard/{stack.stack_name}-{Aws.REGION}"
+        f"arn:{Aws.PARTITION}:cloudwatch::{Aws.ACCOUNT_ID}:dashboard/{delivery.stack_name}-{Aws.REGION}"
     )
     # CloudFormation names the topic of the other stack.
-    own_topics = f"LeadMonitoring-{config.stage}-*"
+    own_topics = f"{monitoring_stack_name}-*"
     own_topics_arn = f"arn:{Aws.PARTITION}:sns:{Aws.REGION}:{Aws.ACCOUNT_ID}:{own_topics}"
     function, mapping = lead_function.function, lead_function.event_source_mapping
     policy = iam.ManagedPolicy(
-        stack,
+        delivery,
         "OperatorPolicy",
-        description=f"Operates {stack.stack_name}: reads its state, handles parked leads, pauses, rotates",
+        path=config.role_path or None,
+        description=f"Operates {delivery.stack_name}: reads its state, handles parked leads, pauses, rotates",
         statements=[
             _allow("ReadStacks", ["cloudformation:DescribeStacks"], Aws.STACK_ID, monitoring_arn),
             _allow(
                 "HandleParked",
                 _HANDLE_PARKED,
-                dead_letter_queue.queue_arn,
-                rule_dead_letter_queue.queue_arn,
+                delivery.dead_letter_queue.queue_arn,
+                delivery.rule_dead_letter_queue.queue_arn,
             ),
             _allow(
                 "MoveParked",
                 ["sqs:CancelMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:StartMessageMoveTask"],
-                dead_letter_queue.queue_arn,
+                delivery.dead_letter_queue.queue_arn,
             ),
             _allow(
                 "SendToLeadQueue",
                 ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"],
-                lead_queue.queue_arn,
+                delivery.lead_queue.queue_arn,
             ),
             _allow(
                 "ReadLedger",
                 ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
-                ledger.table_arn,
+                delivery.ledger.table_arn,
             ),
             _allow("ReadRule", ["events:DescribeRule"], rule.rule_arn),
             _allow(
@@ -147,6 +150,8 @@ def operator_policy(
                 ],
                 secret.secret_arn,
             ),
+            *_use_of_keys(delivery),
+            *([_allow("SteerSandbox", ["lambda:InvokeFunction"], sandbox.function_arn)] if sandbox else []),
         ],
     )
     Validations.of(policy).acknowledge(
@@ -167,11 +172,17 @@ def operator_policy(
     return policy
 
 
+def _use_of_keys(delivery: "LeadDelivery") -> list[iam.PolicyStatement]:
+    """What a queue's senders and readers need of the customers' keys; table and secret need no more."""
+    keys = [key.key_arn for key in delivery.keys_in_use()]
+    return [_allow("UseKeys", USE_OF_A_QUEUE, *keys)] if keys else []
+
+
 def _allow(
     sid: str,
     actions: Iterable[str],
     *resources: str,
-    conditions: Mapping[str, Mapping[str, list[str]]] | None = None,
+    conditions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> iam.PolicyStatement:
     return iam.PolicyStatement(
         sid=sid, actions=list(actions), resources=list(resources), conditions=conditions or None

@@ -21,9 +21,10 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 from deliver_leads.contract import Metric, OutcomeEventsMode
-from infra.config import DeploymentConfig
-from infra.delivery_stack import DeliveryStack
-from infra.stage_metrics import StageMetrics
+
+from .config import DeploymentConfig
+from .lead_delivery import LeadDelivery
+from .stage_metrics import StageMetrics
 
 _SHORT_S, _QUARTER_S, _HOUR_S, _DAY_S = 300, 900, 3600, 86_400
 # Of SQS's limit of 120,000.
@@ -51,8 +52,9 @@ class Alarm:
     pages: bool = False
 
 
-def alarms(config: DeploymentConfig, delivery: DeliveryStack) -> tuple[Alarm, ...]:
+def alarms(delivery: LeadDelivery) -> tuple[Alarm, ...]:
     """The metric alarms of a stage."""
+    config = delivery.config
     watch = StageMetrics(delivery)
     return (
         *_of_the_function(config, watch),

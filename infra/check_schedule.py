@@ -13,7 +13,14 @@ from deliver_leads.contract import CHECK_EVENT
 class CheckSchedule(Construct):
     """Invokes the function with the check event, the first time one interval after the deployment."""
 
-    def __init__(self, scope: Construct, construct_id: str, function: lambda_.Function, minutes: int) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        function: lambda_.Function,
+        minutes: int,
+        role_path: str,
+    ) -> None:
         super().__init__(scope, construct_id)
         group = scheduler.ScheduleGroup(self, "Group", removal_policy=RemovalPolicy.DESTROY)
         # AWS wants the group's ARN here, not the schedule's.
@@ -23,6 +30,7 @@ class CheckSchedule(Construct):
         role = iam.Role(
             self,
             "Role",
+            path=role_path or None,
             assumed_by=iam.ServicePrincipal("scheduler.amazonaws.com", conditions={"StringEquals": mine}),
             inline_policies={"Check": iam.PolicyDocument(statements=[invoke])},
         )

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Aws, CfnOutput, Duration, Stack
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
 
 from deliver_leads.contract import Metric
-from infra import log_queries
-from infra.config import DeploymentConfig
-from infra.delivery_stack import DeliveryStack
-from infra.running_cost import RunningCost
-from infra.stage_metrics import PERIOD, StageMetrics
-from infra.widgets import COLUMNS, counts, divided, figure, filled, graph, heading, now
+
+from . import log_queries
+from .lead_delivery import LeadDelivery
+from .running_cost import RunningCost
+from .stage_metrics import PERIOD, StageMetrics
+from .widgets import COLUMNS, counts, divided, figure, filled, graph, heading, now
 
 # Of a queue; a lead that comes back later holds one of these places all the time.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -29,15 +30,13 @@ _SPREAD = (("p50", "half", _GREEN), ("p95", "95 of 100", _ORANGE), ("Maximum", "
 class Dashboard:
     """Makes the dashboard and the saved queries in `scope`, with the alarms that are in it by then.
 
-    `runbook` is a URL, or the document's path for people who have the project at hand.
+    `url` opens it in AWS's console.
     """
 
-    def __init__(
-        self, scope: Stack, *, config: DeploymentConfig, delivery: DeliveryStack, runbook: str
-    ) -> None:
-        self._config = config
+    def __init__(self, scope: Construct, *, delivery: LeadDelivery) -> None:
+        self._config = delivery.config
         self._stage = delivery.stack_name
-        self._runbook = runbook
+        self._runbook = delivery.config.runbook_url
         self._log_group = delivery.lead_function.log_group.log_group_name
         self._metrics = StageMetrics(delivery)
         log_queries.save_queries(scope, folder=self._stage, log_group_name=self._log_group)
@@ -65,7 +64,7 @@ class Dashboard:
             ],
         )
         url = f"https://{Aws.REGION}.console.aws.amazon.com/cloudwatch/home?region={Aws.REGION}"
-        CfnOutput(scope, "DashboardUrl", value=f"{url}#dashboards/dashboard/{name}")
+        self.url = f"{url}#dashboards/dashboard/{name}"
 
     def _do_leads_flow(self, alarms: Sequence[cloudwatch.IAlarm]) -> list[list[cloudwatch.IWidget]]:
         metrics = self._metrics

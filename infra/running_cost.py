@@ -3,8 +3,9 @@
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 from deliver_leads.contract import Metric
-from infra.config import DeploymentConfig
-from infra.stage_metrics import PERIOD, StageMetrics
+
+from .config import DeploymentConfig
+from .stage_metrics import PERIOD, StageMetrics
 
 # USD in us-east-1, as in bench/cost/prices.toml: for one of each, a GB-second on Arm, a byte.
 _INVOCATION, _SQS_CALL, _WRITE_UNIT, _EVENT = 0.20e-6, 0.40e-6, 0.625e-6, 1.00e-6

@@ -198,6 +198,7 @@ ORGANIZATION = _text_like(
     "the id of an organization, o- and 10 to 32 letters or digits, or empty", r"(o-[a-z0-9]{10,32})?"
 )
 EMAILS = _list_of("e-mail addresses, each once", r"[^@\s,]+@[^@\s,]+")
+RECIPIENTS = _list_of("e-mail addresses and domains, each once", r"([^@\s,]+@)?[^@\s,]+\.[^@\s,.]+")
 TOPIC_ARN_OR_EMPTY = _text_like(
     "the ARN of an SNS topic (arn:aws:sns:<region>:<account>:<name>, not FIFO), or empty",
     r"(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?",
@@ -207,4 +208,51 @@ ADDRESS_OF_A_PAGE = _text_like("a URL or a path, without spaces and #", r"[^\s#]
 TABLE_NAME_OR_EMPTY = _text_like(
     "the name of a DynamoDB table (3 to 255 letters, digits and _ . -), or empty",
     r"([A-Za-z0-9_.-]{3,255})?",
+)
+# CloudFormation names roles, queues and tables after the stack, so the stacks' names carry the prefix.
+NAME_PREFIX = _text_like(
+    "up to 40 letters, digits and -, with a letter first, or empty", r"([A-Za-z][A-Za-z0-9-]{0,39})?"
+)
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+_TAG_KEY, _TAG_VALUE = r"(?!aws:)[\w .:/=+@-]{1,128}", r"[\w .:/=+@-]{0,256}"
+TAGS = Rule(
+    "an object of texts, with keys of up to 128 and values of up to 256 letters, digits, spaces and "
+    "_ . : / = + - @",
+    lambda value: (
+        isinstance(value, Mapping)
+        and len(value) <= 50
+        and all(
+            re.fullmatch(_TAG_KEY, key) and isinstance(text, str) and re.fullmatch(_TAG_VALUE, text)
+            for key, text in value.items()
+        )
+    ),
+    {
+        "type": "object",
+        "maxProperties": 50,
+        "propertyNames": {"pattern": f"^({_TAG_KEY})$"},
+        "additionalProperties": {"type": "string", "pattern": f"^({_TAG_VALUE})$"},
+    },
+    _json_or_text,
+    MappingProxyType,
+)
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+ROLE_PATH = _text_like("a path that begins and ends with /, or empty", r"(/|/[!-.0-~][!-~]{0,509}/)?")
+PERMISSIONS_BOUNDARY = _text_like(
+    "the name, with its path, or the ARN of a managed policy, or empty",
+    r"(arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/)?[A-Za-z0-9+=,.@_/-]{1,512}|",
+)
+# A key's own ARN, not an alias', because a role's right must name the key.
+KEY_ARN_OR_EMPTY = _text_like(
+    "the ARN of a KMS key (arn:aws:kms:<region>:<account>:key/<id>), or empty",
+    r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64})?",
+)
+SUBNETS = _list_of("ids of subnets, each once", r"subnet-[0-9a-f]{8,17}")
+SECURITY_GROUPS = _list_of("ids of security groups, each once", r"sg-[0-9a-f]{8,17}")
+# Without user and password, which would stand in the function's environment.
+PROXY = _text_like(
+    "the URL of an HTTP proxy (http://<host>:<port>), or empty", r"(http://[A-Za-z0-9.-]{1,253}:[0-9]{1,5})?"
+)
+HOSTS = _list_of("hosts, or ends of hosts, each once", r"[A-Za-z0-9.-]{1,253}")
+FILE_OR_EMPTY = _text_like(
+    "the path of a file of PEM certificates, from the settings file's folder, or empty", r"[^\x00]{0,1024}"
 )

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from infra.config import SETTINGS, DeploymentConfig
-from infra.stage_settings import FOLDER
+from .config import SETTINGS, DeploymentConfig
+from .stage_settings import FOLDER
 
 PATH = FOLDER / "schema.json"
 

@@ -12,7 +12,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
-from infra.delivery_stack import DeliveryStack
+
+from .lead_delivery import LeadDelivery
 
 PERIOD = Duration.minutes(5)
 
@@ -20,7 +21,7 @@ PERIOD = Duration.minutes(5)
 class StageMetrics:
     """What can be shown of one stage. `label` and `color` are a graph's; without them CloudWatch chooses."""
 
-    def __init__(self, delivery: DeliveryStack) -> None:
+    def __init__(self, delivery: LeadDelivery) -> None:
         self._delivery = delivery
 
     def own(

@@ -8,13 +8,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from infra.config import SETTINGS, ConfigError, DeploymentConfig, suggestion
+from .config import SETTINGS, ConfigError, DeploymentConfig, suggestion
 
 FOLDER = Path(__file__).resolve().parent.parent / "settings"
 # `settings/local.toml` is for the run on a machine, which is the stage dev; example.toml is to be copied.
 _NO_STAGES = ("example", "local")
 STAGE_DEFAULTS: Mapping[str, Mapping[str, object]] = {
-    "dev": {"keepData": False, "logRetentionDays": 14},
+    "dev": {"leadsApi": "sandbox", "keepData": False, "logRetentionDays": 14},
     "prod": {"keepData": True, "logRetentionDays": 90},
 }
 # The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.
@@ -80,6 +80,8 @@ def _read(path: Path, problems: list[str]) -> dict[str, object]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         problems.append(f"{path} is no TOML in UTF-8: {error}")
     else:
+        if isinstance(file := settings.get("certificateAuthorityFile"), str) and file:
+            settings["certificateAuthorityFile"] = str(path.parent / file)
         if isinstance(mappings := settings.get("mappings"), list):
             read = (_mapping(each, path.parent, problems) for each in mappings)
             settings["mappings"] = [each for each in read if each is not None]

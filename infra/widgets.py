@@ -3,7 +3,7 @@
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra.stage_metrics import PERIOD
+from .stage_metrics import PERIOD
 
 COLUMNS = 24  # of a dashboard
 

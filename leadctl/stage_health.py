@@ -137,20 +137,26 @@ def _parked(target: Target, before: ParkedGlance | None) -> ParkedGlance:
     return ParkedGlance(max(total, len(messages)), len(messages), oldest_s, grouped(messages))
 
 
+def alarms(target: Target) -> list[dict[str, Any]]:
+    """The stage's alarms, as CloudWatch describes them."""
+    pages = (
+        target.client("cloudwatch")
+        .get_paginator("describe_alarms")
+        .paginate(AlarmNamePrefix=f"{target.monitoring_stack}-", AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    )
+    return [
+        alarm for page in pages for alarm in [*page.get("MetricAlarms", []), *page.get("CompositeAlarms", [])]
+    ]
+
+
 def red_alarms(target: Target) -> list[dict[str, Any]] | None:
     """The stage's alarms that are on; None when it has no alarms at all."""
-    prefix = f"LeadMonitoring-{target.stage}-"
-    paginator = target.client("cloudwatch").get_paginator("describe_alarms")
-    found = [
-        alarm
-        for page in paginator.paginate(AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-        for alarm in [*page.get("MetricAlarms", []), *page.get("CompositeAlarms", [])]
-    ]
+    found = alarms(target)
     if not found:
         return None
     return [
         {
-            "name": alarm["AlarmName"].removeprefix(prefix),
+            "name": alarm["AlarmName"].removeprefix(f"{target.monitoring_stack}-"),
             "since": iso(alarm["StateUpdatedTimestamp"].timestamp()),
             "description": alarm.get("AlarmDescription"),
         }

@@ -2,7 +2,7 @@
 
     --stack NAME, --stage NAME    that stack
     LEADCTL_STAGE                 that stage's stack
-    none of them                  the only LeadDelivery-* stack of the account and region
+    none of them                  the only *LeadDelivery-* stack of the account and region
     --local                       the local run that this folder's project has started (local_run.py)
 
 There is no stage by default, and what was meant for the local run never reaches AWS.
@@ -76,8 +76,13 @@ class Target:
 
     @property
     def stage(self) -> str:
-        """The stack's name without its prefix."""
-        return self.stack_name.removeprefix(PREFIX)
+        """The stack's name without its prefixes."""
+        return self.stack_name.rpartition(PREFIX)[2]
+
+    @property
+    def monitoring_stack(self) -> str:
+        """The stack with the alarms; an earlier version's stack doesn't say which it is."""
+        return self.outputs.get("MonitoringStackName", f"LeadMonitoring-{self.stage}")
 
     @property
     def policy(self) -> str:
@@ -98,7 +103,7 @@ class Target:
 
     def monitoring_outputs(self) -> dict[str, str] | None:
         """The outputs of the stage's monitoring stack; None when there is no such stack."""
-        found = _describe(self.client("cloudformation"), f"LeadMonitoring-{self.stage}")
+        found = _describe(self.client("cloudformation"), self.monitoring_stack)
         return _outputs(found) if found else None
 
 
@@ -124,6 +129,16 @@ def find_target(choice: Choice) -> Target:
     # arn:aws:cloudformation:<region>:<account>:stack/...
     account = stack["StackId"].split(":")[4]
     return Target(session, stack["StackName"], outputs, account=account, local=None)
+
+
+def stack_names(choice: Choice) -> list[str]:
+    """The stacks of the account and region, for completion: asked once, and for two seconds only."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    session = boto3.Session(profile_name=choice.profile, region_name=choice.region)
+    return sorted(each["StackName"] for each in _stacks(session.client("cloudformation", config=config)))
 
 
 def _client(session: Any, local: LocalRun | None, service: str, read_timeout_s: int, tries: int) -> Any:  # noqa: ANN401
@@ -154,7 +169,8 @@ def _describe(cloudformation: Any, name: str) -> Any:  # noqa: ANN401 - a boto3 
 
 def _stacks(cloudformation: Any) -> Iterator[Any]:  # noqa: ANN401 - as above
     for page in cloudformation.get_paginator("describe_stacks").paginate():
-        yield from (stack for stack in page["Stacks"] if stack["StackName"].startswith(PREFIX))
+        # Before it is the setting namePrefix.
+        yield from (stack for stack in page["Stacks"] if PREFIX in stack["StackName"])
 
 
 def _only_stack(cloudformation: Any, region: str) -> Any:  # noqa: ANN401 - as above

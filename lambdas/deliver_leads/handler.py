@@ -22,6 +22,7 @@ from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
 from .outcome_events import OutcomeEvents
+from .pace import Pace
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ settings = Settings.from_environment(os.environ)
 logger = Logger(location=None)  # it would be the same in every line
 metrics = Metrics()
 
-_tls = tls_context()
+_tls = tls_context(os.environ.get("EXTRA_CA_FILE"))
 if "AWS_CA_BUNDLE" not in os.environ:
     share_with_aws(_tls)
 _config = client_config(settings.parallel_calls)
@@ -42,6 +43,7 @@ _sqs = LateClient(lambda: _session.client("sqs", config=_config))
 _secrets = LateClient(lambda: _session.client("secretsmanager", config=_config))
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
+_pace = Pace(settings.calls_per_second)
 _breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
 
 
@@ -53,16 +55,23 @@ def _outcome_events() -> OutcomeEvents | None:
     return OutcomeEvents(_session.client("events", config=once), settings.event_bus, settings.outcome_events)
 
 
-http = HttpClient(settings.parallel_calls, settings.connect_timeout_s, settings.read_timeout_s, _tls)
+http = HttpClient(
+    settings.parallel_calls,
+    settings.connect_timeout_s,
+    settings.read_timeout_s,
+    _tls,
+    os.environ.get("HTTPS_PROXY"),  # the AWS clients read it by themselves
+)
 tokens = AccessTokens(http, _secrets, settings.secret_id, settings.token_url, _calls)
 runner = BatchRunner(
     Delivery(
         settings,
         http,
-        LeadsApi(http, tokens, settings.leads_api_url, _calls),
+        LeadsApi(http, tokens, settings.leads_api_url, _calls, _pace),
         Ledger(_dynamodb, settings),
         DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
         _breaker,
+        _pace,
     ),
     _sqs,
     settings,

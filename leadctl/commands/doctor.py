@@ -10,10 +10,10 @@ import click
 from deliver_leads.contract import CHECK_EVENT
 from leadctl import __version__
 from leadctl.event_source_mapping import EventSourceMapping
-from leadctl.options import Invocation, Result, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, pass_invocation, target_options
 from leadctl.output import Column
 from leadctl.problems import ExitCode, action_of, is_denied
-from leadctl.stage_health import red_alarms
+from leadctl.stage_health import alarms, red_alarms
 from leadctl.target import Target
 
 # Lambda's longest timeout, and a little more.
@@ -43,7 +43,13 @@ _COLUMNS = (
 )
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Check what a delivery needs, without a lead.",
+    examples="""
+    leadctl doctor --stage prod
+    """,
+)
 @target_options
 @pass_invocation
 def doctor(invocation: Invocation) -> Result:
@@ -149,14 +155,42 @@ def _alarms(target: Target) -> Iterator[Finding]:
         return
     red = red_alarms(target)
     if red is None:
-        yield Finding("alarms", WRONG, "there is none", f"deploy LeadMonitoring-{target.stage}")
+        yield Finding("alarms", WRONG, "there is none", f"deploy {target.monitoring_stack}")
         return
     for alarm in red:
         yield Finding(
             "alarms", WRONG, f"{alarm['name']} is on since {alarm['since']}", alarm["description"] or ""
         )
-    if not red:
+    gone = _watched_but_gone(target)
+    if gone:
+        # No alarm is raised by data that never comes.
+        yield Finding(
+            "alarms",
+            WRONG,
+            f"they watch what is no longer this stage's: {', '.join(gone)}",
+            "the delivery stack was made anew: npx cdk deploy --all --force, with the stage's -c",
+        )
+    if not red and not gone:
         yield Finding("alarms", RIGHT)
+
+
+def _watched_but_gone(target: Target) -> list[str]:
+    """The names of functions, queues and tables that alarms watch and that the stack doesn't have."""
+    queues = ("LeadQueueUrl", "DeadLetterQueueUrl", "RuleDeadLetterQueueUrl")
+    have = {
+        "FunctionName": {target.output("FunctionName")},
+        "QueueName": {target.output(name).rpartition("/")[2] for name in queues},
+        "TableName": {target.output("LedgerTableName")},
+    }
+    watched: set[str] = set()
+    for alarm in alarms(target):
+        metrics = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", []) if "MetricStat" in each]
+        for metric in (alarm, *metrics):
+            for dimension in metric.get("Dimensions", []):
+                name, value = dimension["Name"], dimension["Value"]
+                if name in have and value not in have[name]:
+                    watched.add(value)
+    return sorted(watched)
 
 
 def _listeners(target: Target) -> Iterator[Finding]:
@@ -166,7 +200,7 @@ def _listeners(target: Target) -> Iterator[Finding]:
         return
     outputs = target.monitoring_outputs()
     if outputs is None or "AlarmTopicArn" not in outputs:
-        yield Finding(name, UNPROVEN, f"LeadMonitoring-{target.stage} has no output AlarmTopicArn")
+        yield Finding(name, UNPROVEN, f"{target.monitoring_stack} has no output AlarmTopicArn")
         return
     pages = target.client("sns").get_paginator("list_subscriptions_by_topic")
     arns = [

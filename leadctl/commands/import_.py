@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from leadctl.aws_door import AwsDoor
+from leadctl.commands.import_parked import import_parked, is_of_parked_leads
+from leadctl.completion import FileOrStdin, fields
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.import_progress import ImportProgress
 from leadctl.importing.columns import Columns, ColumnsError, guesses
@@ -22,7 +24,7 @@ from leadctl.importing.scratch import Scratch
 from leadctl.importing.sending import NotTakenError
 from leadctl.importing.table import NotATableError, Table, few
 from leadctl.importing.validation import Rules
-from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
 from leadctl.problems import ExitCode, NoAccessError, ProblemError, explain
 from leadctl.target import Target
@@ -44,8 +46,18 @@ _TEMPLATE = (
 _GUESSED_BY_ROWS = 20
 
 
-@click.command("import")
-@click.argument("file", metavar="FILE|-", required=False)
+@click.command(
+    "import",
+    cls=Command,
+    short_help="Send the leads of a file.",
+    examples="""
+    leadctl import leads.csv --dry-run
+    leadctl import contacts.xlsx --map 'Mail=email' --set 'source=Fair 2026'
+    leadctl parked export parked.csv   # correct it, then:
+    leadctl import parked.csv
+    """,
+)
+@click.argument("file", metavar="FILE|-", type=FileOrStdin(), required=False)
 @click.option(
     "--map",
     "maps",
@@ -54,7 +66,12 @@ _GUESSED_BY_ROWS = 20
     help="What a column is, by its name or its position (#4, D); COLUMN= ignores it.",
 )
 @click.option(
-    "--set", "sets", metavar="FIELD=VALUE", multiple=True, help="A field with one value in all leads."
+    "--set",
+    "sets",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    shell_complete=fields,
+    help="A field with one value in all leads.",
 )
 @click.option(
     "--where",
@@ -108,7 +125,8 @@ def import_(
     …), an event's fields, or usual names of them in English, German, French, Spanish, Portuguese, Italian or
     Dutch. You see what will be sent and are asked first. Rows that are wrong or refused are
     written to FILE_invalid.csv with their reasons: correct them and import that file. FILE.leadctl remembers
-    which rows were sent, so the same command again sends the rest.
+    which rows were sent, so the same command again sends the rest. A table of `leadctl parked export` sends
+    the leads that you have corrected in it, and removes them from the parked ones.
     """
     if template:
         click.echo(",".join(_TEMPLATE))
@@ -120,6 +138,11 @@ def import_(
         stack.enter_context(_said(invocation, progress))
         columns = Columns.from_options(maps, sets, wheres, splits_names=split_name)
         table = stack.enter_context(opened(file, sys.stdin.buffer, encoding, columns, sheet))
+        waits = sys.stderr.isatty() if wait is None else wait
+        if is_of_parked_leads(table):
+            return import_parked(
+                invocation, file, table, columns.constants, wait=waits, yes=yes, dry_run=dry_run
+            )
         rules = _rules(invocation, table, columns, campaign)
         path = beside(file, ".leadctl")
         importer = Importer(
@@ -150,7 +173,7 @@ def import_(
         if importer.journal.is_in_memory:
             importer.journal = stack.enter_context(closing(Journal(path, _identity(invocation.target))))
         progress.begins(preview.to_send)
-        tally = importer.run(wait=sys.stderr.isatty() if wait is None else wait)
+        tally = importer.run(wait=waits)
         importer.ask_for_words()
         progress.end()
         invalid = write_invalid(table, importer.scratch, importer.journal, beside(file, table.suffix))

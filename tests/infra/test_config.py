@@ -44,10 +44,30 @@ def test_the_command_line_wins_over_the_stage() -> None:
 
 
 ACCEPTED: list[tuple[str, str, str, object]] = [
+    ("account", "111122223333", "account", "111122223333"),
+    ("region", "us-gov-west-1", "region", "us-gov-west-1"),
+    ("namePrefix", "acme-", "name_prefix", "acme-"),
+    ("tags", '{"cost:centre": ""}', "tags", {"cost:centre": ""}),
+    ("rolePath", "/a/b/", "role_path", "/a/b/"),
+    ("rolePath", "/", "role_path", "/"),
+    ("permissionsBoundary", "team/boundary", "permissions_boundary", "team/boundary"),
+    (
+        "kmsKeyArn",
+        f"arn:aws:kms:eu-west-1:111122223333:key/{'a' * 36}",
+        "kms_key_arn",
+        f"arn:aws:kms:eu-west-1:111122223333:key/{'a' * 36}",
+    ),
+    ("proxyUrl", "http://10.0.0.1:3128", "proxy_url", "http://10.0.0.1:3128"),
     ("outcomeEvents", "ids", "outcome_events", "ids"),
     ("readTimeoutSeconds", "5", "read_timeout_seconds", 5),
     ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
     ("eventSources", "", "event_sources", ()),
+    (
+        "onlyRecipients",
+        "Example.com, Me@other.example",
+        "only_recipients",
+        ("Example.com", "Me@other.example"),
+    ),
     ("leadDefaults", '{"source": "Fair"}', "lead_defaults", {"source": "Fair"}),
     ("eventBusName", "default", "event_bus_name", "default"),
     ("eventBusName", "", "event_bus_name", ""),
@@ -122,6 +142,24 @@ def test_a_number_out_of_range_is_reported_with_its_range_and_unit(
 
 
 WRONG: list[tuple[str, object, str]] = [
+    ("account", 111122223333, "an AWS account id"),
+    ("account", "1111-2222-3333", "an AWS account id"),
+    ("region", "Frankfurt", "the name of an AWS region"),
+    ("namePrefix", "-acme", "up to 40 letters, digits and -"),
+    ("tags", {"aws:team": "x"}, "an object of texts, with keys of up to 128"),
+    ("tags", {"team": 1}, "an object of texts, with keys of up to 128"),
+    ("rolePath", "acme", "a path that begins and ends with /"),
+    (
+        "permissionsBoundary",
+        "arn:aws:iam::111122223333:role/x",
+        "the name, with its path, or the ARN of a managed policy",
+    ),
+    ("kmsKeyArn", "arn:aws:kms:eu-west-1:111122223333:alias/leads", "the ARN of a KMS key"),
+    ("subnetIds", ["vpc-0123abcd"], "a list of ids of subnets"),
+    ("securityGroupIds", ["sg-x"], "a list of ids of security groups"),
+    ("proxyUrl", "https://proxy.example:3128", "the URL of an HTTP proxy"),
+    ("proxyUrl", "http://user:word@proxy.example:3128", "the URL of an HTTP proxy"),
+    ("noProxy", ["http://x"], "a list of hosts"),
     ("batchSize", "10", "a whole number of messages from 1 to 100"),
     ("batchSize", 1.5, "a whole number of messages from 1 to 100"),
     ("batchSize", True, "a whole number of messages from 1 to 100"),
@@ -173,6 +211,11 @@ WRONG: list[tuple[str, object, str]] = [
     ("runbookUrl", "docs/runbook.md#alarms", "a URL or a path, without spaces and #"),
     ("runbookUrl", "", "a URL or a path, without spaces and #"),
     ("keepData", None, "true or false"),
+    ("leadsApi", "production", "one of 7targets, sandbox"),
+    ("sandboxEndpoint", "alb", "one of functionUrl, httpApi"),
+    ("onlyRecipients", "example.com", "a list of e-mail addresses and domains"),
+    ("onlyRecipients", ["jane"], "a list of e-mail addresses and domains"),
+    ("onlyRecipients", ["a@b@example.com"], "a list of e-mail addresses and domains"),
 ]
 
 
@@ -252,6 +295,8 @@ SHORT = {"functionTimeoutSeconds": 60, "connectTimeoutSeconds": 1, "readTimeoutS
             {"eventBusName": "default", "producerOrganization": "o-a1b2c3d4e5"},
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is",
         ),
+        ({"subnetIds": ["subnet-0123abcd"]}, "subnetIds and securityGroupIds must be given together"),
+        ({"noProxy": [".amazonaws.com"]}, "noProxy is given without proxyUrl"),
         ({"batchSize": 11}, "batchingWindowSeconds is 0, but AWS wants at least 1 with a batchSize of 11"),
         (
             {"retryBaseDelaySeconds": 61, "retryMaxDelaySeconds": 60},
@@ -265,6 +310,14 @@ SHORT = {"functionTimeoutSeconds": 60, "connectTimeoutSeconds": 1, "readTimeoutS
             {"functionTimeoutSeconds": 450},
             "updateGraceMinutes is 60, but must be more than 60: retryMaxDelaySeconds and once more that or "
             "the queue's visibility timeout (2700 s, 6 x (functionTimeoutSeconds + batchingWindowSeconds))",
+        ),
+        (
+            {"leadsApi": "sandbox", "keepData": True},
+            "leadsApi is sandbox, but keepData is true: leads would count as delivered and reach nobody",
+        ),
+        (
+            {"leadsApi": "sandbox", "keepData": False, "leadsApiUrl": "https://api.example.com"},
+            "leadsApiUrl is 'https://api.example.com', but leadsApi is sandbox, which has its own",
         ),
         (
             {"alarmEmails": ["ops@example.com"], "alarmTopicArn": TOPIC_ARN},
@@ -281,6 +334,7 @@ def test_settings_that_contradict_each_other_are_reported(settings: dict[str, ob
 @pytest.mark.parametrize(
     "settings",
     [
+        {"leadsApi": "sandbox", "keepData": False},
         {"functionTimeoutSeconds": 136},
         {"settlingTimeSeconds": 30},
         {**SHORT, "settlingTimeSeconds": 239},

@@ -31,8 +31,18 @@ def rule(template: Template) -> Resource:
     return properties(template, "AWS::Events::Rule")
 
 
+def ref_or_text(part: str | dict[str, str]) -> str:
+    """A part of a joined text; a reference in braces."""
+    return part if isinstance(part, str) else f"{{{part['Ref']}}}"
+
+
 def sns_statements(template: Template, output: str) -> list[Resource]:
-    """What SNS may do with the queue behind an output, in all policies that the queue has."""
+    """What SNS may do with the queue behind an output."""
+    return statements_for(template, output, "sns.amazonaws.com")
+
+
+def statements_for(template: Template, output: str, service: str) -> list[Resource]:
+    """What a service may do with the queue behind an output, in all policies that the queue has."""
     ref = {"Ref": output_target(template, output)}
     policies = [
         policy["Properties"]
@@ -42,7 +52,7 @@ def sns_statements(template: Template, output: str) -> list[Resource]:
     # SQS keeps one policy for a queue: a second one would take away EventBridge's right and the TLS rule.
     assert len(policies) == 1
     statements = policies[0]["PolicyDocument"]["Statement"]
-    return [s for s in statements if s["Principal"] == {"Service": "sns.amazonaws.com"}]
+    return [s for s in statements if s["Principal"] == {"Service": service}]
 
 
 class TestOwnBus:
@@ -114,8 +124,8 @@ class TestExistingBus:
     )
     def test_the_rule_s_metrics_are_found_by_aws_s_dimensions(self, name: str, bus: dict[str, str]) -> None:
         """The dimension is the bus's name, not its ARN; for a default bus there is none."""
-        delivery, _ = build(eventBusName=name)
-        assert delivery.rule_dimensions == {**bus, "RuleName": "LeadDelivery-dev"}
+        stack, _ = build(eventBusName=name)
+        assert stack.delivery.rule_dimensions == {**bus, "RuleName": "LeadDelivery-dev"}
 
     def test_the_rule_takes_our_own_kinds_of_events_only(self) -> None:
         """Everything else on the bus is somebody else's."""
@@ -163,6 +173,55 @@ class TestExistingBus:
         assert problem.startswith("stage has 60 characters, but with eventBusName the rule is named Lead")
 
 
+# Every kind of bus, and what is in a rule's ARN after "rule/".
+BUSES: list[tuple[dict[str, str], str]] = [
+    ({}, "{bus}/leads"),
+    ({"eventBusName": "default"}, "LeadDelivery-dev"),
+    ({"eventBusName": PARTNER}, f"{PARTNER}/LeadDelivery-dev"),
+    ({"eventBusName": CENTRAL}, "central/LeadDelivery-dev"),
+]
+
+
+class TestRightsBeforeEvents:
+    """Nothing is lost while it is deployed: an event that a queue refuses for want of a right is gone."""
+
+    @pytest.mark.parametrize(("settings", "path"), BUSES)
+    @pytest.mark.parametrize("output", ["LeadQueueUrl", "RuleDeadLetterQueueUrl"])
+    def test_only_the_rule_may_send_as_eventbridge(
+        self, settings: dict[str, str], path: str, output: str
+    ) -> None:
+        """Without aws:SourceArn any account's rule could put leads in."""
+        template = synthesise(**settings).delivery
+        (allowed,) = statements_for(template, output, "events.amazonaws.com")
+        ((operator, condition),) = allowed["Condition"].items()
+        (arn,) = condition["aws:SourceArn"]
+        name = arn if isinstance(arn, str) else "".join(map(ref_or_text, arn["Fn::Join"][1]))
+        account = "999988887777" if CENTRAL in settings.values() else "{AWS::AccountId}"
+        assert operator == "ArnEquals"
+        own_bus = f"{{{output_target(template, 'EventBusName')}}}" if not settings else ""
+        assert name.endswith(f":{account}:rule/{path.replace('{bus}', own_bus)}")
+        assert allowed["Action"] == "sqs:SendMessage"
+
+    @pytest.mark.parametrize("settings", [{**bus, "snsTopicArns": TOPIC} for bus, _ in BUSES], ids=str)
+    def test_rule_and_subscriptions_come_after_the_rights_and_after_what_takes_longest(
+        self, settings: dict[str, str]
+    ) -> None:
+        """SQS takes up to a minute until a policy counts, and the mapping takes about as long."""
+        template = synthesise(**settings).delivery
+        (mapping,) = resources(template, "AWS::Lambda::EventSourceMapping")
+        policies = resources(template, "AWS::SQS::QueuePolicy")
+        before = {
+            name
+            for name, policy in policies.items()
+            for output in ("LeadQueueUrl", "RuleDeadLetterQueueUrl")
+            if policy["Properties"]["Queues"] == [{"Ref": output_target(template, output)}]
+        }
+        for kind in ("AWS::Events::Rule", "AWS::SNS::Subscription"):
+            (resource,) = resources(template, kind).values()
+            assert {*resource["DependsOn"]} == {*before, mapping}
+        assert len(before) == 2
+
+
 class TestTopics:
     """snsTopicArns."""
 
@@ -199,15 +258,6 @@ class TestTopics:
         arn = {"Fn::GetAtt": [output_target(template, output), "Arn"]}
         assert subscription["RedrivePolicy"] == {"deadLetterTargetArn": arn}
         assert sns_statements(template, output) != []
-
-    def test_the_subscription_comes_after_the_rights(self) -> None:
-        """A message that came in between would be refused."""
-        template = synthesise(snsTopicArns=TOPIC).delivery
-        (subscription,) = resources(template, "AWS::SNS::Subscription").values()
-        policies = resources(template, "AWS::SQS::QueuePolicy")
-        queues = [policies[name]["Properties"]["Queues"][0]["Ref"] for name in subscription["DependsOn"]]
-        expected = [output_target(template, name) for name in ("LeadQueueUrl", "RuleDeadLetterQueueUrl")]
-        assert sorted(queues) == sorted(expected)
 
     def test_taking_a_topic_off_the_list_leaves_the_others_alone(self) -> None:
         """A subscription that is made anew loses what comes meanwhile."""

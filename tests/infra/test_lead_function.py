@@ -65,6 +65,7 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "LEDGER_TABLE",
         "LEAD_DEFAULTS",
         "EVENT_SOURCES",
+        "ONLY_RECIPIENTS",
         "MAPPINGS",
         "PARALLEL_CALLS",
         "CONNECT_TIMEOUT_S",
@@ -177,7 +178,10 @@ def test_the_role_may_publish_outcomes_on_the_bus_when_that_is_wanted(mode: str)
             "Effect": "Allow",
             "Action": "events:PutEvents",
             "Resource": json.loads(arn(template, "EventBusName")),
-            "Condition": {"StringEquals": {"events:source": OWN_EVENT_SOURCE}},
+            "Condition": {
+                "ForAllValues:StringEquals": {"events:source": [OWN_EVENT_SOURCE]},
+                "Null": {"events:source": "false"},
+            },
         }
     ]
 

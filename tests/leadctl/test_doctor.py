@@ -49,6 +49,22 @@ def test_a_stage_in_which_all_is_right(healthy: Stage) -> None:
     assert json.loads(request["body"]) == {"check": True}
 
 
+def test_alarms_that_watch_what_is_gone_are_found(healthy: Stage) -> None:
+    """The delivery stack was made anew beside its alarms, which stay green for ever."""
+    queue = healthy.outputs["LeadQueueUrl"].rpartition("/")[2]
+    raise_alarm("InFlightNearLimit", "OK", QueueName=queue)
+    assert findings(healthy)["alarms"] == ("right", None)
+    raise_alarm("FunctionFailing", "OK", FunctionName="the-old-one")
+    verdict, what = findings(healthy)["alarms"]
+    assert (verdict, what) == ("wrong", "they watch what is no longer this stage's: the-old-one")
+
+
+def test_the_alarms_are_those_of_the_stack_that_the_delivery_stack_names(healthy: Stage) -> None:
+    """With the setting namePrefix, or in a stack of a team's own."""
+    healthy.outputs["MonitoringStackName"] = "acme-LeadMonitoring-dev"
+    assert findings(healthy)["alarms"] == ("wrong", "there is none")
+
+
 def test_what_the_function_found_is_told_with_what_to_do(healthy: Stage) -> None:
     """In its own words."""
     problem = {"what": "secret: holds no usable client_id", "do": "fill it"}

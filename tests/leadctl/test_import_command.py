@@ -23,6 +23,7 @@ from deliver_leads.event.mappings import EventMapper
 from deliver_leads.event.message import Message
 from deliver_leads.ledger import Ledger
 from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
+from deliver_leads.pace import Pace
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
 from leadctl.importing.journal import Journal
@@ -87,6 +88,7 @@ class Function:
             Ledger(stage.dynamodb, self._settings),
             DeadLetterQueue(stage.sqs, self._settings.dead_letter_queue_url),
             CircuitBreaker(30, 300),
+            Pace(),
         )
 
     def run(self, _: float = 0) -> None:

@@ -297,7 +297,7 @@ def spreadsheet(*sheets: tuple[str, str, Sequence[Sequence[object]]]) -> bytes:
         )
         for number, (_, _, rows) in enumerate(sheets, 1):
             lines = "".join(
-                f'<row r="{at}">{"".join(_cell("ABC"[i], at, cell) for i, cell in enumerate(row))}</row>'
+                f'<row r="{at}">{"".join(_cell(chr(65 + i), at, cell) for i, cell in enumerate(row))}</row>'
                 for at, row in enumerate(rows, 1)
                 if row
             )

@@ -32,13 +32,14 @@ def put_metric(name: Metric, value: float) -> None:
     )
 
 
-def raise_alarm(name: str, state: str = "ALARM") -> None:
+def raise_alarm(name: str, state: str = "ALARM", **dimensions: str) -> None:
     """An alarm of the stage's, in that state."""
     cloudwatch = boto3.client("cloudwatch")
     cloudwatch.put_metric_alarm(
         AlarmName=f"LeadMonitoring-dev-{name}",
         Namespace="n",
         MetricName="m",
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
         Statistic="Sum",
         Period=60,
         EvaluationPeriods=1,

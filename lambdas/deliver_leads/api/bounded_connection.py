@@ -198,7 +198,17 @@ class _BoundedConnecting(HTTPConnection):
 
 
 class _BoundedTlsConnection(_BoundedConnecting, HTTPSConnection):
-    pass
+    def _tunnel(self) -> None:
+        """Asks a proxy for the way to the server: nothing of the call's request leaves with that."""
+        call = _current_call.get()
+        if call is None:
+            super()._tunnel()
+            return
+        ends_at, call.ends_at = call.ends_at, time.monotonic() + cast(float, self.timeout)
+        try:
+            super()._tunnel()
+        finally:
+            call.request_left, call.ends_at = False, ends_at
 
 
 class _BoundedPool(HTTPConnectionPool):
@@ -207,6 +217,9 @@ class _BoundedPool(HTTPConnectionPool):
 
 class _BoundedTlsPool(HTTPSConnectionPool):
     ConnectionCls = _BoundedTlsConnection
+
+
+_POOLS = {"http": _BoundedPool, "https": _BoundedTlsPool}
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -219,7 +232,12 @@ class BoundedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the base class's signature
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _BoundedPool, "https": _BoundedTlsPool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+        manager = super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
     def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401 - as above
         """The shared context verifies; the base class would load the CA bundle for each connection again."""

@@ -81,13 +81,15 @@ class HttpClient:
         connect_timeout_s: float,
         read_timeout_s: float,
         tls: ssl.SSLContext | None = None,
+        proxy_url: str | None = None,
     ) -> None:
         self.longest_call_s = connect_timeout_s + read_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._last_used = time.time()
+        self._proxies = {"https": proxy_url} if proxy_url else {}
         self._session = _Session()
-        self._session.trust_env = False  # no proxy, netrc or CA bundle by surprise
+        self._session.trust_env = False  # no netrc, CA bundle or exception from the proxy by surprise
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = BoundedAdapter(pool_size, tls or tls_context())
         for scheme in ("https://", "http://"):
@@ -110,7 +112,13 @@ class HttpClient:
         timeout = (self._connect_timeout_s, self._read_timeout_s)
         # On leaving the block, a connection with an unread rest of the answer is closed.
         with self._session.send(
-            prepared, timeout=timeout, allow_redirects=False, stream=True, verify=True, cert=None, proxies={}
+            prepared,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+            verify=True,
+            cert=None,
+            proxies=self._proxies,
         ) as response:
             if response.status_code < HTTPStatus.OK:
                 # No answer of HTTP follows, and none may be taken for the next request's.
@@ -157,6 +165,16 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         return None
 
 
+# The first that fits counts.
+_NOT_SENT: Mapping[type[Exception], str] = {
+    TimeoutError: "no connection in time",
+    socket.gaierror: "the host's name can't be resolved",
+    ssl.SSLCertVerificationError: "the server's certificate is not trusted",
+    requests.exceptions.ProxyError: "no connection through the proxy",
+    requests.ConnectionError: "no connection",
+}
+
+
 def _fault(call: Call, error: Exception) -> NotSentError | NoAnswerError:
     """Says what happened, without the error's own words: these may quote the request."""
     causes = tuple(_causes(error))
@@ -165,14 +183,9 @@ def _fault(call: Call, error: Exception) -> NotSentError | NoAnswerError:
         return any(isinstance(cause, kinds) for cause in causes)
 
     if not call.request_left:
-        if is_due_to(TimeoutError):
-            return NotSentError("no connection in time")
-        if is_due_to(socket.gaierror):
-            return NotSentError("the host's name can't be resolved")
-        if is_due_to(ssl.SSLCertVerificationError):
-            return NotSentError("the server's certificate is not trusted")
-        if is_due_to(requests.ConnectionError):
-            return NotSentError("no connection")
+        for kind, words in _NOT_SENT.items():
+            if is_due_to(kind):
+                return NotSentError(words)
         return NotSentError(f"the request could not be made ({type(error).__name__})")
     if is_due_to(TimeoutError):
         return NoAnswerError("no answer in time")
@@ -187,4 +200,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error and what it arose from: requests and urllib3 wrap an error several times."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        # Behind a proxy urllib3 wraps an error of TLS without raising it.
+        wrapped = next((each for each in error.args if isinstance(each, BaseException)), None)
+        error = error.__cause__ or error.__context__ or wrapped

@@ -20,9 +20,14 @@ class _ParsedOnce(ssl.SSLContext):
             self._is_parsed = True
 
 
-def tls_context() -> ssl.SSLContext:
-    """A context that verifies certificate and host name, and keeps the roots that it begins with."""
+def tls_context(more_roots: str | None = None) -> ssl.SSLContext:
+    """A context that verifies certificate and host name, and keeps the roots that it begins with.
+
+    `more_roots` is a file of PEM certificates, e.g. of the authority of a company's proxy that opens TLS.
+    """
     context = _ParsedOnce(ssl.PROTOCOL_TLS_CLIENT)
+    if more_roots:
+        ssl.SSLContext.load_verify_locations(context, more_roots)
     context.load_verify_locations(certifi.where())
     return context
 
