@@ -50,9 +50,10 @@ def begin(emulator: Emulator) -> "subprocess.Popen[str]":
 
 
 def await_stack(stage: Stage, name: str) -> None:
-    wait_until(name, lambda: stage.states().get(name) == "CREATE_COMPLETE", timeout_s=240)
+    wait_until(name, lambda: stage.states().get(name) == "CREATE_COMPLETE", timeout_s=500)
 
 
+@pytest.mark.timeout(1500)  # two deployments and all facts, beside the other tests
 def test_after_a_kill_the_next_proof_cleans_up_and_holds(emulator: Emulator, stage: Stage) -> None:
     """Each fact is tried, or says why only AWS shows it; nothing of either run is left."""
     killed = begin(emulator)
@@ -62,7 +63,7 @@ def test_after_a_kill_the_next_proof_cleans_up_and_holds(emulator: Emulator, sta
         os.killpg(killed.pid, signal.SIGKILL)
         killed.communicate()
     assert stage.left_over()
-    output, _ = (proof := begin(emulator)).communicate(timeout=540)
+    output, _ = (proof := begin(emulator)).communicate(timeout=900)
     assert proof.returncode == 0, output
     assert "An earlier run left something" in output
     for fact in FACTS:
