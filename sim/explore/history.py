@@ -377,18 +377,24 @@ class History:
             if turn is None:
                 if self._tell:
                     self._tell_line(index, what, name)
-                if name != WELL.name and faults is VISIBILITY_FAULTS:
-                    for message in self._places[index].held:
-                        self.judge.see(message.message_id).undelayed += 1
-                if name != WELL.name and task.message_id:
-                    seen = self.judge.see(task.message_id)
-                    seen.disturbances += 1
-                    seen.unwritten += faults in {WRITE_FAULTS, BATCH_FAULTS, PARK_FAULTS}
+                if name != WELL.name:
+                    self._note_fault(self._places[index], task.message_id, name, faults)
                 return name
             if self._tell:
                 self._tell(self.now(), f"{_letter(index)} is slow now: {_letter(turn)} goes first")
             self._preferred = turn
             self._tasks.pause()
+
+    def _note_fault(self, place: _Place, message_id: str, name: str, faults: Sequence[Option]) -> None:
+        for message in place.held:
+            seen = self.judge.see(message.message_id)
+            seen.undelayed += faults is VISIBILITY_FAULTS
+            # The limit is one for all leads, so others may have to wait as well.
+            seen.is_slowed |= name == Fault.TURNED_AWAY
+        if message_id:
+            seen = self.judge.see(message_id)
+            seen.disturbances += 1
+            seen.unwritten += faults in {WRITE_FAULTS, BATCH_FAULTS, PARK_FAULTS}
 
     def _turns(self, index: int) -> tuple[Option, ...]:
         has_message = bool(self.queue.visible(self.now()))
