@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev env check test chaos explore bench lint types quick-tests all-tests lock synth clean
+.PHONY: help run dev env prove check test chaos explore bench lint types quick-tests all-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ dev: .emulator/ready node_modules/ready ## Run the deployed stack until Ctrl-C (
 
 env: .venv/ready ## Print what a shell or .env file needs to publish to the local run
 	@$(VENV)/python -m local.environment
+
+prove: .venv/ready $(if $(LOCAL),.emulator/ready) node_modules/ready ## Deploy a stage that mails nobody, try it fact by fact, destroy it (STAGE=prove, LOCAL=1)
+	@$(VENV)/python -m prove --stage $(if $(filter file,$(origin STAGE)),prove,$(STAGE)) $(if $(LOCAL),--local)
 
 check: .venv/tests-ready ## Lint, check types, run the tests of the code in front of you
 	@$(CHECK_NODE)

@@ -36,6 +36,7 @@ from .setting_rules import (
     ORGANIZATION,
     PERMISSIONS_BOUNDARY,
     PROXY,
+    RECIPIENTS,
     REGION,
     ROLE_PATH,
     SECURITY_GROUPS,
@@ -79,9 +80,12 @@ class DeploymentConfig:
     stage: str
     account: str = _setting("", ACCOUNT)
     region: str = _setting("", REGION)
+    leads_api: str = _setting("7targets", one_text_of(["7targets", "sandbox"]))
+    sandbox_endpoint: str = _setting("functionUrl", one_text_of(["functionUrl", "httpApi"]))
     leads_api_url: str = _setting("https://api.7targets.com", URL)
     token_url: str = _setting("https://7targets-prod.auth.us-east-1.amazoncognito.com/oauth2/token", URL)
     lead_defaults: Mapping[str, str] = _setting({}, LEAD_DEFAULTS)
+    only_recipients: tuple[str, ...] = _setting((), RECIPIENTS)
     event_sources: tuple[str, ...] = _setting((), EVENT_SOURCES)
     event_bus_name: str = _setting("", EVENT_BUS)
     mappings: tuple[Mapping[str, Any], ...] = _setting((), MAPPINGS)
@@ -290,6 +294,15 @@ def _contradictions_of_others(config: DeploymentConfig) -> Iterator[str]:
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "
             f"{config.event_bus_name!r}: who may publish there is up to that bus's own policy"
         )
+    if config.leads_api == "sandbox":
+        if config.keep_data:
+            yield (
+                "leadsApi is sandbox, but keepData is true: leads would count as delivered and reach nobody. "
+                "Set keepData to false as well, if that is meant"
+            )
+        for name, value in (("leadsApiUrl", config.leads_api_url), ("tokenUrl", config.token_url)):
+            if value != getattr(DeploymentConfig(stage=config.stage), SETTINGS[name][0]):
+                yield f"{name} is {value!r}, but leadsApi is sandbox, which has its own"
     if config.alarm_topic_arn and config.alarm_emails:
         yield (
             "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's: "

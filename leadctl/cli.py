@@ -17,6 +17,7 @@ from leadctl.commands.mapping import mapping
 from leadctl.commands.open import open_
 from leadctl.commands.parked import parked
 from leadctl.commands.pause import pause, resume
+from leadctl.commands.sandbox import sandbox
 from leadctl.commands.send import send
 from leadctl.commands.status import status
 from leadctl.commands.version import version
@@ -101,6 +102,7 @@ for command in (
     parked,
     pause,
     resume,
+    sandbox,
     send,
     status,
     version,

@@ -14,6 +14,7 @@ ENVIRONMENT = {
     "LEDGER_TABLE": "ledger",
     "LEAD_DEFAULTS": "{}",
     "EVENT_SOURCES": "[]",
+    "ONLY_RECIPIENTS": "[]",
     "MAPPINGS": pack_mappings([]),
     "PARALLEL_CALLS": "10",
     "CALLS_PER_SECOND": "0",

@@ -28,6 +28,7 @@ class Settings:
     ledger_table: str
     lead_defaults: dict[str, str]
     event_sources: tuple[str, ...]
+    only_recipients: tuple[str, ...]
     mappings: tuple[dict[str, Any], ...]
     parallel_calls: int
     calls_per_second: int

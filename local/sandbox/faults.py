@@ -30,6 +30,7 @@ import time
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Protocol
 
 _LEADS = frozenset({"create", "update", "stop_followup", "list_assistants"})
 _ALL = _LEADS | {"token"}
@@ -85,6 +86,7 @@ class _Limit:
     burst: float
     status: int
     retry_after: str
+    kind: str = "limited"
     _left: float = math.inf
     _at_s: float = 0.0
 
@@ -102,17 +104,35 @@ class _Limit:
         return Fault("limited", self.status, headers, _phrase(self.status))
 
 
-@dataclass
-class _Rule:
+@dataclass(frozen=True)
+class Rule:
+    """When to commit a fault; without `times` as often as it fits."""
+
     operations: frozenset[str]
     email: str | None
     rate: float
-    turns_left: float
+    times: int | None
     fault: Fault | _Limit
+
+    def fits(self, operation: str, email: str | None) -> bool:
+        return operation in self.operations and self.email in {None, email}
+
+
+class FaultRules(Protocol):
+    """The rules in force."""
+
+    def clear(self) -> None:
+        """Removes all rules."""
+
+    def replace(self, rules: object) -> None:
+        """Replaces all rules; raises FaultRuleError and changes nothing if one of the new ones is wrong."""
+
+    def draw(self, operation: str, email: str | None) -> Fault | None:
+        """The fault this request meets, None for none."""
 
 
 class Faults:
-    """The rules in force. Draws come from one `random.Random(seed)`, in the order the requests arrive."""
+    """The rules of one process. Draws come from one `random.Random(seed)`, in the order of the requests."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -120,33 +140,37 @@ class Faults:
         self.clear()
 
     def clear(self) -> None:
-        """Removes all rules and starts the draws from the seed again."""
+        """Starts the draws from the seed again, too."""
         with self._lock:
-            self._rules: list[_Rule] = []
+            self._rules: list[Rule] = []
+            self._turns: list[int] = []
             self._random = random.Random(self._seed)  # noqa: S311 - draws faults, guards nothing
 
     def replace(self, rules: object) -> None:
-        """Replaces all rules; raises FaultRuleError and changes nothing if one of the new ones is wrong."""
-        if not isinstance(rules, list):
-            raise FaultRuleError("the body must be a JSON list of fault rules")
-        parsed = [_read_rule(rule, f"rule {number}") for number, rule in enumerate(rules, 1)]
+        parsed = read_rules(rules)
         with self._lock:
-            self._rules = parsed
+            self._rules, self._turns = parsed, [0] * len(parsed)
 
     def draw(self, operation: str, email: str | None) -> Fault | None:
-        """The fault this request meets, None for none."""
         with self._lock:
-            for rule in self._rules:
-                fits = operation in rule.operations and rule.email in {None, email}
-                if fits and rule.turns_left and self._random.random() < rule.rate:
+            for place, rule in enumerate(self._rules):
+                has_turns = rule.times is None or self._turns[place] < rule.times
+                if rule.fits(operation, email) and has_turns and self._random.random() < rule.rate:
                     fault = rule.fault.draw() if isinstance(rule.fault, _Limit) else rule.fault
                     if fault:
-                        rule.turns_left -= 1
+                        self._turns[place] += 1
                         return fault
         return None
 
 
-def _read_rule(value: object, where: str) -> _Rule:
+def read_rules(rules: object) -> list[Rule]:
+    """The rules of a request's body. Raises `FaultRuleError`."""
+    if not isinstance(rules, list):
+        raise FaultRuleError("the body must be a JSON list of fault rules")
+    return [_read_rule(rule, f"rule {number}") for number, rule in enumerate(rules, 1)]
+
+
+def _read_rule(value: object, where: str) -> Rule:
     rule = _object(value, {"operation", "email", "rate", "times", "fault"}, where)
     operation, email, times = rule.get("operation"), rule.get("email"), rule.get("times")
     if not isinstance(operation, str) or operation not in _OPERATIONS:
@@ -159,7 +183,7 @@ def _read_rule(value: object, where: str) -> _Rule:
     fault = _read_fault(rule.get("fault"), f"{where}: fault")
     if isinstance(fault, Fault) and fault.kind == "revoked_token" and "token" in _OPERATIONS[operation]:
         raise FaultRuleError(f"{where}: revoked_token needs an operation of the leads API")
-    return _Rule(_OPERATIONS[operation], email, rate, math.inf if times is None else times, fault)
+    return Rule(_OPERATIONS[operation], email, rate, times, fault)
 
 
 def _read_fault(value: object, where: str) -> Fault | _Limit:

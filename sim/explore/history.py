@@ -42,8 +42,13 @@ SHORT_GRACE_S = 1_000
 SHORT_PARK_AFTER_S = 14_400
 # As decision 0015 allows for.
 CLOCKS_DIFFER_S = 30
-# Of what the function remembers of a lead, in a forgetful world.
-SMALL_BOUNDS = {"MOST_OPEN": 2, "MOST_FINALS": 1, "MOST_FINAL_CREATES": 1}
+# In a forgetful world: of what the function remembers of a lead, and of the faults that open its breaker.
+SMALL_BOUNDS = {
+    ("lead_state", "MOST_OPEN"): 2,
+    ("lead_state", "MOST_FINALS"): 1,
+    ("lead_state", "MOST_FINAL_CREATES"): 1,
+    ("breaker", "FAULTS_TO_OPEN"): 1,
+}
 TAKE_ONE = (WELL, Option(Fault.TWICE, faults=1))
 TAKE_MORE = (*TAKE_ONE, Option(Fault.REVERSED, faults=1))
 REDRIVE = (WELL, Option("a person sends the parked messages again", faults=1))
@@ -70,8 +75,7 @@ class Laboratory:
         setattr(core.module("batch"), "wait", wait_for_lanes)  # noqa: B010
         self.short = self._settings(UPDATE_GRACE_S=SHORT_GRACE_S, PARK_AFTER_S=SHORT_PARK_AFTER_S)
         self.patient = self._settings()
-        state = core.module("lead_state")
-        self.bounds = {name: getattr(state, name) for name in SMALL_BOUNDS}
+        self.bounds = {place: getattr(core.module(place[0]), place[1]) for place in SMALL_BOUNDS}
         self._prepared: dict[tuple[Before, bool], tuple[dict[Any, Any], dict[str, Lead]]] = {}
 
     def _settings(self, **changes: int) -> Any:
@@ -79,10 +83,10 @@ class Laboratory:
         values = ENVIRONMENT | {name: str(value) for name, value in changes.items()}
         return self.core.module("settings").Settings.from_environment(values)
 
-    def bound(self, bounds: Mapping[str, int]) -> None:
-        """Sets how much the function remembers of a lead."""
-        for name, value in bounds.items():
-            setattr(self.core.module("lead_state"), name, value)
+    def bound(self, bounds: Mapping[tuple[str, str], int]) -> None:
+        """Sets constants of the function."""
+        for (module, name), value in bounds.items():
+            setattr(self.core.module(module), name, value)
 
     def _next_id(self) -> SimpleNamespace:
         self.ids += 1
@@ -373,18 +377,24 @@ class History:
             if turn is None:
                 if self._tell:
                     self._tell_line(index, what, name)
-                if name != WELL.name and faults is VISIBILITY_FAULTS:
-                    for message in self._places[index].held:
-                        self.judge.see(message.message_id).undelayed += 1
-                if name != WELL.name and task.message_id:
-                    seen = self.judge.see(task.message_id)
-                    seen.disturbances += 1
-                    seen.unwritten += faults in {WRITE_FAULTS, BATCH_FAULTS, PARK_FAULTS}
+                if name != WELL.name:
+                    self._note_fault(self._places[index], task.message_id, name, faults)
                 return name
             if self._tell:
                 self._tell(self.now(), f"{_letter(index)} is slow now: {_letter(turn)} goes first")
             self._preferred = turn
             self._tasks.pause()
+
+    def _note_fault(self, place: _Place, message_id: str, name: str, faults: Sequence[Option]) -> None:
+        for message in place.held:
+            seen = self.judge.see(message.message_id)
+            seen.undelayed += faults is VISIBILITY_FAULTS
+            # The limit is one for all leads, so others may have to wait as well.
+            seen.is_slowed |= name == Fault.TURNED_AWAY
+        if message_id:
+            seen = self.judge.see(message_id)
+            seen.disturbances += 1
+            seen.unwritten += faults in {WRITE_FAULTS, BATCH_FAULTS, PARK_FAULTS}
 
     def _turns(self, index: int) -> tuple[Option, ...]:
         has_message = bool(self.queue.visible(self.now()))

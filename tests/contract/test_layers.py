@@ -14,6 +14,7 @@ ROOTS = {
     "infra": PROJECT,
     "leadctl": PROJECT,
     "local": PROJECT,
+    "prove": PROJECT,
     "sim": PROJECT,
     "bench": PROJECT,
 }
@@ -71,6 +72,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "local.supervised_run",
         "sim.mutants",
     ),
+    "prove": ("prove", "local.stack", "bench.cost"),
     "sim": ("sim", "app", "infra", "deliver_leads"),
     "sim.mutants": (STANDARD_LIBRARY,),
     "bench": (

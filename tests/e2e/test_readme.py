@@ -22,9 +22,10 @@ pytestmark = pytest.mark.e2e
 # The local run itself, which is up here: tests/e2e/test_the_run.py.
 RUN = "make run\n"
 DEPLOY = "## Deploy to AWS"
-# What is done before: leadctl is on PATH, and the local run has deployed the same app.
+# What is done before: leadctl is on PATH, and the local run has deployed the same app, whose sandbox is a
+# process here. tests/leadctl/test_sandbox.py has leadctl's view of a stage's.
 INSTALLED = "uv() { :; }\n"
-DEPLOYED = "make() { :; }\nnpx() { :; }\n"
+DEPLOYED = 'make() { :; }\nnpx() { :; }\nleadctl() { [ "$1" = sandbox ] || command leadctl "$@"; }\n'
 
 
 def script(text: str) -> str:

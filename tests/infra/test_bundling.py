@@ -13,7 +13,7 @@ import pytest
 
 import app
 from infra import bundling
-from infra.bundling import PROJECT, BundlingError, LocalBundling, build_bundle
+from infra.bundling import PROJECT, SANDBOX, BundlingError, LocalBundling, build_bundle
 from infra.runtime_python import find_runtime_python
 from sim.settings import ENVIRONMENT
 
@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def without_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles take a moment less when nothing is installed in them."""
-    monkeypatch.setattr(bundling, "_install", lambda output_dir, _project: output_dir.mkdir())
+    monkeypatch.setattr(bundling, "_install", lambda output_dir, _project, _bundle: output_dir.mkdir())
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -160,7 +160,7 @@ def test_a_package_that_needs_its_compiled_part_is_refused(
 ) -> None:
     """It would fail on every machine but Lambda's own."""
 
-    def install(output_dir: Path, _project: Path) -> None:
+    def install(output_dir: Path, *_: object) -> None:
         (output_dir / "fast").mkdir(parents=True)
         (output_dir / "fast" / "core.cpython-313-aarch64-linux-gnu.so").touch()
 
@@ -272,3 +272,16 @@ def test_uv_trusts_what_the_system_trusts(monkeypatch: pytest.MonkeyPatch) -> No
     assert bundling._run(program).stdout == "true\n"
     monkeypatch.setenv("UV_SYSTEM_CERTS", "false")
     assert bundling._run(program).stdout == "false\n"
+
+
+def test_the_sandbox_s_bundle_is_pure_python_and_all_that_it_needs(
+    tmp_path: Path, clean_python: Path
+) -> None:
+    """Lambda imports it where nothing else is installed; the processor makes no difference."""
+    build_bundle(tmp_path / "bundle", bundle=SANDBOX)
+    assert [name for name in contents(tmp_path / "bundle") if re.search(r"\.(so|pyd|dylib)$", name)] == []
+    code = "from local.sandbox.function import handler; import boto3; boto3.client('dynamodb', 'us-east-1')"
+    environment = {"PYTHONPATH": str(tmp_path / "bundle"), "HOME": str(tmp_path)}
+    subprocess.run(  # noqa: S603 - our own words
+        [clean_python, "-c", code], check=True, cwd=tmp_path, env=environment
+    )

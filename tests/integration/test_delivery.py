@@ -73,6 +73,25 @@ class TestDelivery:
         assert pipeline.ask_sandbox("summary")["tokens_fetched"] == 2
 
 
+class TestOnlyRecipients:
+    """A stage that may send to some leads only."""
+
+    @pytest.fixture
+    def settings(self) -> dict[str, str]:
+        return {"ONLY_RECIPIENTS": '["example.com"]'}
+
+    def test_every_other_lead_is_parked_with_the_reason_before_anything_is_sent(
+        self, pipeline: Pipeline
+    ) -> None:
+        """The listed ones are delivered as ever."""
+        pipeline.send(create("jane"))
+        pipeline.send(create("kim", email="kim@elsewhere.example"))
+        assert pipeline.deliver() == set()
+        assert [body["email"] for body in pipeline.bodies("create")] == ["jane@example.com"]
+        [parked] = pipeline.dead_letters()
+        assert "lead.email: is none of the setting onlyRecipients" in json.dumps(parked)
+
+
 class TestDuplicates:
     """The same event, twice."""
 
