@@ -118,7 +118,7 @@ class _Place:
     environment: Environment | None = None
     held: Sequence[QueuedMessage] = ()
     is_busy: bool = False
-    is_dead: bool = False
+    is_over: bool = False
 
 
 class History:
@@ -161,7 +161,7 @@ class History:
             park_after_s=self._settings.park_after_s,
         )
         self._tasks = Tasks(self.now)
-        self._tasks.is_dead = lambda index: self._places[index].is_dead
+        self._tasks.is_over = lambda index: self._places[index].is_over
         self._late: list[tuple[float, Request]] = []
         self._invocations = 0
         self._preferred: int | None = None
@@ -225,7 +225,7 @@ class History:
     def _next_task(self) -> Task | None:
         if self._preferred is not None:
             place = self._places[self._preferred]
-            if not place.is_busy and not place.is_dead:
+            if not place.is_busy and not place.is_over:
                 self._receive(self._preferred)
         ready = self._tasks.ready()
         if not ready:
@@ -238,23 +238,23 @@ class History:
     def _resume(self, task: Task) -> None:
         self._tasks.resume(task)
         place = self._places[task.environment]
-        if place.is_dead:
-            self._bury(task.environment)
+        if place.is_over:
+            self._end(task.environment)
 
-    def _bury(self, index: int) -> None:
+    def _end(self, index: int) -> None:
         """Ends all tasks of an environment that was killed; a new one takes its place."""
         for task in self._tasks.of(index):
             self._tasks.resume(task)
         for message in self._places[index].held:
             seen = self.judge.see(message.message_id)
             seen.excused += 1
-            seen.deaths += 1
+            seen.crashes += 1
             seen.held_until = self.now() + self._lease_s
         self._places[index] = _Place()
 
     def _end_tasks(self) -> None:
         for index, place in enumerate(self._places):
-            place.is_dead = True
+            place.is_over = True
             for task in self._tasks.of(index):
                 self._tasks.resume(task)
 
@@ -367,7 +367,7 @@ class History:
         task = self._tasks.running
         assert task is not None
         index = task.environment
-        if self._places[index].is_dead:
+        if self._places[index].is_over:
             raise Killed
         options = faults if email in {None, EMAIL} else ()
         while True:
@@ -430,7 +430,7 @@ class History:
         """Ends the running environment. Raises `Killed`."""
         task = self._tasks.running
         assert task is not None
-        self._places[task.environment].is_dead = True
+        self._places[task.environment].is_over = True
         raise Killed
 
     def sleep(self, seconds: float) -> None:

@@ -27,7 +27,7 @@ class Seen:
     that it was in, and that goes on elsewhere or ended, may hold its lead. `is_slowed`: the API turned away a
     call of its batch, so it may have waited for its turn. `messages`, `parkings`: how often
     it was sent and parked. `is_parked`: it is in the dead-letter queue now. `statuses`: what 7Targets
-    answered. `known_before`: when the lead had been shown last, before its first request. `deaths`,
+    answered. `known_before`: when the lead had been shown last, before its first request. `crashes`,
     `disturbances`, `unwritten`, `undelayed`: how often its environment was killed, anything went wrong, a
     write of the ledger or the dead letter did, and the setting of when its message comes back. `applied`:
     whether a request of it took effect, and `applied_at`: when the last one did.
@@ -44,7 +44,7 @@ class Seen:
     parkings: int = 0
     is_parked: bool = False
     statuses: set[int] = field(default_factory=set)
-    deaths: int = 0
+    crashes: int = 0
     disturbances: int = 0
     unwritten: int = 0
     undelayed: int = 0
@@ -89,7 +89,7 @@ class Judge:
         seen = self.see(request.message_id)
         if seen.known_before is None:
             seen.known_before = self._known_at
-        if request.email != EMAIL and now > seen.received_at and not (seen.deaths or seen.is_slowed):
+        if request.email != EMAIL and now > seen.received_at and not (seen.crashes or seen.is_slowed):
             self.say(f"the event of another lead is sent {now - seen.received_at:.0f} s late")
         if any(other.email == request.email for other in self._possible):
             self.say(f"{request.method} {request.path} is sent while another request may still take effect")
@@ -189,17 +189,17 @@ class Judge:
                 "stopped" in each.event.sets for each in self._seen
             )
         if "left no result" in detail:
-            return self._looks_like_deaths(seen) > CRASHES_TO_PARK  # the first one was not alone
+            return self._looks_like_crashes(seen) > CRASHES_TO_PARK  # the first one was not alone
         return now - seen.sent_at >= self._park_after_s
 
-    def _looks_like_deaths(self, seen: Seen) -> int:
-        """Nothing tells a claim that could not be completed from a death when its message comes back as after
-        one, since no other time could be set, or when it is another message of the event that finds it.
+    def _looks_like_crashes(self, seen: Seen) -> int:
+        """A claim that could not be completed looks like a crash when its message comes back as after one,
+        since no other time could be set, or when another message of the event finds it.
         """
         twins = self._twins(seen)
         unwritten = sum(twin.unwritten for twin in twins)
         undelayed = sum(twin.undelayed for twin in twins)
-        return sum(twin.deaths for twin in twins) + (
+        return sum(twin.crashes for twin in twins) + (
             unwritten if len(twins) > 1 else min(unwritten, undelayed)
         )
 
