@@ -91,7 +91,7 @@ def at_once(
 
 @dataclass(frozen=True)
 class Limit:
-    """Ten times what an API with this limit takes in an hour, at once."""
+    """What an API with this limit takes in an hour, at once."""
 
     a_second: int
     settings: str
@@ -100,7 +100,7 @@ class Limit:
     @property
     def scenario(self) -> Scenario:
         """To simulate."""
-        return at_once(36_000 * self.a_second, LeadsApi(a_second=self.a_second), self.changed)
+        return at_once(3_600 * self.a_second, LeadsApi(a_second=self.a_second), self.changed)
 
 
 def limits() -> Iterator[Limit]:

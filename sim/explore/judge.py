@@ -193,8 +193,8 @@ class Judge:
         return now - seen.sent_at >= self._park_after_s
 
     def _looks_like_crashes(self, seen: Seen) -> int:
-        """A claim that could not be completed looks like a crash when its message comes back as after one, since
-        no other time could be set, or when another message of the event finds it.
+        """A claim that could not be completed looks like a crash when its message comes back as after one,
+        since no other time could be set, or when another message of the event finds it.
         """
         twins = self._twins(seen)
         unwritten = sum(twin.unwritten for twin in twins)
