@@ -11,7 +11,16 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.ledger import Ledger
 from tests.integration.conftest import Pipeline
-from tests.integration.lead_events import DAY_S, create, fail_once, jane, lead, stop, update
+from tests.integration.lead_events import (
+    DAY_S,
+    create,
+    deliver_with_lost_answer,
+    fail_once,
+    jane,
+    lead,
+    stop,
+    update,
+)
 
 KEY = {"idempotencyKey": "crm-record-1"}
 
@@ -53,10 +62,7 @@ class TestCreates:
         hold_before(pipeline)
         pipeline.fail(fail_once("create", kind="status", status=504))
         pipeline.send(create(context="webinar", scheduleName="Demo") | KEY)
-        records = pipeline.receive()
-        pipeline.deliver(records)
-        pipeline.settle()
-        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        deliver_with_lost_answer(pipeline)
         assert (jane(pipeline)["context"], jane(pipeline)["scheduleName"]) == ("webinar", "Demo")
         assert jane(pipeline)["creates"] == 1
 
@@ -68,10 +74,7 @@ class TestCreates:
         pipeline.pass_time(2 * DAY_S)
         pipeline.fail(fail_once("create", kind="status", status=504))
         pipeline.send(create(context="webinar") | KEY)
-        records = pipeline.receive()
-        pipeline.deliver(records)
-        pipeline.settle()
-        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        deliver_with_lost_answer(pipeline)
         assert jane(pipeline)["context"] == "webinar"
 
     def test_two_producers_of_one_lead_do_not_create_it_twice(self, pipeline: Pipeline) -> None:
@@ -171,10 +174,7 @@ class TestCreates:
             {"operation": "update", "times": 1, "fault": {"kind": "status", "status": 422}},
         )
         pipeline.send(create() | {"idempotencyKey": "webinar-1"})
-        records = pipeline.receive()
-        pipeline.deliver(records)
-        pipeline.settle()
-        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        deliver_with_lost_answer(pipeline)
         [letter] = pipeline.dead_letters()
         assert letter["reason"] == "unconfirmed"
         pipeline.pass_time(60)
@@ -220,10 +220,7 @@ class TestCreates:
         """A gateway answers 503 while the service behind it works on."""
         pipeline.fail(fail_once("create", kind="status", status=status, stored=True))
         pipeline.send(create())
-        records = pipeline.receive()
-        pipeline.deliver(records)
-        pipeline.settle()
-        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        deliver_with_lost_answer(pipeline)
         assert jane(pipeline)["creates"] == 1
 
 
