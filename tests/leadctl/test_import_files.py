@@ -204,12 +204,6 @@ def test_what_is_no_table_is_recognised_by_its_content(content: bytes, said: str
     assert "Ada" not in str(caught.value)
 
 
-def test_an_encoding_that_nobody_knows_is_said() -> None:
-    """And none is taken instead."""
-    with pytest.raises(NotATableError, match="There is no encoding 'latin-99'"):
-        table_of(b"name,email\n", "latin-99")
-
-
 LINES = b"""\xef\xbb\xbf{"name": "Zo\xc3\xab", "email": "a@b.co"}
 
 {"name": 1
