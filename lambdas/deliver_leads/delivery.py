@@ -198,7 +198,7 @@ class Delivery:
         state, now_s = claim.state, int(time.time())
         if step.superseded:
             state = superseded(state, claim.record, step.reason, now_s, self._settings)
-        elif claim.record.key in state.finals:
+        elif step.outcome is Outcome.DUPLICATE:
             state = state.with_copy(claim.record)
         if not self._ledger.complete(claim, state):
             why = f"{step.reason}, but the ledger could not be written"
