@@ -75,7 +75,7 @@ synth: .venv/ready node_modules/ready ## Write the CloudFormation templates to c
 
 lock: .venv/ready ## Pin the newest versions of all packages anew
 	$(VENV)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --python-version 3.11 \
-		--group deploy --group emulator --group leadctl --group local --group test --output-file requirements.lock pyproject.toml
+		--group deploy --group emulator --group leadctl --group local --group release --group test --output-file requirements.lock pyproject.toml
 
 clean: ## Remove everything that was built or installed
 	rm -rf .venv .emulator node_modules cdk.out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

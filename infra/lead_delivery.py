@@ -38,6 +38,7 @@ from .config import ConfigError, DeploymentConfig
 from .encryption import allow_services
 from .entrance import Entrance
 from .lead_function import LeadFunction, Network
+from .version import VERSION, commit
 
 
 class LeadDelivery(Construct):
@@ -172,6 +173,8 @@ class LeadDelivery(Construct):
             "ProducerPolicyArn": producers.managed_policy_arn,
             "OperatorPolicyArn": operators.managed_policy_arn,
             "MonitoringStackName": monitoring_stack_name or self.stack_name,
+            "Version": VERSION,
+            "Commit": commit(),
         }.items():
             # In the stack itself, so that leadctl finds them by these names whatever the construct's id is.
             CfnOutput(stack, name, value=value)
