@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev env check test chaos explore bench lint types quick-tests all-tests lock synth clean
+.PHONY: help run dev env prove check test chaos explore bench release lint types quick-tests all-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ dev: .emulator/ready node_modules/ready ## Run the deployed stack until Ctrl-C (
 
 env: .venv/ready ## Print what a shell or .env file needs to publish to the local run
 	@$(VENV)/python -m local.environment
+
+prove: .venv/ready $(if $(LOCAL),.emulator/ready) node_modules/ready ## Deploy a stage that mails nobody, try it fact by fact, destroy it (STAGE=prove, LOCAL=1)
+	@$(VENV)/python -m prove --stage $(if $(filter file,$(origin STAGE)),prove,$(STAGE)) $(if $(LOCAL),--local)
 
 check: .venv/tests-ready ## Lint, check types, run the tests of the code in front of you
 	@$(CHECK_NODE)
@@ -53,6 +56,9 @@ explore: .venv/tests-ready ## Search for a history that breaks a promise (SEED=,
 
 bench: .venv/tests-ready .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 15 minutes)
 	@$(VENV)/python -m bench $(PARTS) $(if $(SEED),--seed $(SEED))
+
+release: .venv/tests-ready ## Make a release's files in dist/, from the version's tag (DRAFT=1: to try it)
+	@$(VENV)/python -m release $(if $(DRAFT),--draft)
 
 lint: .venv/tests-ready
 	$(VENV)/ruff format --check .
@@ -78,7 +84,7 @@ lock: .venv/ready ## Pin the newest versions of all packages anew
 		--group deploy --group emulator --group leadctl --group local --group release --group test --output-file requirements.lock pyproject.toml
 
 clean: ## Remove everything that was built or installed
-	rm -rf .venv .emulator node_modules cdk.out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .emulator node_modules cdk.out dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each step of the set-up is one line, with what it downloads on an empty machine. pip installs uv, and uv the rest, because it is

@@ -15,39 +15,50 @@ sys.path.insert(0, str(Path(__file__).parent / "lambdas"))
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from infra.bundling import LocalBundling, function_code
+from infra.bundling import SANDBOX, LocalBundling, function_code
 from infra.config import ConfigError, DeploymentConfig
 from infra.delivery_stack import DeliveryStack
 from infra.monitoring_stack import MonitoringStack
+from infra.sandbox_stack import SandboxStack
 from infra.stage_settings import check_place, stage_config
 
 
 def build_stacks(
-    app: cdk.App, config: DeploymentConfig, bundling: LocalBundling
+    app: cdk.App,
+    config: DeploymentConfig,
+    bundling: LocalBundling,
+    sandbox_bundling: LocalBundling | None = None,
 ) -> tuple[DeliveryStack, MonitoringStack]:
-    """Builds both stacks of a stage. Raises `ConfigError`."""
+    """Builds the stacks of a stage, the sandbox's too if the stage delivers to it. Raises `ConfigError`."""
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    delivery = DeliveryStack(app, "LeadDelivery", config=config, code=function_code(bundling))
+    sandbox = None
+    if config.leads_api == "sandbox":
+        code = function_code(sandbox_bundling or LocalBundling(SANDBOX))
+        sandbox = SandboxStack(app, "LeadSandbox", config=config, code=code)
+    delivery = DeliveryStack(
+        app, "LeadDelivery", config=config, code=function_code(bundling), sandbox=sandbox
+    )
     monitoring = MonitoringStack(app, "LeadMonitoring", config=config, stack=delivery)
     return delivery, monitoring
 
 
 def main() -> None:
     """Synthesises the app. Ends with status 1 and a sentence for a person when it can't."""
-    app, bundling = cdk.App(), LocalBundling()
+    app, bundlings = cdk.App(), (LocalBundling(), LocalBundling(SANDBOX))
     try:
         config = stage_config(app.node.get_all_context())
         check_place(config, os.environ)
-        build_stacks(app, config, bundling)
+        build_stacks(app, config, *bundlings)
         app.synth()
     except ConfigError as error:
         sys.exit(
             f"{error}\nA stage's settings are in settings/<stage>.toml; -c <setting>=<value> overrides one."
         )
     except Exception:
-        if bundling.error is None:
-            raise
-        sys.exit(f"The function can't be bundled: {bundling.error}")
+        for bundling in bundlings:
+            if bundling.error:
+                sys.exit(f"The function can't be bundled: {bundling.error}")
+        raise
 
 
 if __name__ == "__main__":

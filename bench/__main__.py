@@ -20,7 +20,7 @@ from typing import Any
 # The settings of the tests are the function's.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lambdas"))
 
-from bench import batch, cold_start, end_to_end, growth, lead_import, machine, report
+from bench import batch, cold_start, end_to_end, growth, lead_import, machine, rate, report
 from bench.bars import judge
 from bench.packages import PROJECT, NoPythonError, Packages, build
 from bench.processes import ChildFailedError
@@ -86,6 +86,10 @@ def _end_to_end(folder: Path, _: Packages, seed: int, quick: bool) -> dict[str, 
     return end_to_end.measure(folder, seed, quick=quick)
 
 
+def _rate(folder: Path, _: Packages, seed: int, quick: bool) -> list[Any]:
+    return [*rate.measure(folder, seed, quick=quick)]
+
+
 def _lead_import(folder: Path, _: Packages, seed: int, quick: bool) -> list[dict[str, Any]]:
     return lead_import.measure(folder, seed, quick=quick)
 
@@ -97,6 +101,7 @@ _PARTS: Mapping[str, Callable[[Path, Packages, int, bool], Any]] = {
     "batch": _with_servers(batch.measure),
     "growth": _with_servers(growth.measure),
     "lead_import": _lead_import,
+    "rate": _rate,
 }
 
 

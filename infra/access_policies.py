@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from aws_cdk import Acknowledgment, Aws, Validations
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from .encryption import USE_OF_A_QUEUE
@@ -55,7 +56,12 @@ def producer_policy(delivery: "LeadDelivery", *, entrance: Entrance) -> iam.Mana
 
 
 def operator_policy(
-    delivery: "LeadDelivery", *, secret: secretsmanager.Secret, rule: events.Rule, monitoring_stack_name: str
+    delivery: "LeadDelivery",
+    *,
+    secret: secretsmanager.Secret,
+    rule: events.Rule,
+    monitoring_stack_name: str,
+    sandbox: lambda_.Function | None,
 ) -> iam.ManagedPolicy:
     """A policy that allows what docs/operate.md, the runbook and leadctl do.
 
@@ -145,6 +151,7 @@ def operator_policy(
                 secret.secret_arn,
             ),
             *_use_of_keys(delivery),
+            *([_allow("SteerSandbox", ["lambda:InvokeFunction"], sandbox.function_arn)] if sandbox else []),
         ],
     )
     Validations.of(policy).acknowledge(

@@ -1,8 +1,6 @@
-"""What the function's zip holds: built from the lock file, without Docker, the same bytes everywhere.
+"""What a function's zip holds: built from the lock file, without Docker, the same bytes everywhere.
 
-    PYTHONPATH=lambdas python -m infra.bundling    writes dist/bundle.zip, for the wheel of this package
-
-The bundle is pure Python, so that one and the same runs on Lambda's arm64, in the emulator and in the tests.
+A bundle is pure Python, so that one and the same runs on Lambda's arm64, in the emulator and in the tests.
 """
 
 import os
@@ -11,10 +9,10 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 import tomllib
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsii
@@ -24,15 +22,33 @@ from aws_cdk import aws_lambda as lambda_
 from .runtime_python import RUNTIME_VERSION, find_runtime_python
 
 PROJECT = Path(__file__).resolve().parent.parent
-PACKAGE = "deliver_leads"
 # A wheel of this package holds the bundle, because its user has neither the lock file nor uv.
 BUILT = Path(__file__).with_name("bundle.zip")
-# The AWS services that the function calls. botocore brings the data of some 400: three quarters of the zip,
-# which is written, hashed and uploaded at each deployment and loaded at each cold start.
-SERVICES = ("dynamodb", "events", "secretsmanager", "sqs")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a function consists of.
+
+    Its own code is in the folder `root`, and in the zip at `package`. `dependencies` is one of the groups in
+    pyproject.toml, or "" for the project's own. `services`: the AWS services that it calls. botocore brings
+    the data of some 400: three quarters of the zip, which is written, hashed and uploaded at each deployment
+    and loaded at each cold start.
+    """
+
+    root: str
+    package: str
+    dependencies: str
+    services: tuple[str, ...]
+
+
+DELIVERY = Bundle("lambdas", "deliver_leads", "", ("dynamodb", "events", "secretsmanager", "sqs"))
+SANDBOX = Bundle("local", "local/sandbox", "sandbox", ("dynamodb", "secretsmanager"))
 # Powertools' features that the function doesn't use: most of what Powertools brings.
 _UNUSED = ("aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/*/")
 _USED = ("jmespath_utils",)
+# Compiled modules without which their packages are slower, but do the same.
+_NOT_NEEDED = ("markupsafe/_speedups",)
 
 # An installer's notes, some with the paths of the machine it ran on. Nothing reads them in the function.
 _LEFTOVERS = (
@@ -53,14 +69,17 @@ class BundlingError(Exception):
 
 @jsii.implements(ILocalBundling)
 class LocalBundling:
-    """Builds the bundle on this machine; keeps the first error, because jsii passes on its text alone."""
+    """Builds a bundle on this machine; keeps the first error, because jsii passes on its text alone."""
 
     error: BundlingError | None = None
+
+    def __init__(self, bundle: Bundle = DELIVERY) -> None:
+        self.bundle = bundle
 
     def try_bundle(self, output_dir: str, *_options: object, **_more_options: object) -> bool:
         """Builds into `output_dir`. Never returns False, at which the CDK would start Docker."""
         try:
-            build_bundle(Path(output_dir))
+            build_bundle(Path(output_dir), bundle=self.bundle)
         except BundlingError as error:
             self.error = error
             raise
@@ -68,36 +87,36 @@ class LocalBundling:
 
 
 def function_code(bundling: LocalBundling | None = None) -> lambda_.Code:
-    """The function's code: the bundle that was built for this package, or one that is built now.
+    """A function's code: the bundle that was built for this package, or one that is built now.
 
     Its hash is that of the bundle's content: same content, no new deployment.
     """
-    if BUILT.exists():
+    bundling = bundling or LocalBundling()
+    if bundling.bundle is DELIVERY and BUILT.exists():
         return lambda_.Code.from_asset(str(BUILT))
     return lambda_.Code.from_asset(
-        str(PROJECT / "lambdas"),
+        str(PROJECT / bundling.bundle.root),
         asset_hash_type=AssetHashType.OUTPUT,
         # The CDK wants an image even though none is ever started.
-        bundling=BundlingOptions(
-            image=DockerImage.from_registry("scratch"), local=bundling or LocalBundling()
-        ),
+        bundling=BundlingOptions(image=DockerImage.from_registry("scratch"), local=bundling),
     )
 
 
-def build_bundle(output_dir: Path, project: Path = PROJECT) -> None:
+def build_bundle(output_dir: Path, project: Path = PROJECT, bundle: Bundle = DELIVERY) -> None:
     """Builds the bundle into `output_dir`, which is empty or not there yet.
 
     The same lock file, sources and CPython 3.13 give the same bytes. With no CPython 3.13 at hand the bundle
     has no `.pyc` files: it runs, with about twice the CPU time at a cold start.
     Raises `BundlingError`: no uv, a hash that isn't the lock file's, a package with a compiled part it needs.
     """
-    _install(output_dir, project)
+    _install(output_dir, project, bundle)
     _drop_compiled_parts(output_dir)
-    _drop_unused(output_dir)
+    _drop_unused(output_dir, bundle)
     for pattern in _LEFTOVERS:
         for path in list(output_dir.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.copytree(project / "lambdas" / PACKAGE, output_dir / PACKAGE, ignore=_not_shipped)
+    code = Path(bundle.package)
+    shutil.copytree(project / bundle.root / code.name, output_dir / code, ignore=_not_shipped)
     _compile(output_dir)
     # The zip keeps a file's mode, and Lambda runs as another user: neither may depend on this user's umask.
     for path in output_dir.rglob("*"):
@@ -115,7 +134,7 @@ def write_zip(folder: Path, path: Path) -> None:
             written.writestr(entry, file.read_bytes())
 
 
-def _install(output_dir: Path, project: Path) -> None:
+def _install(output_dir: Path, project: Path, bundle: Bundle) -> None:
     """Installs the dependencies, each with the version and the hash that the lock file gives."""
     lock = project / "requirements.lock"
     options = {
@@ -130,14 +149,16 @@ def _install(output_dir: Path, project: Path) -> None:
     }
     command = [_find_uv(), "pip", "install", "--quiet", "--require-hashes", "--no-compile-bytecode"]
     command += [str(word) for option in options.items() for word in option]
-    done = _run([*command, *_pinned_dependencies(project, lock)])
+    done = _run([*command, *_pinned_dependencies(project, lock, bundle)])
     if done.returncode:
         raise BundlingError(f"the function's dependencies can't be installed:\n{done.stderr.strip()}")
 
 
-def _pinned_dependencies(project: Path, lock: Path) -> list[str]:
+def _pinned_dependencies(project: Path, lock: Path, bundle: Bundle) -> list[str]:
     """Each dependency in pyproject.toml as `name==version`, with the lock file's version."""
-    names = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    settings = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))
+    group = bundle.dependencies
+    names = settings["dependency-groups"][group] if group else settings["project"]["dependencies"]
     versions = dict(re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock.read_text("utf-8"), re.MULTILINE))
     if missing := [name for name in names if name not in versions]:
         raise BundlingError(
@@ -157,7 +178,9 @@ def _find_uv() -> str:
 def _drop_compiled_parts(output_dir: Path) -> None:
     """Deletes compiled modules that have a Python version beside them, e.g. charset-normalizer's."""
     for compiled in list(output_dir.rglob("*.so")):
-        if not compiled.with_name(compiled.name.split(".")[0] + ".py").exists():
+        name = compiled.with_name(compiled.name.split(".")[0])
+        is_needed = name.relative_to(output_dir).as_posix() not in _NOT_NEEDED
+        if is_needed and not name.with_suffix(".py").exists():
             raise BundlingError(
                 f"{compiled.relative_to(output_dir)} has no Python version, so the bundle would run on arm64 "
                 "only: do without that package, or pin a version of it in pure Python."
@@ -165,12 +188,12 @@ def _drop_compiled_parts(output_dir: Path) -> None:
         compiled.unlink()
 
 
-def _drop_unused(output_dir: Path) -> None:
+def _drop_unused(output_dir: Path, bundle: Bundle) -> None:
     """Deletes botocore's data of services that the function doesn't call (what all share are files), and
     the features of Powertools that it doesn't use.
     """
     for service in output_dir.glob("botocore/data/*/"):
-        if service.name not in SERVICES:
+        if service.name not in bundle.services:
             shutil.rmtree(service)
     for pattern in _UNUSED:
         for feature in output_dir.glob(pattern):
@@ -220,16 +243,3 @@ def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         stdin=subprocess.DEVNULL,
         env=environment | {"PYTHONHASHSEED": "0"},
     )
-
-
-def _main() -> None:
-    """Writes dist/bundle.zip."""
-    path = PROJECT / "dist" / "bundle.zip"
-    path.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        build_bundle(Path(folder))
-        write_zip(Path(folder), path)
-
-
-if __name__ == "__main__":
-    _main()

@@ -36,6 +36,7 @@ from .setting_rules import (
     ORGANIZATION,
     PERMISSIONS_BOUNDARY,
     PROXY,
+    RECIPIENTS,
     REGION,
     ROLE_PATH,
     SECURITY_GROUPS,
@@ -79,9 +80,12 @@ class DeploymentConfig:
     stage: str
     account: str = _setting("", ACCOUNT)
     region: str = _setting("", REGION)
+    leads_api: str = _setting("7targets", one_text_of(["7targets", "sandbox"]))
+    sandbox_endpoint: str = _setting("functionUrl", one_text_of(["functionUrl", "httpApi"]))
     leads_api_url: str = _setting("https://api.7targets.com", URL)
     token_url: str = _setting("https://7targets-prod.auth.us-east-1.amazoncognito.com/oauth2/token", URL)
     lead_defaults: Mapping[str, str] = _setting({}, LEAD_DEFAULTS)
+    only_recipients: tuple[str, ...] = _setting((), RECIPIENTS)
     event_sources: tuple[str, ...] = _setting((), EVENT_SOURCES)
     event_bus_name: str = _setting("", EVENT_BUS)
     mappings: tuple[Mapping[str, Any], ...] = _setting((), MAPPINGS)
@@ -93,6 +97,7 @@ class DeploymentConfig:
     batching_window_seconds: int = _setting(0, whole_number(0, 300, "seconds"))
     maximum_concurrency: int = _setting(5, whole_number(2, 1000, "concurrent invocations"))
     parallel_calls: int = _setting(10, whole_number(1, 32, "threads"))
+    calls_per_second: int = _setting(0, whole_number(0, 100_000, "calls"))
     memory_megabytes: int = _setting(1024, whole_number(256, 10240, "MB"))
     function_timeout_seconds: int = _setting(150, whole_number(60, 900, "seconds"))
     connect_timeout_seconds: int = _setting(3, whole_number(1, 10, "seconds"))
@@ -152,7 +157,8 @@ class DeploymentConfig:
         """How often a lead is received until `parkAfterHours`, at most, as far as delays last that long.
 
         The first delays double. Then jitter takes off up to half of the longest delay, for a day; after that
-        the delay while the circuit breaker is open is the shortest, two thirds of the longest.
+        the delay while the circuit breaker is open is the shortest, two thirds of the longest. One that waits
+        for its turn at a limited API is received less often, or at most 600 times.
         """
         longest_s, parked_s = self.retry_max_delay_seconds, self.park_after_hours * 3600
         first_s = min(parked_s, 86_400)
@@ -232,6 +238,12 @@ def _contradictions(config: DeploymentConfig) -> Iterator[str]:
             f"readTimeoutSeconds, {config.read_timeout_seconds}, since what is answered late "
             "takes effect late"
         )
+    if 0 < config.calls_per_second < config.maximum_concurrency:
+        yield (
+            f"callsPerSecond is {config.calls_per_second}, but must be 0 or at least maximumConcurrency, "
+            f"{config.maximum_concurrency}, because each of so many invocations at a time may make a call in "
+            "the same second"
+        )
     # 61 s are a second for rounding, and 30 s for the clock that writes and for the one that reads.
     freed_s = 5 * (config.function_timeout_seconds + config.batching_window_seconds) - 61
     if config.settling_time_seconds > freed_s:
@@ -282,6 +294,15 @@ def _contradictions_of_others(config: DeploymentConfig) -> Iterator[str]:
             "producerAccounts and producerOrganization open the stage's own bus, but eventBusName is "
             f"{config.event_bus_name!r}: who may publish there is up to that bus's own policy"
         )
+    if config.leads_api == "sandbox":
+        if config.keep_data:
+            yield (
+                "leadsApi is sandbox, but keepData is true: leads would count as delivered and reach nobody. "
+                "Set keepData to false as well, if that is meant"
+            )
+        for name, value in (("leadsApiUrl", config.leads_api_url), ("tokenUrl", config.token_url)):
+            if value != getattr(DeploymentConfig(stage=config.stage), SETTINGS[name][0]):
+                yield f"{name} is {value!r}, but leadsApi is sandbox, which has its own"
     if config.alarm_topic_arn and config.alarm_emails:
         yield (
             "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's: "

@@ -1,11 +1,16 @@
 """The stack of one stage's delivery: `LeadDelivery`, with the stage's name and place."""
 
+from typing import TYPE_CHECKING
+
 from aws_cdk import Environment, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from .config import DeploymentConfig
 from .lead_delivery import LeadDelivery
+
+if TYPE_CHECKING:
+    from .sandbox_stack import SandboxStack
 
 
 def environment(config: DeploymentConfig) -> Environment:
@@ -22,7 +27,13 @@ class DeliveryStack(Stack):
     """What one stage's leads pass through. CloudFormation names what it can, so that stages never collide."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, config: DeploymentConfig, code: lambda_.Code
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: DeploymentConfig,
+        code: lambda_.Code,
+        sandbox: "SandboxStack | None" = None,
     ) -> None:
         super().__init__(
             scope,
@@ -40,4 +51,5 @@ class DeliveryStack(Stack):
             config=config,
             code=code,
             monitoring_stack_name=monitoring_stack_name(config),
+            sandbox=sandbox,
         )

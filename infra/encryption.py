@@ -26,7 +26,7 @@ def service_statements() -> list[iam.PolicyStatement]:
         _allow(
             "AlarmsIntoTheTopic",
             ["cloudwatch.amazonaws.com"],
-            USE_OF_A_QUEUE,
+            ("kms:Decrypt", "kms:GenerateDataKey*"),
             {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
         ),
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html

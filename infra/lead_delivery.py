@@ -1,7 +1,7 @@
 """Everything a lead passes through, as a construct: bus, rule, queues, function and ledger."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from aws_cdk import (
     Acknowledgment,
@@ -40,6 +40,9 @@ from .entrance import Entrance
 from .lead_function import LeadFunction, Network
 from .version import VERSION, commit
 
+if TYPE_CHECKING:
+    from .sandbox_stack import SandboxStack
+
 
 class LeadDelivery(Construct):
     """What the leads of one stage pass through. One for each stack, whose name it uses for what it names.
@@ -56,6 +59,7 @@ class LeadDelivery(Construct):
     network               the subnets and security groups of the function
     log_group             of the function
     monitoring_stack_name the stack with `LeadMonitoring`, if it is another one
+    sandbox               what a stage with `leadsApi` "sandbox" delivers to
 
     Raises `ConfigError`.
     """
@@ -75,6 +79,7 @@ class LeadDelivery(Construct):
         network: Network | None = None,
         log_group: logs.ILogGroup | None = None,
         monitoring_stack_name: str | None = None,
+        sandbox: "SandboxStack | None" = None,
     ) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
@@ -82,6 +87,8 @@ class LeadDelivery(Construct):
             raise ConfigError(
                 [f"the stack {stack.stack_name} has a LeadDelivery already; a second one needs its own"]
             )
+        if (config.leads_api == "sandbox") != (sandbox is not None):
+            raise ConfigError(["leadsApi is sandbox, but there is no stack of it, or the other way round"])
         self.config = config
         self.stack_name = stack.stack_name
         self.encryption_key = encryption_key or self._key_of_the_settings()
@@ -122,7 +129,7 @@ class LeadDelivery(Construct):
         self.event_bus = entrance.bus
         self.rule_dimensions = entrance.rule_dimensions
         self.bus_name = entrance.bus_name
-        secret = self._secret()
+        secret = sandbox.secret if sandbox else self._secret()
         self.ledger = self._ledger()
         self.lead_function = LeadFunction(
             self,
@@ -139,6 +146,7 @@ class LeadDelivery(Construct):
             network=network or Network.of_settings(config),
             log_group=log_group,
             removal=self._removal,
+            sandbox_url=sandbox.url if sandbox else None,
         )
         # What takes longest to be made.
         entrance.open_after(cast(CfnResource, self.lead_function.event_source_mapping.node.default_child))
@@ -154,8 +162,9 @@ class LeadDelivery(Construct):
             secret=secret,
             rule=entrance.rule,
             monitoring_stack_name=monitoring_stack_name or self.stack_name,
+            sandbox=sandbox.function if sandbox else None,
         )
-        self._apply_to_all()
+        apply_to_all(self, config)
         for name, value in {
             "LeadQueueUrl": self.lead_queue.queue_url,
             "LeadQueueArn": self.lead_queue.queue_arn,
@@ -175,6 +184,7 @@ class LeadDelivery(Construct):
             "MonitoringStackName": monitoring_stack_name or self.stack_name,
             "Version": VERSION,
             "Commit": commit(),
+            **({"SandboxFunctionName": sandbox.function.function_name} if sandbox else {}),
         }.items():
             # In the stack itself, so that leadctl finds them by these names whatever the construct's id is.
             CfnOutput(stack, name, value=value)
@@ -211,19 +221,6 @@ class LeadDelivery(Construct):
                     "twice at a time"
                 ]
             )
-
-    def _apply_to_all(self) -> None:
-        """The settings that concern whatever is in here."""
-        config = self.config
-        for key, value in config.tags.items():
-            Tags.of(self).add(key, value)
-        if boundary := config.permissions_boundary:
-            find = (
-                iam.ManagedPolicy.from_managed_policy_arn
-                if boundary.startswith("arn:")
-                else iam.ManagedPolicy.from_managed_policy_name
-            )
-            iam.PermissionsBoundary.of(self).apply(find(self, "PermissionsBoundary", boundary))
 
     def _queue(
         self,
@@ -313,3 +310,16 @@ class LeadDelivery(Construct):
                 Acknowledgment(id="AwsSolutions-DDB3", reason="keepData is false: a stage whose data may go.")
             )
         return table
+
+
+def apply_to_all(scope: Construct, config: DeploymentConfig) -> None:
+    """The settings that concern whatever is in the scope."""
+    for key, value in config.tags.items():
+        Tags.of(scope).add(key, value)
+    if boundary := config.permissions_boundary:
+        find = (
+            iam.ManagedPolicy.from_managed_policy_arn
+            if boundary.startswith("arn:")
+            else iam.ManagedPolicy.from_managed_policy_name
+        )
+        iam.PermissionsBoundary.of(scope).apply(find(scope, "PermissionsBoundary", boundary))

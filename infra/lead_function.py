@@ -34,7 +34,7 @@ GENERATED_BYTES = 160
 # that Lambda sends the key, be it for the function or for its event source mapping, and without the key a
 # plain condition would stop both. AWS advises it for keys that aren't always there:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-_FOR_THIS_ACCOUNT_ONLY = {"StringEqualsIfExists": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+FOR_THIS_ACCOUNT_ONLY = {"StringEqualsIfExists": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
@@ -101,6 +101,7 @@ class LeadFunction(Construct):
         network: Network | None,
         log_group: logs.ILogGroup | None,
         removal: RemovalPolicy,
+        sandbox_url: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._config = config
@@ -109,6 +110,7 @@ class LeadFunction(Construct):
         self._secret = secret
         self._ledger = ledger
         self._event_bus = event_bus
+        self._sandbox_url = sandbox_url
         self._encryption_key = encryption_key
         self._keys_in_use = keys_in_use
         self._network = network
@@ -166,7 +168,7 @@ class LeadFunction(Construct):
             self,
             "Role",
             path=self._config.role_path or None,
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=_FOR_THIS_ACCOUNT_ONLY),
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=FOR_THIS_ACCOUNT_ONLY),
             # Inline: Lambda refuses an event source mapping whose role hasn't its rights yet.
             inline_policies={"DeliverLeads": iam.PolicyDocument(statements=statements)},
         )
@@ -246,16 +248,18 @@ class LeadFunction(Construct):
         config = self._config
         return {
             **self._way_out(),
-            "LEADS_API_URL": config.leads_api_url,
-            "TOKEN_URL": config.token_url,
+            "LEADS_API_URL": self._sandbox_url or config.leads_api_url,
+            "TOKEN_URL": f"{self._sandbox_url}/oauth2/token" if self._sandbox_url else config.token_url,
             "SECRET_ID": self._secret.secret_arn,
             "LEAD_QUEUE_URL": self._lead_queue.queue_url,
             "DEAD_LETTER_QUEUE_URL": self._dead_letter_queue.queue_url,
             "LEDGER_TABLE": self._ledger.table_name,
             "LEAD_DEFAULTS": json.dumps(dict(config.lead_defaults), sort_keys=True),
             "EVENT_SOURCES": json.dumps(config.event_sources),
+            "ONLY_RECIPIENTS": json.dumps([each.lower() for each in config.only_recipients]),
             "MAPPINGS": pack_mappings(config.mappings),
             "PARALLEL_CALLS": str(config.parallel_calls),
+            "CALLS_PER_SECOND": str(config.calls_per_second // config.maximum_concurrency),
             "CONNECT_TIMEOUT_S": str(config.connect_timeout_seconds),
             "READ_TIMEOUT_S": str(config.read_timeout_seconds),
             "SETTLING_S": str(config.settling_time_seconds),
@@ -302,7 +306,8 @@ def _fitting(environment: dict[str, str]) -> dict[str, str]:
             [
                 f"the function's environment is {too_many} bytes larger than the {ENVIRONMENT_BYTES} that "
                 f"Lambda allows; of it mappings takes {sizes['MAPPINGS']} (compressed), eventSources "
-                f"{sizes['EVENT_SOURCES']} and leadDefaults {sizes['LEAD_DEFAULTS']}"
+                f"{sizes['EVENT_SOURCES']}, onlyRecipients {sizes['ONLY_RECIPIENTS']} and leadDefaults "
+                f"{sizes['LEAD_DEFAULTS']}"
             ]
         )
     return environment

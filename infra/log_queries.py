@@ -37,7 +37,7 @@ NOT_MAILED = f"""fields @timestamp, lead_state, lead_id, operation, source, lead
 | {_LAST_FIRST}
 | limit 20"""
 
-ONE_LEAD = """# HASH: printf %s "jane@example.com" | sha256sum, with the address in lower case.
+ONE_LEAD = """# HASH: printf %s "jane@example.com" | sha256sum, in lower case, the domain in punycode.
 fields @timestamp, outcome, reason, operation, status, delay_s, receive_count, duration_ms, lead_id, event_id
 | filter message = "attempt" and lead = "HASH"
 | sort @timestamp asc

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "settings"
 # `settings/local.toml` is for the run on a machine, which is the stage dev; example.toml is to be copied.
 _NO_STAGES = ("example", "local")
 STAGE_DEFAULTS: Mapping[str, Mapping[str, object]] = {
-    "dev": {"keepData": False, "logRetentionDays": 14},
+    "dev": {"leadsApi": "sandbox", "keepData": False, "logRetentionDays": 14},
     "prod": {"keepData": True, "logRetentionDays": 90},
 }
 # The CDK command line keeps these beside its own "aws:…", "@…" and "…:…" keys.

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from leadctl import __version__
 from leadctl.commands.credentials import credentials
 from leadctl.commands.doctor import doctor
 from leadctl.commands.erase import erase
@@ -16,14 +17,16 @@ from leadctl.commands.mapping import mapping
 from leadctl.commands.open import open_
 from leadctl.commands.parked import parked
 from leadctl.commands.pause import pause, resume
+from leadctl.commands.sandbox import sandbox
 from leadctl.commands.send import send
 from leadctl.commands.status import status
 from leadctl.commands.version import version
-from leadctl.options import Invocation, target_options
+from leadctl.options import Group, Invocation, target_options
+from leadctl.output import wrapped
 from leadctl.problems import EndedError, ExitCode, ProblemError, ToBeFixedError, explain
 
 
-class Leadctl(click.Group):
+class Leadctl(Group):
     """A group that turns what a person can fix into a sentence and an exit code."""
 
     def invoke(self, ctx: click.Context) -> None:
@@ -32,6 +35,11 @@ class Leadctl(click.Group):
         try:
             code = super().invoke(ctx)
             sys.stdout.flush()
+        except click.UsageError as error:
+            if not sys.stderr.isatty():
+                raise
+            message = wrapped(f"Error: {error.format_message()}").removeprefix("Error: ")
+            raise click.UsageError(message, error.ctx) from None
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):
@@ -62,11 +70,17 @@ def _explain_io(error: OSError) -> ProblemError | click.exceptions.Exit:
 
 @click.group(
     cls=Leadctl,
+    examples="""
+    leadctl status --stage prod
+    leadctl find jane@example.com
+    leadctl import leads.csv --dry-run
+    """,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog='Tab completion: put `eval "$(_LEADCTL_COMPLETE=bash_source leadctl)"` into ~/.bashrc; zsh_source '
     "and fish_source are for the other shells. Exit codes: 0 done, 1 failed, 2 usage, 3 done, a person must "
     "act, 4 no access or no such stack, 130 interrupted, 141 the output was closed.",
 )
+@click.version_option(__version__, prog_name="leadctl", message="%(prog)s %(version)s")
 @target_options
 def cli() -> None:
     """Find, send and fix the leads that go to 7Targets."""
@@ -88,6 +102,7 @@ for command in (
     parked,
     pause,
     resume,
+    sandbox,
     send,
     status,
     version,

@@ -11,6 +11,7 @@ from typing import Any
 
 from deliver_leads.contract import LEAD_ITEM, LedgerAttribute
 from deliver_leads.dynamodb_notation import plain
+from deliver_leads.event.idempotency_key import IdempotencyKey
 from leadctl.moments import iso
 from leadctl.target import Target
 
@@ -37,6 +38,15 @@ class LedgerEvent:
     def state(self) -> str:
         """One of the function's states, in its words."""
         return "under way" if self.under_way else str(self.stored["state"])
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is delivered, or needn't be any more."""
+        return self.state in _FINAL
+
+    def is_of(self, key: IdempotencyKey) -> bool:
+        """Whether it is the event with that key and content."""
+        return self.stored.get("key") == key.text and self.stored.get("digest") == key.digest
 
     def as_json(self) -> dict[str, Any]:
         """For scripts; times are ISO 8601 in UTC."""
@@ -173,11 +183,14 @@ def _lead(lead_hash: str, stored: dict[str, Any]) -> Lead:
 def _events(item: dict[str, Any]) -> list[LedgerEvent]:
     """What the ledger remembers, with the claims over it that were not completed."""
     finals = {key: LedgerEvent(_final(key, text)) for key, text in item.get("finalEvents", {}).items()}
-    shown = {each["key"]: LedgerEvent(each) for each in item.get("shownEvents", [])}
+    shown = {
+        each["key"]: LedgerEvent(finals[each["key"]].stored | each if each["key"] in finals else each)
+        for each in item.get("shownEvents", [])
+    }
     events = finals | shown | {each["key"]: LedgerEvent(each) for each in item.get("openEvents", [])}
     for claim in item.get("journal", []):
         known = events.get(claim["key"])
-        if known is None or known.state not in _FINAL:
+        if known is None or not known.is_final:
             stored = {**claim, **(known.stored if known else {}), "dueS": claim.get("dueS", 0)}
             events[claim["key"]] = LedgerEvent(stored, under_way=True)
     return sorted(events.values(), key=lambda each: int(each.stored.get("firstSeenS", 0)))
@@ -185,9 +198,9 @@ def _events(item: dict[str, Any]) -> list[LedgerEvent]:
 
 def _final(key: str, text: str) -> dict[str, Any]:
     """All that is remembered of an event that was settled long ago."""
-    _, order_ms, marks = text.split()
+    digest, order_ms, marks = text.split()
     sent_s = int(order_ms) // 1000
     state = "superseded" if marks.startswith("s") else "delivered"
-    return {"key": key, "state": state, "firstSeenS": sent_s, "updatedS": sent_s} | (
+    return {"key": key, "digest": digest, "state": state, "firstSeenS": sent_s, "updatedS": sent_s} | (
         {"operation": "create"} if marks.endswith("c") else {}
     )

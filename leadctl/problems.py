@@ -1,10 +1,13 @@
 """What can go wrong for which a person, and not leadctl, is to blame; and what leadctl's exit codes mean."""
 
 import re
+import sys
 from enum import IntEnum
 from typing import IO, Any, ClassVar
 
 import click
+
+from leadctl.output import wrapped
 
 
 class ExitCode(IntEnum):
@@ -26,7 +29,8 @@ class ProblemError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """As click does, without its "Error:"."""
-        click.echo(self.format_message(), file=file, err=file is None)
+        message = self.format_message()
+        click.echo(wrapped(message) if sys.stderr.isatty() else message, file=file, err=file is None)
 
 
 class NoAccessError(ProblemError):

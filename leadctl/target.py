@@ -131,6 +131,16 @@ def find_target(choice: Choice) -> Target:
     return Target(session, stack["StackName"], outputs, account=account, local=None)
 
 
+def stack_names(choice: Choice) -> list[str]:
+    """The stacks of the account and region, for completion: asked once, and for two seconds only."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    session = boto3.Session(profile_name=choice.profile, region_name=choice.region)
+    return sorted(each["StackName"] for each in _stacks(session.client("cloudformation", config=config)))
+
+
 def _client(session: Any, local: LocalRun | None, service: str, read_timeout_s: int, tries: int) -> Any:  # noqa: ANN401
     from botocore.config import Config
 

@@ -36,10 +36,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m release", description="Makes a release in dist/.")
     parser.add_argument("--draft", action="store_true", help="also with changes, and without a tag")
     parser.add_argument("--template", metavar="STAGE", help="only the template, with this stage's settings")
+    parser.add_argument("--settings", metavar="FILE", help="another file than settings/<stage>.toml")
+    parser.add_argument("--to", metavar="FILE", type=Path, help="where to write that template")
     given = parser.parse_args()
     try:
         if given.template:
-            print(_only_template(given.template))
+            print(_only_template(given.template, given.settings, given.to))
             return
         if not given.draft:
             check_source()
@@ -104,10 +106,10 @@ def make_release() -> None:
     (DIST / CHECKSUMS).write_text("".join(sums), "ascii")
 
 
-def _only_template(stage: str) -> Path:
-    path = DIST / f"LeadDelivery-{stage}.template.json"
-    DIST.mkdir(exist_ok=True)
-    write_template(stage_config({"stage": stage}), path)
+def _only_template(stage: str, settings: str | None, to: Path | None) -> Path:
+    path = to or DIST / f"LeadDelivery-{stage}.template.json"
+    path.parent.mkdir(exist_ok=True)
+    write_template(stage_config({"stage": stage} | ({"settings": settings} if settings else {})), path)
     return path
 
 

@@ -189,7 +189,22 @@ MUTANTS = {
     ),
     "redriven-by-clock": Mutant(
         "a message that a person sends again counts as a copy unless a clock shows that it is later",
-        {"lead_state.py": [("is_later = claim.redriven or ", "is_later = ")]},
+        {"lead_state.py": [("        if claim.redriven:\n", "        if False:\n")]},
+    ),
+    "window-too-long": Mutant(
+        "a create counts as one of a known lead for three times the window",
+        {"next_call.py": [("- window_s - CLOCK_SKEW_S", "- 3 * window_s")]},
+    ),
+    "open-breaker-parks": Mutant(
+        "what the open breaker turns away is parked",
+        {
+            "after_call.py": [
+                (
+                    "isinstance(error, RejectedError) or _is_nearly_lost",
+                    "isinstance(error, RejectedError | BreakerOpenError) or _is_nearly_lost",
+                )
+            ]
+        },
     ),
     "window-without-margin": Mutant(
         "a window that two clocks measure has no margin for their difference",

@@ -45,8 +45,11 @@ def new_app() -> cdk.App:
 
 
 def config_of(stage: str, **settings: str) -> DeploymentConfig:
-    """A stage without a file, with `-c <setting>=<value>` for each setting."""
-    return stage_config({"stage": stage, "settings": "", **settings})
+    """A stage without a file, with `-c <setting>=<value>` for each setting.
+
+    It delivers to 7Targets, unless a setting says otherwise.
+    """
+    return stage_config({"stage": stage, "settings": "", "leadsApi": "7targets", **settings})
 
 
 def build(

@@ -74,6 +74,18 @@ def bursts() -> Iterator[Case]:
         yield Case(BURST_RATE, LIMITED, settings, changed, BURST_MIN)
 
 
+def at_once(leads: int, api: LeadsApi, *, until_s: float = 86_400, seed: int = 1) -> Scenario:
+    """About so many leads within a second, with the default settings."""
+    return Scenario(
+        leads_a_minute=leads * 60,
+        config=_DEFAULT_CONFIG,
+        api=api,
+        arriving_s=1,
+        until_s=until_s,
+        seed=seed,
+    )
+
+
 def _suited(rate: int, api: str) -> Mapping[str, Any]:
     if rate < FEW:
         return {}

@@ -29,8 +29,9 @@ from typing import NamedTuple
 from bench.cost.inputs import Inputs
 from bench.cost.model import GB, MONTH_DAYS, SQS_BATCH, Usage, batch_seconds, logged_bytes, start_seconds
 from deliver_leads.breaker import CircuitBreaker, Evidence
-from deliver_leads.outcome import BreakerOpenError
-from deliver_leads.retry_policy import retry_delay_s
+from deliver_leads.outcome import BreakerOpenError, NoRoomError
+from deliver_leads.pace import LONGEST_WAIT_S, PATIENCE_S, Pace
+from deliver_leads.retry_policy import line_delay_s, retry_delay_s
 from infra.config import DeploymentConfig
 
 FIRST_BATCHES = 5
@@ -53,26 +54,41 @@ class Answer(Enum):
 
 @dataclass
 class LeadsApi:
-    """Takes `a_second` calls in each second and answers 429 to the others; answers 503 while it is down."""
+    """Takes `a_second` calls a second, a second's calls at once, and answers 429 to the others.
+
+    Answers 503 while it is down, and 429 while it is closed. `tells`: each 429 has a `Retry-After`, of 1 s or
+    until the API is open again.
+    """
 
     latency_s: float = 0.2
     a_second: float = math.inf
     down_from_s: float = math.inf
     down_until_s: float = math.inf
-    _second: int = -1
-    _used: int = 0
+    closed_from_s: float = math.inf
+    closed_until_s: float = math.inf
+    tells: bool = False
+    _left: float = math.inf
+    _left_at_s: float = 0.0
 
     def answers(self, now: float, calls: int) -> list[Answer]:
         """To calls that arrive at the same time."""
         if self.down_from_s <= now < self.down_until_s:
             return [Answer.DOWN] * calls
+        if self.closed_from_s <= now < self.closed_until_s:
+            return [Answer.TOO_MANY] * calls
         if math.isinf(self.a_second):
             return [Answer.TAKEN] * calls
-        if int(now) != self._second:
-            self._second, self._used = int(now), 0
-        taken = min(calls, int(self.a_second) - self._used)
-        self._used += taken
+        refilled = self._left + (now - self._left_at_s) * self.a_second
+        self._left, self._left_at_s = min(max(1.0, self.a_second), refilled), now
+        taken = min(calls, int(self._left + 1e-9))
+        self._left -= taken
         return [Answer.TAKEN] * taken + [Answer.TOO_MANY] * (calls - taken)
+
+    def told_s(self, now: float) -> float | None:
+        """The `Retry-After` of a 429."""
+        if not self.tells:
+            return None
+        return self.closed_until_s - now if self.closed_from_s <= now < self.closed_until_s else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +107,10 @@ class Scenario:
 
 
 class Sample(NamedTuple):
-    """The state at one time. `waiting`: leads sent and not delivered; `parallel_calls` of the leads API."""
+    """The state at one time. `waiting`: leads sent and not delivered; `parallel_calls` of the leads API.
+
+    `taken` and `turned_away`: its answers until then.
+    """
 
     at_s: float
     waiting: int
@@ -99,47 +118,75 @@ class Sample(NamedTuple):
     oldest_s: float
     environments: int
     parallel_calls: int
+    taken: int = 0
+    turned_away: int = 0
 
 
 @dataclass
 class Result:
-    """What a simulation came to."""
+    """What a simulation came to. `again`: calls of leads that were turned away before in the invocation."""
 
     samples: list[Sample] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     sent: int = 0
     delivered: int = 0
     calls: dict[Answer, int] = field(default_factory=lambda: dict.fromkeys(Answer, 0))
+    again: int = 0
     deferred: int = 0
     receives: int = 0
     most_parallel_calls: int = 0
     most_environments: int = 0
     most_in_flight: int = 0
     most_writes_a_second: float = 0
+    most_receives: int = 0
     longest_wait_s: float = 0
+    first_delivered_s: float = math.inf
     ended_s: float = 0
 
 
 class _Environment:
-    """An execution environment: all that the simulation needs of it is its breaker."""
+    """An execution environment: all that the simulation needs of it is its breaker and its pace."""
 
     def __init__(self, config: DeploymentConfig, clock: "Simulation") -> None:
-        # As the function's handler makes it.
+        # As the function's handler makes them.
         self.breaker = CircuitBreaker(
             config.retry_base_delay_seconds, config.retry_max_delay_seconds / 3, clock=clock.time
         )
+        self.pace = Pace(
+            config.calls_per_second // config.maximum_concurrency, clock=clock.time, chance=clock.chance
+        )
+        self.line: deque[_Call] = deque()
 
 
 @dataclass
 class _Batch:
+    """`left`: leads that no thread has taken; `busy`: threads that have one."""
+
     environment: _Environment
     started_s: float
     left: list[int]
     leads: int
     wave: list[int] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    began_s: float = 0.0
     is_probe: bool = False
+    busy: int = 0
     returned: list[tuple[int, int]] = field(default_factory=list)
+
+
+class _Call(NamedTuple):
+    """A lead in the line of a limited API, until its patience ends; and what was answered.
+
+    `again`: it was turned away before in this invocation.
+    """
+
+    batch: _Batch
+    lead: int
+    until_s: float
+    again: bool = False
+    lined_up_s: float = 0.0
+    began_s: float = 0.0
+    answer: Answer = Answer.TAKEN
 
 
 class _Kind(Enum):
@@ -147,6 +194,8 @@ class _Kind(Enum):
     WAKE = "wake"
     GO_ON = "go on"
     ANSWERED = "answered"
+    TURN = "turn"
+    CALL_ANSWERED = "call answered"
     ENDED = "ended"
 
 
@@ -160,7 +209,7 @@ class Simulation:
         self._random = random.Random(scenario.seed)  # noqa: S311 - repeatable, protects nothing
         self._sample_every_s = sample_every_s
         self._now = 0.0
-        self._events: list[tuple[float, int, _Kind, _Batch | None]] = []
+        self._events: list[tuple[float, int, _Kind, _Batch | _Call | _Environment | None]] = []
         self._number = 0
         self._wakes_at = math.inf
         self._sent_s = array("d")
@@ -186,6 +235,10 @@ class Simulation:
         """Seconds since the start."""
         return self._now
 
+    def chance(self) -> float:
+        """From 0 to 1."""
+        return self._random.random()
+
     @property
     def _most_batches(self) -> int:
         return min(self._config.maximum_concurrency, self._scenario.account_concurrency, MOST_BATCHES)
@@ -193,34 +246,38 @@ class Simulation:
     def run(self) -> Result:
         """To the end."""
         self._plan(0.0, _Kind.TICK)
-        for kind, batch in self._due():
+        for kind, what in self._due():
             if kind is _Kind.TICK:
                 self._tick()
             elif kind is _Kind.WAKE:
                 self._wakes_at = math.inf
-            elif batch is not None and kind is _Kind.GO_ON:
-                self._go_on(batch)
-            elif batch is not None and kind is _Kind.ANSWERED:
-                self._take_answers(batch)
-            elif batch is not None:
-                self._end(batch)
+            elif isinstance(what, _Environment):
+                self._serve(what)
+            elif isinstance(what, _Call):
+                self._take_answer(what)
+            elif what is not None and kind is _Kind.GO_ON:
+                self._go_on(what)
+            elif what is not None and kind is _Kind.ANSWERED:
+                self._take_answers(what)
+            elif what is not None:
+                self._end(what)
             self._receive()
         return self._closed()
 
-    def _due(self) -> Iterator[tuple[_Kind, _Batch | None]]:
+    def _due(self) -> Iterator[tuple[_Kind, _Batch | _Call | _Environment | None]]:
         while self._events:
-            self._now, _, kind, batch = heapq.heappop(self._events)
+            self._now, _, kind, what = heapq.heappop(self._events)
             self._arrive()
             if self._now > self._scenario.until_s or self._is_over():
                 return
-            yield kind, batch
+            yield kind, what
 
     def _is_over(self) -> bool:
         return self._now > self._scenario.arriving_s and self.result.delivered == len(self._sent_s)
 
-    def _plan(self, at_s: float, kind: _Kind, batch: _Batch | None = None) -> None:
+    def _plan(self, at_s: float, kind: _Kind, what: _Batch | _Call | _Environment | None = None) -> None:
         self._number += 1
-        heapq.heappush(self._events, (at_s, self._number, kind, batch))
+        heapq.heappush(self._events, (at_s, self._number, kind, what))
 
     def _tick(self) -> None:
         """Scales the mapping, and samples now and then."""
@@ -249,6 +306,8 @@ class Simulation:
                 self._now - self._sent_s[self._oldest] if is_one else 0.0,
                 self._running,
                 self._parallel_calls,
+                self.result.calls[Answer.TAKEN],
+                self.result.calls[Answer.TOO_MANY],
             )
         )
 
@@ -332,29 +391,119 @@ class Simulation:
             self._go_on(batch)
 
     def _go_on(self, batch: _Batch) -> None:
-        """Sends what the breaker lets through of the rest: as many leads as there are threads, or a probe."""
-        if not batch.left:
+        """Sends what breaker and pace let through of the rest: as many leads as threads, or a probe."""
+        if not batch.left and not batch.busy:
             self._plan_end(batch)
             return
-        breaker = batch.environment.breaker
+        breaker, pace = batch.environment.breaker, batch.environment.pace
         batch.is_probe = False
         wave = self._config.parallel_calls
         # While it is closed it admits every lead, and nothing changes by that.
         if breaker.is_open:
+            if batch.busy:
+                return
             try:
                 batch.is_probe = breaker.admit(0.0)
             except BreakerOpenError:
                 self._defer(batch)
                 return
             wave = 1
+        elif pace.is_limited or batch.busy:
+            while batch.left and batch.busy < self._config.parallel_calls:
+                self._line_up(_Call(batch, batch.left.pop(0), self._now + PATIENCE_S))
+            if not batch.left and not batch.busy:
+                self._plan_end(batch)
+            return
         batch.wave, batch.left = batch.left[:wave], batch.left[wave:]
         calls = len(batch.wave)
+        for lead in batch.wave:
+            pace.turn(lead)
+        batch.began_s = self._now
         batch.answers = self._scenario.api.answers(self._now, calls)
         self._count_writes(calls * self._inputs.write_units)
         self._parallel_calls += calls
         self.result.most_parallel_calls = max(self.result.most_parallel_calls, self._parallel_calls)
         seconds = batch_seconds(calls, self._scenario.api.latency_s, self._config, self._inputs)
         self._plan(self._now + seconds, _Kind.ANSWERED, batch)
+
+    def _line_up(self, call: _Call) -> None:
+        """A lead waits for its turn in the invocation, or goes back for its place in the queue's line."""
+        try:
+            call.batch.environment.pace.line_up(call.lead, call.until_s - self._now)
+        except NoRoomError as error:
+            self.result.deferred += not call.again
+            self._return(call, error.place_s or 0.0)
+            return
+        call.batch.busy += 1
+        line = call.batch.environment.line
+        line.append(call._replace(lined_up_s=self._now))
+        if len(line) == 1:
+            self._serve(call.batch.environment)
+
+    def _return(self, call: _Call, place_s: float) -> None:
+        delay_s = line_delay_s(
+            place_s,
+            self._now - self._sent_s[call.lead],
+            max_s=self._config.retry_max_delay_seconds,
+            jitter=self._random.random(),
+        )
+        call.batch.returned.append((call.lead, delay_s))
+
+    def _serve(self, environment: _Environment) -> None:
+        """The turns of those who wait in an environment, one after another."""
+        while environment.line:
+            call = environment.line[0]
+            wait_s = environment.pace.turn(call.lead)
+            if wait_s and self._now + wait_s <= call.lined_up_s + LONGEST_WAIT_S:
+                self._plan(self._now + wait_s, _Kind.TURN, environment)
+                return
+            environment.line.popleft()
+            if wait_s:
+                environment.pace.leave(call.lead)
+                self.result.deferred += not call.again
+                self._return(call, environment.pace.book())
+                call.batch.busy -= 1
+                self._go_on(call.batch)
+            else:
+                self._call(call)
+
+    def _call(self, call: _Call) -> None:
+        [answer] = self._scenario.api.answers(self._now, 1)
+        if call.again:
+            self.result.again += 1
+        else:
+            self._count_writes(self._inputs.write_units)
+        self._parallel_calls += 1
+        self.result.most_parallel_calls = max(self.result.most_parallel_calls, self._parallel_calls)
+        seconds = batch_seconds(1, self._scenario.api.latency_s, self._config, self._inputs)
+        # No two calls of an API take the same time.
+        seconds *= 0.8 + 0.4 * self._random.random()
+        answered = call._replace(began_s=self._now, answer=answer)
+        self._plan(self._now + seconds, _Kind.CALL_ANSWERED, answered)
+
+    def _take_answer(self, call: _Call) -> None:
+        batch, lead, answer = call.batch, call.lead, call.answer
+        self._parallel_calls -= 1
+        batch.busy -= 1
+        self._note(batch, lead, answer, call.began_s)
+        if answer is Answer.TOO_MANY:
+            self._line_up(call._replace(again=True))
+        self._go_on(batch)
+
+    def _note(self, batch: _Batch, lead: int, answer: Answer, began_s: float) -> None:
+        """Breaker and pace get what the answer shows; all but those that were turned away are settled."""
+        self.result.calls[answer] += 1
+        breaker, pace = batch.environment.breaker, batch.environment.pace
+        if answer is Answer.DOWN:
+            breaker.settle(batch.is_probe, Evidence.FAULT, str(lead), answer.value)
+            batch.returned.append((lead, self._retry_delay_s(lead, answer)))
+            return
+        breaker.settle(batch.is_probe, Evidence.HEALTHY)
+        if answer is Answer.TAKEN:
+            pace.note_taken()
+            self._deliver(lead)
+        else:
+            pace.note_turned_away(began_s, self._scenario.api.told_s(self._now), answer.value)
 
     def _count_writes(self, units: float) -> None:
         if int(self._now) != self._second:
@@ -368,7 +517,7 @@ class Simulation:
         probe_s = round(batch.environment.breaker.longest_interval_s)
         most_s = max(self._config.retry_base_delay_seconds, self._config.retry_max_delay_seconds - probe_s)
         for lead in batch.left:
-            batch.returned.append((lead, min(most_s, self._retry_delay_s(lead, Answer.TOO_MANY))))
+            batch.returned.append((lead, min(most_s, self._retry_delay_s(lead, Answer.TAKEN))))
         self.result.deferred += len(batch.left)
         batch.left = []
         self._plan_end(batch)
@@ -378,26 +527,17 @@ class Simulation:
 
     def _take_answers(self, batch: _Batch) -> None:
         self._parallel_calls -= len(batch.wave)
-        breaker = batch.environment.breaker
-        if batch.answers[0] is batch.answers[-1] is Answer.TAKEN:
-            # Once is enough, because each of them does the same.
-            breaker.settle(batch.is_probe, Evidence.HEALTHY)
-        else:
-            self._random.shuffle(batch.answers)
-            for lead, answer in zip(batch.wave, batch.answers, strict=True):
-                is_taken = answer is Answer.TAKEN
-                evidence = Evidence.HEALTHY if is_taken else Evidence.FAULT
-                breaker.settle(batch.is_probe, evidence, str(lead), answer.value)
+        self._random.shuffle(batch.answers)
         for lead, answer in zip(batch.wave, batch.answers, strict=True):
-            self.result.calls[answer] += 1
-            if answer is Answer.TAKEN:
-                self._deliver(lead)
-            else:
-                batch.returned.append((lead, self._retry_delay_s(lead, answer)))
+            self._note(batch, lead, answer, batch.began_s)
+        for lead, answer in zip(batch.wave, batch.answers, strict=True):
+            if answer is Answer.TOO_MANY:
+                self._line_up(_Call(batch, lead, batch.began_s + PATIENCE_S, again=True))
         self._go_on(batch)
 
     def _deliver(self, lead: int) -> None:
         self._done[lead] = 1
+        self.result.first_delivered_s = min(self.result.first_delivered_s, self._now)
         self._receives.pop(lead, None)
         self._in_flight -= 1
         self.result.delivered += 1
@@ -426,7 +566,8 @@ class Simulation:
 
     def _end(self, batch: _Batch) -> None:
         for lead, delay_s in batch.returned:
-            self._receives[lead] = self._receive_count(lead)
+            self._receives[lead] = receives = self._receive_count(lead)
+            self.result.most_receives = max(self.result.most_receives, receives)
             heapq.heappush(self._returning, (self._now + delay_s, lead))
         usage = self.result.usage
         usage.sqs_requests += math.ceil((batch.leads - len(batch.returned)) / SQS_BATCH)

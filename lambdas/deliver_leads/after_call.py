@@ -36,13 +36,14 @@ from .outcome import (
     DeliveredLead,
     DeliveryError,
     LedgerError,
+    NotNowError,
     Outcome,
     RejectedError,
     RetryError,
     UnconfirmedError,
     UnknownLeadError,
 )
-from .retry_policy import retry_delay_s
+from .retry_policy import line_delay_s, retry_delay_s
 from .setters import new_setters
 from .settings import Settings
 
@@ -159,8 +160,9 @@ def judge(
     """
     parks = _parks(error, message, now, settings)
     outcome = error.outcome
-    is_in_doubt = own.unanswered if own else isinstance(error, RetryError)
-    if (own or parks) and is_in_doubt and (parks or outcome is Outcome.RETRY):
+    # Nothing shows whether an event that was not looked up has a request without an answer.
+    is_in_doubt = own.unanswered if own else parks and isinstance(error, RetryError)
+    if is_in_doubt and (parks or outcome is Outcome.RETRY):
         outcome = Outcome.UNCONFIRMED
     return Verdict(outcome, parks, _delay_s(error, message, now, settings, longest_probe_interval_s, jitter))
 
@@ -186,7 +188,10 @@ def not_delivered(
 
 
 def longest_delay_with_open_claim_s(settings: Settings) -> int:
-    """The longest delay by which the next claim knows that the environment did not crash (lead_state.py)."""
+    """The longest delay for a message whose claim may be left in the ledger.
+
+    After a crash it stays away longer; by that the next claim distinguishes the two (lead_state.py).
+    """
     return settings.visibility_timeout_s // 3
 
 
@@ -197,7 +202,7 @@ def _is_nearly_lost(message: Message, now: float) -> bool:
 def _parks(error: DeliveryError, message: Message, now: float, settings: Settings) -> bool:
     if isinstance(error, RejectedError) or _is_nearly_lost(message, now):
         return True
-    is_untried = isinstance(error, DeferredError) and not isinstance(error, BreakerOpenError)
+    is_untried = isinstance(error, DeferredError) and not isinstance(error, NotNowError)
     return not is_untried and not isinstance(error, LedgerError) and is_old(message, now, settings)
 
 
@@ -210,11 +215,14 @@ def _delay_s(
     jitter: float,
 ) -> int:
     base_s, max_s = settings.retry_base_delay_s, settings.retry_max_delay_s
-    if isinstance(error, DeferredError) and not isinstance(error, BreakerOpenError):
+    if isinstance(error, DeferredError) and not isinstance(error, NotNowError):
         return round(error.delay_s)
+    age_s = max(0.0, now - message.sent_at)
+    if isinstance(error, RetryError) and error.place_s is not None:
+        return line_delay_s(error.place_s, age_s, max_s=max_s, jitter=jitter)
     delay_s = retry_delay_s(
         message.receive_count,
-        max(0.0, now - message.sent_at),
+        age_s,
         base_s=base_s,
         max_s=max_s,
         jitter=jitter,

@@ -33,7 +33,9 @@ Lane = list[tuple[Message, Reading]]
 def read(message: Message, settings: Settings, mapper: Mapper) -> Reading:
     """Never raises: an unexpected error becomes a rejection, so that one record can't fail the batch."""
     try:
-        return read_event(message, settings.lead_defaults, settings.event_sources, mapper)
+        return read_event(
+            message, settings.lead_defaults, settings.event_sources, mapper, settings.only_recipients
+        )
     except UnreadableError as error:
         return error
     except Exception as error:

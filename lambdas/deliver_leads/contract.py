@@ -59,6 +59,8 @@ DEFAULTABLE_FIELDS = ("assistantEmail", "source", "context", "scheduleName")
 
 # The event with which the function is invoked for a check without a lead.
 CHECK_EVENT = {"check": True}
+# The one for the list of the user's assistants.
+ASSISTANTS_EVENT = {"check": "assistants"}
 MANDATORY_FIELDS = ("name", "email", "assistantEmail")
 # Those of the API document and those that only the vendor's own connectors send.
 LEAD_FIELDS = (

@@ -1,4 +1,4 @@
-"""The way of one lead event: admitted by the breaker, claimed in the ledger, sent, and parked or returned.
+"""The way of one lead event: admitted by breaker and pace, claimed, sent, and parked or returned.
 
 What to do is decided in two pure places: `next_call.py` before anything is sent, `after_call.py` afterwards.
 """
@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from threading import get_ident
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -25,6 +26,7 @@ from .api.leads_api import LeadsApi
 from .attempt import Attempt
 from .aws_error import error_code
 from .breaker import CircuitBreaker, Evidence
+from .contract import RESERVE_S
 from .dead_letters import DeadLetterQueue
 from .event.envelope import LeadEvent, Reading
 from .event.lead import Json, Operation
@@ -33,11 +35,11 @@ from .ledger import Claim, Completion, EarlyClaim, Ledger
 from .next_call import Refuse, Send, Skip, Wait, next_call
 from .outcome import (
     BlockedError,
-    BreakerOpenError,
     DeferredError,
     DeliveredLead,
     DeliveryError,
     LedgerError,
+    NotNowError,
     Outcome,
     RejectedError,
     RetryError,
@@ -46,6 +48,7 @@ from .outcome import (
     UnknownLeadError,
     describe_unforeseen,
 )
+from .pace import Pace
 from .setters import SEQUENCE_FIELDS
 from .settings import Settings
 
@@ -64,6 +67,7 @@ class Delivery:
         ledger: Ledger,
         dead_letters: DeadLetterQueue,
         breaker: CircuitBreaker,
+        pace: Pace,
     ) -> None:
         self._settings = settings
         self._http = http
@@ -71,6 +75,7 @@ class Delivery:
         self._ledger = ledger
         self._dead_letters = dead_letters
         self._breaker = breaker
+        self._pace = pace
         self._last_taken: tuple[str, float] = ("", 0.0)
 
     def claim_new(
@@ -81,7 +86,7 @@ class Delivery:
             self._http.require_time(deadline)
         except DeliveryError:
             return [None] * len(events)
-        if self._breaker.is_open:
+        if self._breaker.is_open or not self._pace.has_room(len(events)):
             return [None] * len(events)
         return [*self._ledger.claim_new(events, lease_s=deadline())]
 
@@ -149,7 +154,7 @@ class Delivery:
             if claim is None:
                 # An old event is looked up even then, because what it is parked as depends on the ledger.
                 is_parked = is_old(message, time.time(), self._settings)
-                if refusal and not (isinstance(refusal, BreakerOpenError) and is_parked):
+                if refusal and not (isinstance(refusal, NotNowError) and is_parked):
                     return self._park_or_return(message, event, refusal, leaves_claim=early is not None)
                 owner = early.owner if early else ""
                 claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
@@ -176,6 +181,7 @@ class Delivery:
                 return self._conclude(message, claim, step, result, was_posted, together)
             return self._fail(message, claim, result, was_posted)
         finally:
+            self._pace.leave(get_ident())
             if refusal is None:
                 self._note_health(is_probe, event, result)
 
@@ -183,6 +189,7 @@ class Delivery:
         """Whether the attempt is the breaker's probe, and why nothing may be sent now."""
         try:
             self._http.require_time(deadline)
+            self._pace.line_up(get_ident(), deadline() - self._http.longest_call_s - RESERVE_S)
             return self._breaker.admit(deadline() - self._http.longest_call_s), None
         except DeliveryError as error:
             return False, error

@@ -1,7 +1,8 @@
 """The function's entry: constructs what outlives an invocation, once per execution environment."""
 
 import os
-from typing import Any
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
@@ -16,12 +17,16 @@ from .aws_clients import LateClient, client_config
 from .batch import BatchRunner
 from .batch_metrics import BatchMetrics
 from .breaker import CircuitBreaker
-from .contract import CHECK_EVENT, Metric, OutcomeEventsMode
+from .contract import ASSISTANTS_EVENT, CHECK_EVENT, Metric, OutcomeEventsMode
 from .dead_letters import DeadLetterQueue
 from .delivery import Delivery
 from .ledger import Ledger
 from .outcome_events import OutcomeEvents
+from .pace import Pace
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .check.check import Check
 
 settings = Settings.from_environment(os.environ)
 logger = Logger(location=None)  # it would be the same in every line
@@ -38,6 +43,7 @@ _sqs = LateClient(lambda: _session.client("sqs", config=_config))
 _secrets = LateClient(lambda: _session.client("secretsmanager", config=_config))
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
+_pace = Pace(settings.calls_per_second)
 _breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
 
 
@@ -61,10 +67,11 @@ runner = BatchRunner(
     Delivery(
         settings,
         http,
-        LeadsApi(http, tokens, settings.leads_api_url, _calls),
+        LeadsApi(http, tokens, settings.leads_api_url, _calls, _pace),
         Ledger(_dynamodb, settings),
         DeadLetterQueue(_sqs, settings.dead_letter_queue_url),
         _breaker,
+        _pace,
     ),
     _sqs,
     settings,
@@ -84,7 +91,8 @@ class UnknownEventError(Exception):
 @logger.inject_lambda_context
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON, and Lambda's context object
-    """Takes an SQS event and returns a partial batch response, or the check event and returns a report.
+    """Takes an SQS event and returns a partial batch response, or one of the check's events and returns what
+    was found.
 
     Raises `UnknownEventError` for any other event: an answer would let a wrong trigger drop leads unseen.
     """
@@ -97,6 +105,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
     http.drop_idle_connections()
     if event == CHECK_EVENT:
         return check(deadline)
+    if event == ASSISTANTS_EVENT:
+        warnings.filterwarnings("ignore", "No application metrics")  # there is nothing to count
+        return new_check(deadline).list_assistants()
     if isinstance(event, dict) and "Records" in event:
         return runner.run(event["Records"], deadline)
     raise UnknownEventError('the event is neither SQS\'s, with "Records", nor {"check": true}')
@@ -104,10 +115,15 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
 
 def check(deadline: Deadline) -> dict[str, Any]:
     """Checks what a delivery needs, counts and logs what was found, and returns it."""
-    from .check.check import Check  # here, because it would add 3 ms to the cold start of every batch
-
-    report = Check(settings, http, tokens, _dynamodb, _sqs, deadline).run()
+    report = new_check(deadline).run()
     metrics.add_metric(Metric.CHECK_FAILED, MetricUnit.Count, 0 if report["ok"] else 1)
     log = logger.info if report["ok"] else logger.warning
     log("check", extra=report)
     return report
+
+
+def new_check(deadline: Deadline) -> "Check":
+    """One check. Its module would add 3 ms to the cold start of every batch, so it is imported here."""
+    from .check.check import Check
+
+    return Check(settings, http, tokens, _dynamodb, _sqs, deadline)

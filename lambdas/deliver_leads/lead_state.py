@@ -135,9 +135,13 @@ class EventRecord:
     def _is_sent_again(self, claim: "EventRecord") -> bool:
         """Whether a message was sent after this event was parked. One from before is a copy of it.
 
-        `sent_s` is SQS's clock and `updated_s` the function's. What is redriven says so itself.
+        `sent_s` is SQS's clock and `updated_s` the function's. A message that says that it was redriven needs
+        no other proof, unless it was certainly sent before: then two of one event were redriven together.
         """
-        is_later = claim.redriven or claim.sent_s > self.updated_s + CLOCK_SKEW_S
+        if claim.redriven:
+            is_later = claim.sent_s >= self.updated_s - CLOCK_SKEW_S
+        else:
+            is_later = claim.sent_s > self.updated_s + CLOCK_SKEW_S
         return claim.message_id != self.message_id and is_later
 
 

@@ -94,7 +94,7 @@ class Ledger:
         now = time.time()
         entry = self._entry(event, message, owner or _new_owner(), now, alone=alone)
         item = self._take(event.lead_hash, entry, now, lease_s)
-        if item is None:  # its journal was full, and is empty now
+        if item is None:
             item = self._take(event.lead_hash, entry, now, lease_s)
         if item is None:
             raise DeferredError("another event of its lead is under way", delay_s=HELD_LEAD_CHECKED_AFTER_S)
@@ -166,7 +166,7 @@ class Ledger:
         ]
 
     def _take(self, lead_hash: str, entry: EventRecord, now: float, lease_s: float) -> Item | None:
-        """The item as it was; None if the lead is free and its journal was full."""
+        """The item as it was. None if the lead is free, but its journal was full: then it is empty now."""
         claimed = _named(self._claimed(entry, now, lease_s))
         try:
             answer = self._update(

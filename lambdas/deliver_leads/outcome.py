@@ -9,7 +9,9 @@
         ├── LedgerError      the ledger can't be used, so nothing was sent
         ├── BlockedError     a setting is wrong: a person fixes it, then leads flow by themselves
         └── DeferredError    nothing was sent: no time left, or another attempt holds the event
-            └── BreakerOpenError  nothing was sent because the API is down
+            └── NotNowError  nothing was sent because the API takes nothing now
+                ├── BreakerOpenError  it is down
+                └── NoRoomError       it is limited
 
 Every error has a `summary` that is free of personal data (it is logged) and a `detail` that may hold the
 API's own words about the lead (it goes to the dead-letter queue only).
@@ -80,7 +82,8 @@ class RetryError(DeliveryError):
     """Not caused by the lead.
 
     `shared` means that any other lead would have met the same fault, so it counts towards the circuit
-    breaker; `retry_after_s` is what the API asked for, in seconds.
+    breaker; `retry_after_s` is what the API asked for, in seconds. `place_s`: the API is limited, and so many
+    seconds from now it may have room.
     """
 
     outcome = Outcome.RETRY
@@ -93,10 +96,12 @@ class RetryError(DeliveryError):
         status: int | None = None,
         shared: bool = True,
         retry_after_s: float | None = None,
+        place_s: float | None = None,
     ) -> None:
         super().__init__(summary, detail=detail, status=status)
         self.shared = shared
         self.retry_after_s = retry_after_s
+        self.place_s = place_s
 
 
 class UnconfirmedError(RetryError):
@@ -137,8 +142,20 @@ class DeferredError(RetryError):
         self.delay_s = delay_s
 
 
-class BreakerOpenError(DeferredError):
-    """Nothing was sent because the API counts as down; the retry policy chooses the delay."""
+class NotNowError(DeferredError):
+    """Nothing was sent because of the state that the API is in."""
+
+
+class BreakerOpenError(NotNowError):
+    """The API counts as down; the retry policy chooses the delay."""
+
+
+class NoRoomError(NotNowError):
+    """The API is limited, and the lead's turn isn't soon (`pace.py`)."""
+
+    def __init__(self, cause: str, place_s: float) -> None:
+        super().__init__(f"waits for its turn, because {cause}")
+        self.place_s = place_s
 
 
 def describe_unforeseen(error: Exception) -> str:

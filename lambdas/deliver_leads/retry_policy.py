@@ -1,10 +1,13 @@
 """When a lead event that could not be delivered is tried again. Pure: no clock, no I/O, no randomness."""
 
+import math
+
 from .contract import LATE_FACTOR, LONGEST_RETRY_AFTER_S
 
 LATE_AGE_S = 24 * 3600
 # SQS: a visibility timeout ends 12 hours after the receive at the latest; a longer one is refused.
 LONGEST_VISIBILITY_S = 43_200 - 900
+LINE_AGE_PART = 16
 
 
 def retry_delay_s(
@@ -28,3 +31,13 @@ def retry_delay_s(
     if retry_after_s is not None:
         delay = max(delay, min(retry_after_s, LONGEST_RETRY_AFTER_S))
     return max(1, min(round(delay), LONGEST_VISIBILITY_S))
+
+
+def line_delay_s(place_s: float, age_s: float, *, max_s: int, jitter: float) -> int:
+    """Seconds until a lead comes back for which the API had no room: its place in the line (`pace.py`).
+
+    At least a sixteenth of the lead's age, up to `max_s`, so that days of waiting don't use up its receives;
+    `jitter` from 0 to 1 takes off up to a third of that.
+    """
+    least_s = min(max_s, age_s / LINE_AGE_PART) * (1 - jitter / 3)
+    return max(1, min(max(math.ceil(place_s), round(least_s)), LONGEST_VISIBILITY_S))

@@ -17,6 +17,7 @@ class Settings:
     """Every value the stack hands to the function.
 
     A field's name in upper case is its environment variable; units are in the names (`_s` is seconds).
+    `calls_per_second` is this environment's part, 0 for one that is learnt (`pace.py`).
     """
 
     leads_api_url: str
@@ -27,8 +28,10 @@ class Settings:
     ledger_table: str
     lead_defaults: dict[str, str]
     event_sources: tuple[str, ...]
+    only_recipients: tuple[str, ...]
     mappings: tuple[dict[str, Any], ...]
     parallel_calls: int
+    calls_per_second: int
     connect_timeout_s: float
     read_timeout_s: float
     settling_s: int

@@ -7,23 +7,32 @@ from pathlib import Path
 import click
 
 from deliver_leads.contract import CREDENTIAL_NAMES, PLACEHOLDER
+from leadctl.completion import FileOrStdin
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.options import Invocation, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Group, Invocation, asking_options, pass_invocation, target_options
 from leadctl.output import without_mark
 from leadctl.problems import ProblemError, ToBeFixedError
 from leadctl.target import Target
 from leadctl.token_endpoint import try_credentials
 
 
-@click.group()
+@click.group(cls=Group)
 @target_options
 def credentials() -> None:
     """Change 7Targets' credentials."""
 
 
-@credentials.command("set")
+@credentials.command(
+    "set",
+    cls=Command,
+    examples="""
+    leadctl credentials set --stage prod
+    leadctl credentials set client_secret
+    leadctl credentials set --file - --yes < credentials.json
+    """,
+)
 @click.argument("field", type=click.Choice(CREDENTIAL_NAMES), required=False)
-@click.option("--file", metavar="FILE|-", help="A JSON object with them; - is stdin.")
+@click.option("--file", metavar="FILE|-", type=FileOrStdin(), help="A JSON object with them; - is stdin.")
 @asking_options
 @target_options
 @pass_invocation

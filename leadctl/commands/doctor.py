@@ -10,7 +10,7 @@ import click
 from deliver_leads.contract import CHECK_EVENT
 from leadctl import __version__
 from leadctl.event_source_mapping import EventSourceMapping
-from leadctl.options import Invocation, Result, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, pass_invocation, target_options
 from leadctl.output import Column
 from leadctl.problems import ExitCode, action_of, is_denied
 from leadctl.stage_health import alarms, red_alarms
@@ -43,7 +43,13 @@ _COLUMNS = (
 )
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Check what a delivery needs, without a lead.",
+    examples="""
+    leadctl doctor --stage prod
+    """,
+)
 @target_options
 @pass_invocation
 def doctor(invocation: Invocation) -> Result:

@@ -10,7 +10,7 @@ from deliver_leads.event.idempotency_key import hash_address
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.lead_story import Lead, LedgerReader, key_of_lead
 from leadctl.moments import iso
-from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
 from leadctl.parked.message import Parked, names_person
 from leadctl.parked.queues import ParkedQueues, queue_counts
@@ -18,7 +18,14 @@ from leadctl.problems import ExitCode, ToBeFixedError
 from leadctl.target import Target
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Remove what is stored about a person.",
+    examples="""
+    leadctl erase jane@example.com --dry-run
+    leadctl erase jane@example.com --ledger
+    """,
+)
 @click.argument("email", metavar="EMAIL|-")
 @click.option(
     "--ledger",

@@ -17,7 +17,7 @@ from leadctl.deployed_settings import DeployedSettings
 from leadctl.lead_story import Lead, LedgerReader, Step
 from leadctl.log_search import attempts_with
 from leadctl.moments import Length, ago, epoch, iso
-from leadctl.options import Invocation, Result, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, pass_invocation, target_options
 from leadctl.output import count
 from leadctl.parked.message import Parked, names_person
 from leadctl.parked.queues import ParkedQueues, queue_counts
@@ -45,7 +45,14 @@ class Sought:
         return [*self.leads, *([] if self.address else [loggable_id(self.text), *keys])]
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples="""
+    leadctl find jane@example.com
+    leadctl find webinar-2041 --since 7d
+    leadctl find jane@example.com --log -o json
+    """,
+)
 @click.argument("what", metavar="EMAIL|ID|KEY|-")
 @click.option("--log", "with_log", is_flag=True, help="Tell each attempt too, from the function's log.")
 @click.option(

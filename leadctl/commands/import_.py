@@ -1,16 +1,20 @@
 """`leadctl import`: a file of leads, looked through first, sent once however often it is called."""
 
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from itertools import islice
 from pathlib import Path
 
 import click
 
 from leadctl.aws_door import AwsDoor
+from leadctl.commands.import_parked import import_parked, is_of_parked_leads
+from leadctl.completion import FileOrStdin, fields
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.import_progress import ImportProgress
-from leadctl.importing.columns import Columns, ColumnsError
+from leadctl.importing.columns import Columns, ColumnsError, guesses
 from leadctl.importing.importer import AHEAD, Existing, Importer, Tally
 from leadctl.importing.invalid_file import write_invalid
 from leadctl.importing.journal import Journal, JournalError
@@ -18,22 +22,69 @@ from leadctl.importing.opening import beside, opened
 from leadctl.importing.preview import Preview
 from leadctl.importing.scratch import Scratch
 from leadctl.importing.sending import NotTakenError
-from leadctl.importing.table import NotATableError, Table
+from leadctl.importing.table import NotATableError, Table, few
 from leadctl.importing.validation import Rules
-from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
 from leadctl.problems import ExitCode, NoAccessError, ProblemError, explain
 from leadctl.target import Target
+from leadctl.user_assistants import UserAssistants
+
+_NEEDED = ("name", "email", "assistantEmail")
+# The columns of 7Targets' own upload, then those that people have most.
+_TEMPLATE = (
+    "First_Name",
+    "Last_Name",
+    "Email_ID",
+    "Phone",
+    "Company",
+    "Job_Title",
+    "Source",
+    "Context",
+    "Assistant",
+)
+_GUESSED_BY_ROWS = 20
 
 
-@click.command("import")
-@click.argument("file", metavar="FILE|-")
+@click.command(
+    "import",
+    cls=Command,
+    short_help="Send the leads of a file.",
+    examples="""
+    leadctl import leads.csv --dry-run
+    leadctl import contacts.xlsx --map 'Mail=email' --set 'source=Fair 2026'
+    leadctl parked export parked.csv   # correct it, then:
+    leadctl import parked.csv
+    """,
+)
+@click.argument("file", metavar="FILE|-", type=FileOrStdin(), required=False)
 @click.option(
-    "--map", "maps", metavar="COLUMN=FIELD", multiple=True, help="What a column is; COLUMN= ignores it."
+    "--map",
+    "maps",
+    metavar="COLUMN=FIELD",
+    multiple=True,
+    help="What a column is, by its name or its position (#4, D); COLUMN= ignores it.",
 )
 @click.option(
-    "--set", "sets", metavar="FIELD=VALUE", multiple=True, help="A field with one value in all leads."
+    "--set",
+    "sets",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    shell_complete=fields,
+    help="A field with one value in all leads.",
 )
+@click.option(
+    "--where",
+    "wheres",
+    metavar="COLUMN=VALUE",
+    multiple=True,
+    help="Only rows with this value; a column given twice: either value.",
+)
+@click.option("--split-name", is_flag=True, help="Make a first and a last name of a column with both.")
+@click.option(
+    "--sheet", metavar="NAME", help="Which sheet of a spreadsheet. Default: the first one with leads."
+)
+@click.option("--template", is_flag=True, help="Print a file with the columns only, and end.")
 @click.option("--campaign", default="", help="Another name makes of the same leads new events.")
 @click.option(
     "--existing",
@@ -53,9 +104,13 @@ from leadctl.target import Target
 @pass_invocation
 def import_(
     invocation: Invocation,
-    file: str,
+    file: str | None,
     maps: tuple[str, ...],
     sets: tuple[str, ...],
+    wheres: tuple[str, ...],
+    split_name: bool,
+    sheet: str | None,
+    template: bool,
     campaign: str,
     existing: str,
     daily_limit: int | None,
@@ -67,15 +122,27 @@ def import_(
     """Create a lead at 7Targets for each row of FILE, or of stdin.
 
     FILE is CSV, JSON Lines or a spreadsheet, with the columns of 7Targets' own upload (First_Name, Email_ID,
-    …) or an event's fields. You see what will be sent and are asked first. Rows that are wrong or refused are
+    …), an event's fields, or usual names of them in English, German, French, Spanish, Portuguese, Italian or
+    Dutch. You see what will be sent and are asked first. Rows that are wrong or refused are
     written to FILE_invalid.csv with their reasons: correct them and import that file. FILE.leadctl remembers
-    which rows were sent, so the same command again sends the rest.
+    which rows were sent, so the same command again sends the rest. A table of `leadctl parked export` sends
+    the leads that you have corrected in it, and removes them from the parked ones.
     """
+    if template:
+        click.echo(",".join(_TEMPLATE))
+        return None
+    if file is None:
+        raise click.UsageError("Missing FILE; - is stdin, and --template prints a file to fill in.")
     with ExitStack() as stack:
         progress = ImportProgress(invocation)
         stack.enter_context(_said(invocation, progress))
-        columns = Columns.from_options(maps, sets)
-        table = stack.enter_context(opened(file, sys.stdin.buffer, encoding))
+        columns = Columns.from_options(maps, sets, wheres, splits_names=split_name)
+        table = stack.enter_context(opened(file, sys.stdin.buffer, encoding, columns, sheet))
+        waits = sys.stderr.isatty() if wait is None else wait
+        if is_of_parked_leads(table):
+            return import_parked(
+                invocation, file, table, columns.constants, wait=waits, yes=yes, dry_run=dry_run
+            )
         rules = _rules(invocation, table, columns, campaign)
         path = beside(file, ".leadctl")
         importer = Importer(
@@ -106,7 +173,7 @@ def import_(
         if importer.journal.is_in_memory:
             importer.journal = stack.enter_context(closing(Journal(path, _identity(invocation.target))))
         progress.begins(preview.to_send)
-        tally = importer.run(wait=sys.stderr.isatty() if wait is None else wait)
+        tally = importer.run(wait=waits)
         importer.ask_for_words()
         progress.end()
         invalid = write_invalid(table, importer.scratch, importer.journal, beside(file, table.suffix))
@@ -114,10 +181,13 @@ def import_(
 
 
 def _rules(invocation: Invocation, table: Table, columns: Columns, campaign: str) -> Rules:
-    _require_columns(table, columns, {"email", "name"})
     settings = _settings(invocation.target)
-    _require_columns(table, columns, {"assistantEmail"} - set(settings.lead_defaults))
-    return Rules(columns, settings.lead_defaults, settings.event_sources, campaign)
+    needed = [each for each in _NEEDED if each not in settings.lead_defaults]
+    _require_columns(invocation, table, columns, needed)
+    known = UserAssistants.of(invocation.target)
+    if known.why_unknown:
+        invocation.out.note(f"The assistants are not compared with the user's: {known.why_unknown}.")
+    return Rules(columns, settings.lead_defaults, settings.event_sources, campaign, known.addresses)
 
 
 def _known(path: Path, target: Target) -> Journal:
@@ -148,18 +218,34 @@ def _settings(target: Target) -> DeployedSettings:
     return settings
 
 
-def _require_columns(table: Table, columns: Columns, needed: set[str]) -> None:
+def _require_columns(invocation: Invocation, table: Table, columns: Columns, needed: Sequence[str]) -> None:
+    """Raises a usage error with a command that would do, as far as it can be guessed."""
     if table.columns is None:
         return
-    found = {columns.field_of(column) for column in table.columns} | set(columns.constants)
-    there = f"The file has {', '.join(column for column in table.columns if column)}."
+    there = f"Its columns are {few([name for name in table.columns if name])}."
     if unmet := columns.unmet(table.columns):
-        raise click.UsageError(f"--map names {', '.join(unmet)}, but there is no such column. {there}")
-    for name in sorted(needed - found, reverse=True):
+        raise click.UsageError(f"There is no column {few(unmet)}. {there}")
+    if lacking := columns.lacks(table.columns, needed):
+        options = guesses(table.columns, islice(table.rows(), _GUESSED_BY_ROWS), lacking)
+        *most, last = lacking
+        what = f"{', '.join(most)} and {last} are" if most else f"{last} is"
+        sentences = [f"Nothing says what a lead's {what}. {there}", *table.notes]
         raise click.UsageError(
-            f"Nothing says what a lead's {name} is. {there} "
-            f"Use --map 'COLUMN={name}' or --set '{name}=VALUE'."
+            f"{' '.join(sentences)}\n"
+            f"Try this, with the right columns: {_command(invocation)} {' '.join(options)}"
         )
+
+
+def _command(invocation: Invocation) -> str:
+    """This call, as a person has written it."""
+    context = click.get_current_context()
+    words = ["leadctl", "import", str(context.params["file"])]
+    for parameter in context.command.params:
+        given = context.params.get(str(parameter.name), getattr(invocation.choice, str(parameter.name), None))
+        if isinstance(parameter, click.Option) and given not in (None, False, "", parameter.default):
+            for value in given if isinstance(given, tuple) else (given,):
+                words += [max(parameter.opts, key=len), *([] if value is True else [str(value)])]
+    return shlex.join(words)
 
 
 def _identity(target: Target) -> str:

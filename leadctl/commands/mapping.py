@@ -11,7 +11,7 @@ import click
 from deliver_leads.event.envelope import Envelope, IgnoredError, UnreadableError, read_event
 from deliver_leads.event.mappings import EventMapper
 from deliver_leads.event.message import Message
-from leadctl.options import Invocation, pass_invocation, target_options
+from leadctl.options import Group, Invocation, pass_invocation, target_options
 from leadctl.output import pretty, without_mark
 from leadctl.problems import ToBeFixedError
 
@@ -50,13 +50,26 @@ class Reader:
             raise ToBeFixedError(f"A mapping can't be used: {error}") from None
 
 
-@click.group()
+@click.group(
+    cls=Group,
+    short_help="Try how others' events become leads.",
+    examples="""
+    leadctl mapping try mapping.json event.json
+    """,
+)
 @target_options
 def mapping() -> None:
     """Try how other people's events become leads."""
 
 
-@mapping.command("try")
+@mapping.command(
+    "try",
+    short_help="Show the lead of an event, or why none comes.",
+    examples="""
+    leadctl mapping try mapping.json event.json
+    leadctl mapping try settings/prod.toml webhook.json
+    """,
+)
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @click.argument("event", type=click.Path(path_type=Path), metavar="EVENT")
 @target_options
@@ -90,7 +103,7 @@ def try_(invocation: Invocation, file: Path, event: Path) -> None:
     )
     invocation.out.note(f"Read by {by}.")
     found = {"operation": read.operation, "lead": read.lead, "idempotencyKey": read.producer_key}
-    invocation.out.text(pretty(json.dumps(found)))
+    invocation.out.body(pretty(json.dumps(found)))
     invocation.out.record(found)
 
 

@@ -4,19 +4,33 @@ import sys
 from urllib.parse import quote
 
 import click
+from click.shell_completion import CompletionItem
 
 from deliver_leads.event.address import same_address
 from deliver_leads.event.idempotency_key import hash_address
 from leadctl.lead_story import APP_URL, LedgerReader
-from leadctl.options import Invocation, pass_invocation, target_options
+from leadctl.options import Command, Invocation, pass_invocation, target_options
 from leadctl.problems import ProblemError, ToBeFixedError
 from leadctl.target import Target
 
 PLACES = ("dashboard", "alarms", "log", "queue", "parked", "function", "stack")
 
 
-@click.command("open", short_help="Open the page of a stage or a lead in the browser.")
-@click.argument("what", metavar="[WHAT|EMAIL|ID]", required=False)
+def _places(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    return [CompletionItem(each) for each in PLACES if each.startswith(incomplete)]
+
+
+@click.command(
+    "open",
+    cls=Command,
+    short_help="Open the page of a stage or a lead in the browser.",
+    examples="""
+    leadctl open --stage prod
+    leadctl open log
+    leadctl open jane@example.com --print
+    """,
+)
+@click.argument("what", metavar="[WHAT|EMAIL|ID]", required=False, shell_complete=_places)
 @click.option("--print", "only_print", is_flag=True, help="Only print the address, as off a terminal.")
 @target_options
 @pass_invocation

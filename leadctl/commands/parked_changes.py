@@ -6,24 +6,39 @@ from typing import Any
 
 import click
 
-from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
 from leadctl.parked.message import Parked
 from leadctl.parked.private_file import write_json_lines
 from leadctl.parked.queues import Looked, ParkedQueues, batches
-from leadctl.parked.resending import SENT_TWICE, note_groups, note_left, send_and_delete
+from leadctl.parked.resending import (
+    SENT_TWICE,
+    note_groups,
+    note_left,
+    send_and_delete,
+    tell_outcomes,
+)
 from leadctl.parked.selection import Selection, chosen, remarks, selection_options
 from leadctl.problems import ToBeFixedError
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Send them again, unchanged.",
+    examples="""
+    leadctl parked retry 1f0c3a9b --wait
+    leadctl parked retry --reason 'answered 403*' --wait
+    leadctl parked retry --all --yes
+    """,
+)
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All of them.")
+@click.option("--wait", is_flag=True, help="Say what came of them; a minute at most.")
 @selection_options
 @asking_options
 @target_options
 @pass_invocation
-def retry(invocation: Invocation, yes: bool, dry_run: bool, **options: Any) -> Result:  # noqa: ANN401
+def retry(invocation: Invocation, wait: bool, yes: bool, dry_run: bool, **options: Any) -> Result:  # noqa: ANN401
     """Send parked messages again, unchanged: what is still wrong comes back with its reason.
 
     Each is put into the lead queue first and deleted afterwards, so that none is lost. They keep their
@@ -38,13 +53,22 @@ def retry(invocation: Invocation, yes: bool, dry_run: bool, **options: Any) -> R
         if not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
             return None
         invocation.resume = SENT_TWICE
-        done = sum(len(send_and_delete(invocation, queues, batch)) for batch in batches(messages))
-    invocation.out.text(f"Sent again: {done:,}.")
-    invocation.out.record({"sent": done, "left": len(messages) - done})
-    return note_left(invocation, len(messages) - done, selection, looked)
+        sent = [each for batch in batches(messages) for each in send_and_delete(invocation, queues, batch)]
+    left = len(messages) - len(sent)
+    invocation.out.text(f"Sent again: {len(sent):,}.")
+    result, outcomes = tell_outcomes(invocation, sent) if wait else (None, {})
+    invocation.out.record({"sent": len(sent), "left": left} | outcomes)
+    return note_left(invocation, left, selection, looked) or result
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Delete them, exported first.",
+    examples="""
+    leadctl parked drop 1f0c3a9b
+    leadctl parked drop --reason 'suppression' --older-than 2d --export dropped.jsonl
+    """,
+)
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All of them.")
 @click.option(

@@ -12,7 +12,7 @@ from deliver_leads.event.envelope import IgnoredError, LeadEvent
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.lead_story import LedgerReader
 from leadctl.moments import iso
-from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import pretty
 from leadctl.parked.editing import edit_until_right, without_comments
 from leadctl.parked.message import Parked
@@ -25,7 +25,15 @@ from leadctl.problems import ToBeFixedError
 EDITED_S = 3600
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Correct one in your editor, and send it.",
+    examples="""
+    leadctl parked edit 1f0c3a9b
+    EDITOR='code --wait' leadctl parked edit 1f0c3a9b
+    leadctl parked edit 1f0c3a9b --file corrected.json --yes
+    """,
+)
 @click.argument("message_id", metavar="ID")
 @click.option("--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The new body.")
 @asking_options
@@ -56,7 +64,7 @@ def edit(invocation: Invocation, message_id: str, file: Path | None, yes: bool, 
                 _remove(kept)
                 return None
             invocation.resume = SENT_TWICE
-            if not send_and_delete(invocation, queues, [message], [body]):
+            if not send_and_delete(invocation, queues, [message.with_body(body)]):
                 raise ToBeFixedError("Nothing was sent: somebody took the message, or SQS refused it.")
         _remove(kept)
     invocation.out.text("Sent; the parked message is deleted.")
@@ -122,7 +130,7 @@ def _on_top(invocation: Invocation, message: Parked, settings: DeployedSettings)
 
 
 def _problems(message: Parked, settings: DeployedSettings, body: str) -> list[str]:
-    reading = message.read(settings, body)
+    reading = message.with_body(body).read(settings)
     if isinstance(reading, LeadEvent):
         return []
     return [] if isinstance(reading, IgnoredError) else reading.summary.split(" | ")

@@ -3,13 +3,18 @@
 import click
 
 from leadctl.event_source_mapping import LONGEST_REASON, EventSourceMapping
-from leadctl.options import Invocation, Result, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
 from leadctl.parked.queues import queue_counts
 from leadctl.problems import ExitCode, action_of, is_denied
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples="""
+    leadctl pause --stage prod --reason 'wrong assistant until Monday'
+    """,
+)
 @click.option("--reason", required=True, help="Why; everybody sees it in status and doctor.")
 @asking_options
 @target_options
@@ -44,7 +49,13 @@ def pause(invocation: Invocation, reason: str, yes: bool, dry_run: bool) -> Resu
     return None
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Deliver again.",
+    examples="""
+    leadctl resume --stage prod
+    """,
+)
 @asking_options
 @target_options
 @pass_invocation

@@ -7,16 +7,20 @@ from typing import Any
 
 import click
 
+from deliver_leads.contract import LEAD_FIELDS
 from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.message import Message
+from leadctl.completion import FileOrStdin, fields
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.options import Invocation, asking_options, pass_invocation, target_options
+from leadctl.options import Command, Invocation, asking_options, pass_invocation, target_options
 from leadctl.output import pretty, without_mark
 from leadctl.problems import ToBeFixedError
 
 OPERATIONS = [each.value for each in Operation]
 _JANE = {"name": "Jane", "lastName": "Doe", "email": "jane@example.com", "assistantEmail": "sam@example.com"}
+# By each name without case and hyphens, and by the name of the option.
+_MEANT = {name.casefold(): name for name in LEAD_FIELDS} | {"assistant": "assistantEmail"}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "create": {
         "operation": "create",
@@ -34,20 +38,36 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-@click.command()
-@click.argument("file", metavar="[FILE|-]", required=False)
+@click.command(
+    cls=Command,
+    short_help="Send one event, after the function's checks.",
+    examples="""
+    leadctl send --operation create --name Jane --email jane@example.com \\
+        --assistant sam@example.com --set 'company=Example Ltd'
+    leadctl send --example update > event.json
+    leadctl send event.json --dry-run
+    """,
+)
+@click.argument("file", metavar="[FILE|-]", type=FileOrStdin(), required=False)
 @click.option(
     "--operation", type=click.Choice(OPERATIONS), help="What to do with the lead; needed with fields."
 )
 @click.option("--name", help="The first name.")
 @click.option("--last-name", "lastName")
 @click.option("--email", help="The lead's address.")
-@click.option("--assistant", "assistantEmail", help="The assistant's address.")
+@click.option("--assistant", "--assistant-email", "assistantEmail", help="The assistant's address.")
 @click.option("--phone")
 @click.option("--company")
 @click.option("--source")
 @click.option("--context", help="What the assistant should know.")
-@click.option("--set", "others", metavar="FIELD=VALUE", multiple=True, help="Any other field of the lead.")
+@click.option(
+    "--set",
+    "others",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    shell_complete=fields,
+    help="Any other field of the lead.",
+)
 @click.option("--key", "idempotency_key", help="The idempotencyKey: repeats with it are one event.")
 @click.option("--example", type=click.Choice(OPERATIONS), help="Print an event to start from, and end.")
 @asking_options
@@ -118,6 +138,9 @@ def _others(pairs: tuple[str, ...]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise click.UsageError(f"--set {pair}: must be FIELD=VALUE.")
+        meant = _MEANT.get(name.casefold().replace("_", "").replace("-", ""), name)
+        if name != meant:
+            raise click.UsageError(f"--set {pair}: there is no field {name}; did you mean {meant}?")
         try:
             value = json.loads(text)
         except ValueError:

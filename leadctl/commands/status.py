@@ -6,12 +6,20 @@ import click
 
 from deliver_leads.contract import Metric
 from leadctl.moments import how_long, iso
-from leadctl.options import Invocation, Result, pass_invocation, target_options
+from leadctl.options import Command, Invocation, Result, pass_invocation, target_options
 from leadctl.problems import ExitCode
 from leadctl.stage_health import Health, look_at
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Say whether leads flow.",
+    examples="""
+    leadctl status --stage prod
+    leadctl status --follow --every 10
+    leadctl status -o json | jq .parkedByReason
+    """,
+)
 @click.option("--follow", is_flag=True, help="Look again and again, until Ctrl-C.")
 @click.option("--every", type=click.IntRange(1), default=5, show_default=True, help="Seconds, with --follow.")
 @target_options

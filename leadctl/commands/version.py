@@ -5,10 +5,16 @@ import platform
 import click
 
 from leadctl import __version__
-from leadctl.options import Invocation, pass_invocation, target_options
+from leadctl.options import Command, Invocation, pass_invocation, target_options
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    short_help="Show leadctl's version and a stack's.",
+    examples="""
+    leadctl version --stage prod
+    """,
+)
 @target_options
 @pass_invocation
 def version(invocation: Invocation) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO
 
-from leadctl.importing.table import REASON, NotATableError, Row
+from leadctl.importing.columns import Columns, find_header
+from leadctl.importing.table import LOOKED_AT_RECORDS, NO_HEADER, REASON, NotATableError, Row
 from leadctl.importing.text_format import Encoding, delimiter_name, find_delimiter
 
 _LOOKED_AT_LINES = 200
@@ -46,29 +47,33 @@ class _Lines:
 
 
 class CsvTable:
-    """A file with a header. See `Table`."""
+    """A file with a header, which may be below some lines of text. See `Table`."""
 
     suffix = ".csv"
     unit = "line"
 
-    def __init__(self, file: IO[bytes], encoding: Encoding) -> None:
-        """Raises `NotATableError` when it has no header or isn't in the encoding."""
+    def __init__(self, file: IO[bytes], encoding: Encoding, columns: Columns) -> None:
+        """`columns` knows a header. Raises `NotATableError` when there is none."""
         self._file = file
         self._encoding = encoding
         self.is_guess = encoding.is_guess
         head = list(islice(self._text(), _LOOKED_AT_LINES))
         separator = _SEPARATOR_LINE.fullmatch(head[0]) if head else None
         self._preface = head[0] if separator else ""
-        self._delimiter = separator[1] if separator else find_delimiter(head)
+        self._delimiter = separator[1] if separator else find_delimiter(head, columns.fields_in)
         self._cell = re.compile(
-            rf'("(?:[^"]|"")*"|[^{re.escape(self._delimiter)}]*)({re.escape(self._delimiter)}|\Z)'
+            rf'( *"(?:[^"]|"")*" *|[^{re.escape(self._delimiter)}]*)({re.escape(self._delimiter)}|\Z)'
         )
         self.kind = f"CSV, {encoding.label}, separated by {delimiter_name(self._delimiter)}"
         self.notes: list[str] = []
-        header = next(self._records(), None)
-        if header is None or header[2]:
-            raise NotATableError("It has no header: the first row must name the columns.")
-        _, cells, _, self._header = header
+        first = list(islice(self._records(), LOOKED_AT_RECORDS))
+        found = find_header([cells for _, cells, _, _ in first], columns)
+        if found is None:
+            raise NotATableError(NO_HEADER)
+        self._first_row = found + 1
+        number, cells, _, self._header = first[found]
+        if found:
+            self.notes.append(f"Its header is line {number}.")
         while cells and not cells[-1].strip():
             cells.pop()
         self.columns: tuple[str, ...] = tuple(name.strip() for name in cells)
@@ -83,37 +88,39 @@ class CsvTable:
         width = len(self.columns)
         # Who deletes the last cell along with its delimiter means no harm.
         least = width - 1 if self._reason_at == width - 1 else width
-        for number, cells, problem, raw in islice(self._records(), 1, None):
+        for number, cells, problem, raw in islice(self._records(), self._first_row, None):
             if not problem and not any(cell.strip() for cell in cells):
                 continue
             while len(cells) > width and not cells[-1].strip():
                 cells.pop()
             if not problem and _holds_other_bytes(raw):
                 problem = f"holds bytes that are no {self._encoding.label}"
+            elif not problem and "\0" in raw:
+                problem = "holds a byte of zero, which is no text"
             elif not problem and not least <= len(cells) <= width:
                 problem = f"has {len(cells)} cells, but the header has {width}"
-            yield Row(number, () if problem else tuple(zip(self.columns, cells, strict=False)), problem, raw)
+            yield Row(number, self.columns, () if problem else cells, problem, raw)
 
     def invalid_head(self) -> bytes:
         """The header as it is, with the column for the reason at its end if there is none yet."""
-        return self._encoding.bom + self._bytes(self._preface + self._with_reason(self._header, REASON))
+        return self._encoding.bom + self._encoding.encode(
+            self._preface + self._with_reason(self._header, REASON)
+        )
 
     def invalid_row(self, row: Row, reason: str) -> bytes:
         """The row's own text, with the reason in its column."""
-        return self._bytes(self._with_reason(row.raw, '"' + reason.replace('"', '""') + '"'))
+        return self._encoding.encode(self._with_reason(row.raw, '"' + reason.replace('"', '""') + '"'))
 
     def _text(self) -> Iterator[str]:
         self._file.seek(len(self._encoding.bom))
         text = _Borrowed(self._file, encoding=self._encoding.name, errors=self._encoding.errors, newline="")
-        try:
-            yield from text
-        except UnicodeDecodeError:
-            raise NotATableError(f"It can't be read as {self._encoding.label}.") from None
+        yield from text
 
     def _records(self) -> Iterator[tuple[int, list[str], str, str]]:
         """Line number, cells, problem, text. The header is one of them."""
         lines = _Lines(self._text())
-        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        # A space before a quote doesn't make the quote part of the cell.
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True, skipinitialspace=True)
         number = 1
         if self._preface:
             next(lines)
@@ -159,9 +166,6 @@ class CsvTable:
             yield match
             if not match[2]:
                 return
-
-    def _bytes(self, text: str) -> bytes:
-        return text.encode(self._encoding.name, self._encoding.errors)
 
 
 def _holds_other_bytes(text: str) -> bool:

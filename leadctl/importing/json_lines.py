@@ -32,7 +32,7 @@ class JsonLinesTable:
             if not line.strip():
                 continue
             lead, problem = _read(line)
-            yield Row(number, tuple(lead.items()), problem, line)
+            yield Row(number, tuple(lead), tuple(lead.values()), problem, line)
 
     def invalid_head(self) -> bytes:
         """There is none."""

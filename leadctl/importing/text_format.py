@@ -2,20 +2,26 @@
 
 import codecs
 import csv
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO
+
+from leadctl.importing.table import LOOKED_AT_RECORDS
 
 DELIMITERS = (",", ";", "\t", "|")
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _HEAD_BYTES = 65_536
-_LOOKED_AT_RECORDS = 20
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     # UTF-32 isn't looked for: no program writes tables in it.
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# A byte that is no UTF-16, as a character that no text has, and the name of what makes it.
+_KEPT, _KEPT_BYTE = "leadctl-keep", 0xDC00
+_KEPT_BYTES = re.compile("([\udc00-\udcff]+)")
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,31 @@ class Encoding:
     @property
     def errors(self) -> str:
         """What becomes of bytes that don't fit: the row with them is rejected, and its bytes are kept."""
-        # Python has no way to keep the half of a UTF-16 character.
-        return "strict" if self.name.startswith("utf-16") else "surrogateescape"
+        return _KEPT if self._is_utf_16 else "surrogateescape"
+
+    @property
+    def _is_utf_16(self) -> bool:
+        return self.name.startswith("utf-16")
+
+    def encode(self, text: str) -> bytes:
+        """With the bytes that didn't fit, as they were."""
+        if not self._is_utf_16:
+            return text.encode(self.name, self.errors)
+        pieces = enumerate(_KEPT_BYTES.split(text))
+        return b"".join(
+            bytes(ord(each) - _KEPT_BYTE for each in piece) if at % 2 else piece.encode(self.name)
+            for at, piece in pieces
+        )
+
+
+def _keep(error: UnicodeError) -> tuple[str, int]:
+    """As Python's "surrogateescape", which keeps no half of a UTF-16 character."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(_KEPT_BYTE + each) for each in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_KEPT, _keep)
 
 
 def find_encoding(file: IO[bytes], wanted: str | None = None) -> Encoding:
@@ -50,41 +79,67 @@ def find_encoding(file: IO[bytes], wanted: str | None = None) -> Encoding:
         if head.startswith(bom):
             return Encoding(name, bom)
     if wanted is not None:
-        return Encoding(codecs.lookup(wanted).name)
-    if b"\0" in head:
-        # Text in a European language has its zeros in the upper halves.
-        return Encoding("utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be")
+        name = codecs.lookup(wanted).name
+        # Without a byte order: Python would write a mark before each row.
+        return Encoding((_utf_16(head) or "utf-16-le") if name == "utf-16" else name)
+    if name := _utf_16(head):
+        return Encoding(name)
+    return Encoding("utf-8") if _is_utf_8(file) else Encoding("cp1252", is_guess=True)
+
+
+def _utf_16(head: bytes) -> str:
+    """An address has its zeros in the upper halves; a zero here and there is a slip."""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) * 5 < len(head) // 2 or max(even, odd) < 10 * min(even, odd):
+        return ""
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _is_utf_8(file: IO[bytes]) -> bool:
+    """Whether most of what isn't ASCII is UTF-8: bytes that aren't decide about their row alone."""
     file.seek(0)
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    good = bad = 0
+    while piece := file.read(_HEAD_BYTES):
+        if piece.isascii() and not decoder.getstate()[0]:
+            continue
+        text = decoder.decode(piece)
+        wrong = sum("\udc80" <= each <= "\udcff" for each in text) if not _is_whole(text) else 0
+        bad += wrong
+        good += sum(not each.isascii() for each in text) - wrong
+    bad += len(decoder.getstate()[0])
+    return bad <= good
+
+
+def _is_whole(text: str) -> bool:
     try:
-        while piece := file.read(_HEAD_BYTES):
-            decoder.decode(piece)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return Encoding("cp1252", is_guess=True)
-    return Encoding("utf-8")
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def find_delimiter(lines: Iterable[str]) -> str:
-    """The one that divides the most of the first records into as many cells as the first one has.
+def find_delimiter(lines: Iterable[str], fields_in: Callable[[Sequence[str]], Collection[str]]) -> str:
+    """The one by which a record names the most fields of a lead; else the one that divides the most of the
+    first records into equally many cells.
 
     Not by `csv.Sniffer`: it takes a letter for the delimiter of a file with one column.
     """
     head = list(lines)
-    best, best_score = DELIMITERS[0], (0, 0)
+    best, best_score = DELIMITERS[0], (0, 0, 0)
     for delimiter in DELIMITERS:
-        reader = csv.reader(head, delimiter=delimiter)
-        widths: list[int] = []
+        reader = csv.reader(head, delimiter=delimiter, skipinitialspace=True)
+        records: list[list[str]] = []
         try:
-            widths += (
-                len(record) for record, _ in zip(reader, range(_LOOKED_AT_RECORDS), strict=False) if record
-            )
+            records += (record for record, _ in zip(reader, range(LOOKED_AT_RECORDS), strict=False) if record)
         except csv.Error:
             continue
-        if widths and widths[0] > 1:
-            score = (widths.count(widths[0]), widths[0])
-            if score > best_score:
-                best, best_score = delimiter, score
+        widths = Counter(len(record) for record in records if len(record) > 1)
+        if widths:
+            width, times = max(widths.items(), key=lambda each: (each[1], each[0]))
+            named = max(len(fields_in(record)) for record in records if len(record) > 1)
+            if (named, times, width) > best_score:
+                best, best_score = delimiter, (named, times, width)
     return best
 
 

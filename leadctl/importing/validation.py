@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from deliver_leads.event.address import same_address
 from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
 from deliver_leads.event.idempotency_key import derive_key
 from deliver_leads.event.lead import Json, Operation
@@ -15,6 +16,7 @@ from leadctl.importing.table import Row, Table
 
 # SQS takes more since 2025, but not in every emulator, and no lead needs a quarter of it.
 LARGEST_BODY_BYTES = 200_000
+NO_SUCH_ASSISTANT = "assistantEmail: the 7Targets user has no such assistant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,14 @@ class Rules:
     lead_defaults: Mapping[str, str]
     event_sources: tuple[str, ...] = ()
     campaign: str = ""
+    # The addresses of the user's assistants, as `same_address` gives them; None if they aren't known.
+    assistants: frozenset[str] | None = None
 
     def check(self, row: Row) -> Lead | Wrong:
         """Alone, without the other rows."""
         if row.problem:
             return Wrong(row, (row.problem,))
-        fields, problems = self.columns.lead(row.cells)
+        fields, problems = self.columns.lead(row)
         body = _json({"operation": Operation.CREATE, "lead": fields})
         if len(body.encode("utf-8", "replace")) > LARGEST_BODY_BYTES:
             return Wrong(row, (f"has more than {LARGEST_BODY_BYTES:,} bytes",))
@@ -65,13 +69,25 @@ class Rules:
         except UnreadableError as error:
             found = (each.removeprefix("lead.") for each in error.summary.split(" | "))
             return Wrong(row, (*problems, *found))
+        if (
+            self.assistants is not None
+            and same_address(str(event.lead["assistantEmail"])) not in self.assistants
+        ):
+            problems.append(NO_SUCH_ASSISTANT)
         if problems:
             return Wrong(row, tuple(problems))
+        if (
+            isinstance(given := fields["email"], str)
+            and given.casefold() != str(event.lead["email"]).casefold()
+        ):
+            self.columns.cleaner.freed["around an address"] += 1
         return Lead(row.number, event.lead, event.lead_hash, content_key(event, self.campaign))
 
     def checked(self, table: Table, scratch: Scratch) -> Iterator[Lead | Wrong]:
-        """All rows; the second one of a lead is wrong, because 7Targets has one lead for each address."""
+        """The rows that are meant; the second one of a lead is wrong, because 7Targets has one of each."""
         for row in table.rows():
+            if not row.problem and not self.columns.takes(row):
+                continue
             found = self.check(row)
             if isinstance(found, Lead):
                 first = scratch.first_row(found.lead_hash, found.number)

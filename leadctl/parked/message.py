@@ -1,7 +1,7 @@
 """One parked message: why it is parked, and how its event keeps its identity when it is sent again."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from deliver_leads.contract import DeadLetterAttribute
 from deliver_leads.event.address import same_address
 from deliver_leads.event.envelope import LeadEvent, UnreadableError, read_event
+from deliver_leads.event.loggable import sha256
 from deliver_leads.event.message import Message
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.moments import epoch, iso, iso_ms
@@ -59,6 +60,15 @@ class Parked:
         )
 
     @property
+    def parked_id(self) -> str:
+        """Its event with its body: the same when it is sent again unchanged and parked again."""
+        return f"{self.event_id}#{sha256(self.body)[:8]}"
+
+    def with_body(self, body: str) -> "Parked":
+        """The same parked message, to be sent again with another body and its own identity."""
+        return replace(self, body=body, attributes=self.sent_attributes())
+
+    @property
     def size(self) -> int:
         """In bytes; the attributes generously."""
         return len(self.body.encode()) + len(str(self.attributes).encode())
@@ -97,7 +107,7 @@ class Parked:
         """By which the function tells a keyless update or stop from others."""
         return self.text(DeadLetterAttribute.EVENT_ID) or self.message_id
 
-    def as_message(self, body: str | None = None) -> Message:
+    def as_message(self) -> Message:
         """As the function sees it when it is sent again."""
         attached = {
             name: {"stringValue": value["StringValue"]}
@@ -108,16 +118,16 @@ class Parked:
             {
                 "messageId": self.message_id,
                 "receiptHandle": "",
-                "body": self.body if body is None else body,
+                "body": self.body,
                 "messageAttributes": attached,
             }
         )
 
-    def read(self, settings: DeployedSettings, body: str | None = None) -> LeadEvent | UnreadableError:
+    def read(self, settings: DeployedSettings) -> LeadEvent | UnreadableError:
         """As the function reads it."""
         try:
             return read_event(
-                self.as_message(body), settings.lead_defaults, settings.event_sources, settings.mapper
+                self.as_message(), settings.lead_defaults, settings.event_sources, settings.mapper
             )
         except UnreadableError as error:
             return error

@@ -10,14 +10,19 @@ from leadctl.problems import ProblemError
 
 
 def write_json_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """As `write_text`."""
+    write_text(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def write_text(path: Path, pieces: Iterable[str], encoding: str = "utf-8") -> None:
     """Writes it through to the disk. Raises `ProblemError` when it is there already, else `OSError`."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise ProblemError(f"{path} is there already, and isn't overwritten.") from None
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        with os.fdopen(descriptor, "w", encoding=encoding, newline="") as file:
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

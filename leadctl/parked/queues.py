@@ -26,6 +26,14 @@ _COUNTS = {
 
 
 @dataclass(frozen=True)
+class Sent:
+    """A parked message that was sent again, and its id in the lead queue."""
+
+    parked: Parked
+    message_id: str
+
+
+@dataclass(frozen=True)
 class Looked:
     """What was received. `hidden` messages are being looked at by others; `unread` were too many."""
 
@@ -108,25 +116,24 @@ class ParkedQueues:
         """Those that are still ours, now for `timeout_s` seconds more; another may have taken the rest."""
         return [each for batch in batches(messages) for each in self._set_visibility(batch, timeout_s)]
 
-    def send_again(self, messages: Sequence[Parked], bodies: Sequence[str] | None = None) -> list[Parked]:
+    def send_again(self, messages: Sequence[Parked]) -> list[Sent]:
         """Puts them into the lead queue; returns those that SQS took. Their parked messages stay.
 
         All in one batch; the caller deletes before it sends the next one.
         """
-        texts = bodies or [each.body for each in messages]
         answer = self._sqs.send_message_batch(
             QueueUrl=self._target.output("LeadQueueUrl"),
             Entries=[
                 {
                     "Id": str(index),
-                    "MessageBody": text,
+                    "MessageBody": each.body,
                     "MessageAttributes": each.sent_attributes(),
                     **({"MessageGroupId": each.group_id} if each.group_id else {}),
                 }
-                for index, (each, text) in enumerate(zip(messages, texts, strict=True))
+                for index, each in enumerate(messages)
             ],
         )
-        return [messages[int(each["Id"])] for each in answer.get("Successful", [])]
+        return [Sent(messages[int(each["Id"])], each["MessageId"]) for each in answer.get("Successful", [])]
 
     def delete(self, messages: Sequence[Parked]) -> list[Parked]:
         """Returns those that SQS deleted."""

@@ -103,20 +103,31 @@ def _has_id(parked: Parked, sought: str) -> bool:
 
 def _has_reason(parked: Parked, pattern: str) -> bool:
     wanted = pattern.casefold()
-    text = f"{parked.reason}: {parked.detail}".casefold()
+    details = [parked.detail.casefold(), cause(parked.detail).casefold()]
+    texts = [f"{parked.reason}: {each}" for each in details]
     if any(each in wanted for each in "*?"):
-        return any(
-            fnmatch.fnmatchcase(each, wanted) for each in (text, parked.detail.casefold(), parked.reason)
-        )
-    return wanted in text
+        return any(fnmatch.fnmatchcase(each, wanted) for each in (*texts, *details, parked.reason))
+    return any(wanted in each for each in texts)
+
+
+def cause(detail: str) -> str:
+    """What events with one cause have in common.
+
+    An address in the API's words is another one for each lead.
+    """
+    return _ADDRESS.sub("<address>", in_words(detail))
+
+
+def in_words(detail: str) -> str:
+    """The problems of a detail, the same for an event of the bus and a message to the queue."""
+    return "; ".join(each.removeprefix("detail.") for each in detail.split(" | "))
 
 
 def grouped(messages: Sequence[Parked]) -> list[dict[str, Any]]:
-    """By queue and reason, the largest group first. Addresses in the API's words count as one word."""
+    """By queue and cause, the largest group first."""
     groups: dict[tuple[str, str, str], list[Parked]] = {}
     for each in messages:
-        detail = _ADDRESS.sub("<address>", each.detail)
-        groups.setdefault((each.place, each.reason, detail), []).append(each)
+        groups.setdefault((each.place, each.reason, cause(each.detail)), []).append(each)
     rows = [
         {
             "count": len(members),

@@ -14,8 +14,9 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local.sandbox.cognito import CognitoUpstream
 from local.sandbox.server import USER_IDENTIFIER, LeadsApiSandbox
-from local.sandbox.tokens import CognitoUpstream, OwnTokenEndpoint
+from local.sandbox.tokens import OwnTokenEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

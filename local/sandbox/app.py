@@ -9,21 +9,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jwt
-import requests
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from local.sandbox.faults import FaultRuleError
 from local.sandbox.leads import Refusal, SandboxLeads
 from local.sandbox.sending import hang_up, send_dripping, send_huge, send_whole
-from local.sandbox.store import ReceivedRequest
-from local.sandbox.tokens import TokenCheck, TokenRequest, token_id
+from local.sandbox.store import ReceivedRequest, summary
+from local.sandbox.tokens import IssuerSilentError, TokenRequest, token_id
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from local.sandbox.faults import Fault, Faults
+    from local.sandbox.faults import Fault, FaultRules
     from local.sandbox.store import Lead, SandboxStore
     from local.sandbox.tokens import TokenEndpoint
 
@@ -54,16 +53,15 @@ class SandboxApp:
     def __init__(
         self,
         store: SandboxStore,
-        faults: Faults,
+        faults: FaultRules,
         tokens: TokenEndpoint,
         user_identifier: str,
         stopping: threading.Event,
     ) -> None:
         self._store, self._faults, self._tokens = store, faults, tokens
-        self._user_identifier, self._stopping = user_identifier, stopping
+        self.user_identifier, self._stopping = user_identifier, stopping
         self._held: dict[int, str] = {}
         self._leads = SandboxLeads(store)
-        self._token_check = TokenCheck(tokens)
         self.flask = Flask(__name__, static_folder=None)
         self._add_api()
         self._add_control()
@@ -79,7 +77,6 @@ class SandboxApp:
             view = partial(self._exchange, operation, self._authorise, act)
             add(path, operation, view, methods=[method])
         add("/oauth2/token", "token", partial(self._exchange, "token", self._grant, None), methods=["POST"])
-        add("/.well-known/jwks.json", "jwks", self._tokens.jwks)
         self.flask.register_error_handler(NotFound, self._refuse_unknown)
         self.flask.register_error_handler(MethodNotAllowed, self._refuse_unknown)
 
@@ -89,7 +86,7 @@ class SandboxApp:
         add("/_sandbox/leads", "leads", store.leads)
         add("/_sandbox/leads", "add_leads", self._add_leads, methods=["POST"])
         add("/_sandbox/assistants", "add_assistants", self._add_assistants, methods=["POST"])
-        add("/_sandbox/summary", "summary", store.summary)
+        add("/_sandbox/summary", "summary", partial(summary, store))
         add("/_sandbox/held", "held", lambda: {str(port): name for port, name in self._held.copy().items()})
         add("/_sandbox/faults", "faults", self._replace_faults, methods=["PUT"])
         add("/_sandbox/revoke", "revoke", lambda: {"revoked": store.revoke_tokens()}, methods=["POST"])
@@ -114,22 +111,23 @@ class SandboxApp:
         if fault and fault.kind == "delay":
             self._hold(operation, fault.seconds)
         reaches_api = fault is None or fault.takes_effect
-        answer = _attempt(check) if reaches_api else None
+        checked, kind = _attempt(check) if reaches_api else None, fault.kind if fault else None
         if fault and fault.kind == "late":
             self._answer_and_wait(fault)
-        with self._store.transaction():
-            if reaches_api and answer is None and act:
-                answer = _attempt(partial(act, body))
+
+        def take_effect() -> _Answer | None:
+            answer = _attempt(partial(act, body)) if reaches_api and checked is None and act else checked
             sent = _with_fault(fault, answer)
             status = sent.status if sent else None
-            kind = fault.kind if fault else None
             effect, issued = (answer.effect, answer.jti) if answer else (None, None)
             effect_at = time.time() if effect else None
             jti = issued or token_id(_bearer_token())
             self._store.record(
                 ReceivedRequest(at, operation, email, body, jti, status, kind, effect, effect_at)
             )
-        return self._send(fault, sent)
+            return sent
+
+        return self._send(fault, self._store.apply(take_effect))
 
     def _answer_and_wait(self, fault: Fault) -> None:
         """What a late effect's client sees, and the time until the effect."""
@@ -152,22 +150,22 @@ class SandboxApp:
         return response
 
     def _hold(self, operation: str, seconds: float) -> None:
-        port = int(request.environ["REMOTE_PORT"])
+        port = int(request.environ.get("REMOTE_PORT", 0))  # a function has no connection
         self._held[port] = operation
         self._stopping.wait(seconds)
-        del self._held[port]
+        self._held.pop(port, None)
 
     def _authorise(self) -> None:
         try:
-            claims = self._token_check.claims(_bearer_token())
+            claims = self._tokens.claims(_bearer_token())
         except jwt.PyJWTError:
             raise Refusal(401, "Unauthorized") from None
-        except requests.RequestException:
+        except IssuerSilentError:
             raise Refusal(503, "the token issuer's keys can't be read") from None
         if self._store.is_revoked(claims["jti"]):
             raise Refusal(401, "Unauthorized")
         # Not documented: what a missing or foreign user identifier answers.
-        if request.headers.get("7ts-user-identifier") != self._user_identifier:
+        if request.headers.get("7ts-user-identifier") != self.user_identifier:
             raise Refusal(403, "7ts-user-identifier is missing or unknown")
 
     def _grant(self) -> _Answer:
@@ -175,7 +173,7 @@ class SandboxApp:
         asked = TokenRequest(headers.get("Authorization"), headers.get("Content-Type"), request.get_data())
         try:
             answer = self._tokens.answer(asked)
-        except requests.RequestException:
+        except IssuerSilentError:
             raise Refusal(503, "the token endpoint behind the sandbox doesn't answer") from None
         return _Answer(answer.status, answer.body, {"Content-Type": answer.content_type}, jti=answer.jti)
 
@@ -186,18 +184,21 @@ class SandboxApp:
         """Answers a call the API doesn't have and records it as the operation `unknown`."""
         bare = error.get_response(request.environ)
         if not request.path.startswith("/_sandbox"):
-            with self._store.transaction():
-                self._store.record(ReceivedRequest(time.time(), "unknown", status=bare.status_code))
+            received = ReceivedRequest(time.time(), "unknown", status=bare.status_code)
+            self._store.apply(partial(self._store.record, received))
         body = json.dumps({"message": error.name})
         return Response(body, bare.status_code, bare.headers, content_type="application/json")
 
     def _add_leads(self) -> tuple[dict[str, Any], int]:
         """All of the leads, or none of them if one isn't as a create's body must be."""
         leads = request.get_json(force=True, silent=True)
+
+        def add() -> None:
+            for lead in leads if isinstance(leads, list) else [None]:
+                self._leads.add_existing(lead)
+
         try:
-            with self._store.transaction():
-                for lead in leads if isinstance(leads, list) else [None]:
-                    self._leads.add_existing(lead)
+            self._store.apply(add)
         except Refusal as refusal:
             return {"message": str(refusal)}, 400
         return {}, 200
@@ -206,9 +207,8 @@ class SandboxApp:
         emails = request.get_json(force=True, silent=True)
         if not isinstance(emails, list) or not all(isinstance(email, str) for email in emails):
             return {"message": "the body must be a JSON list of e-mail addresses"}, 400
-        with self._store.transaction():
-            for email in emails:
-                self._store.id_of("assistant", email)
+        for email in emails:
+            self._store.apply(partial(self._store.id_of, "assistant", email))
         return {}, 200
 
     def _replace_faults(self) -> tuple[dict[str, Any], int]:

@@ -15,6 +15,9 @@ A rule: {"operation": …, "email": …, "rate": 0..1, "times": n, "fault": {"ki
     huge                the call takes effect; its answer is followed by `megabytes` (1-1024) of white space,
                         which is good JSON still; with `gzip` all of it is compressed to a thousandth
     revoked_token       401 for this request, whatever its token
+    limited             takes `calls_per_second`, and `burst` (default: 1) at once; answers `status` (429, the
+                        default, or 503) to the others, with a `Retry-After` if `retry_after` is "seconds" or
+                        "date": when it takes the next call, in whole seconds
 """
 
 from __future__ import annotations
@@ -23,8 +26,11 @@ import math
 import random
 import re
 import threading
+import time
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http import HTTPStatus
+from typing import Protocol
 
 _LEADS = frozenset({"create", "update", "stop_followup", "list_assistants"})
 _ALL = _LEADS | {"token"}
@@ -39,8 +45,10 @@ _KEYS_OF_KIND = {
     "drip": {"part", "seconds"},
     "huge": {"megabytes", "gzip"},
     "revoked_token": set[str](),
+    "limited": {"calls_per_second", "burst", "status", "retry_after"},
 }
-_KINDS_WITHOUT_EFFECT = {"status", "cut_before", "revoked_token"}
+_KINDS_WITHOUT_EFFECT = {"status", "cut_before", "revoked_token", "limited"}
+_HIGHEST_LIMIT = 10_000
 _LONGEST_S = 600
 _LARGEST_MEGABYTES = 1024
 _HEADER = re.compile(r"[A-Za-z0-9-]+: [ -~]*")
@@ -71,16 +79,60 @@ class Fault:
 
 
 @dataclass
-class _Rule:
+class _Limit:
+    """A bucket that holds `burst` calls and gets `calls_per_second` more."""
+
+    calls_per_second: float
+    burst: float
+    status: int
+    retry_after: str
+    kind: str = "limited"
+    _left: float = math.inf
+    _at_s: float = 0.0
+
+    def draw(self) -> Fault | None:
+        """None for a call that it takes."""
+        now = time.time()
+        self._left = min(self.burst, self._left + (now - self._at_s) * self.calls_per_second)
+        self._at_s = now
+        if self._left >= 1:
+            self._left -= 1
+            return None
+        wait_s = math.ceil((1 - self._left) / self.calls_per_second)
+        told = {"seconds": str(wait_s), "date": formatdate(math.ceil(now + wait_s), usegmt=True)}
+        headers = {"Retry-After": told[self.retry_after]} if self.retry_after else {}
+        return Fault("limited", self.status, headers, _phrase(self.status))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When to commit a fault; without `times` as often as it fits."""
+
     operations: frozenset[str]
     email: str | None
     rate: float
-    turns_left: float
-    fault: Fault
+    times: int | None
+    fault: Fault | _Limit
+
+    def fits(self, operation: str, email: str | None) -> bool:
+        return operation in self.operations and self.email in {None, email}
+
+
+class FaultRules(Protocol):
+    """The rules in force."""
+
+    def clear(self) -> None:
+        """Removes all rules."""
+
+    def replace(self, rules: object) -> None:
+        """Replaces all rules; raises FaultRuleError and changes nothing if one of the new ones is wrong."""
+
+    def draw(self, operation: str, email: str | None) -> Fault | None:
+        """The fault this request meets, None for none."""
 
 
 class Faults:
-    """The rules in force. Draws come from one `random.Random(seed)`, in the order the requests arrive."""
+    """The rules of one process. Draws come from one `random.Random(seed)`, in the order of the requests."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -88,31 +140,37 @@ class Faults:
         self.clear()
 
     def clear(self) -> None:
-        """Removes all rules and starts the draws from the seed again."""
+        """Starts the draws from the seed again, too."""
         with self._lock:
-            self._rules: list[_Rule] = []
+            self._rules: list[Rule] = []
+            self._turns: list[int] = []
             self._random = random.Random(self._seed)  # noqa: S311 - draws faults, guards nothing
 
     def replace(self, rules: object) -> None:
-        """Replaces all rules; raises FaultRuleError and changes nothing if one of the new ones is wrong."""
-        if not isinstance(rules, list):
-            raise FaultRuleError("the body must be a JSON list of fault rules")
-        parsed = [_read_rule(rule, f"rule {number}") for number, rule in enumerate(rules, 1)]
+        parsed = read_rules(rules)
         with self._lock:
-            self._rules = parsed
+            self._rules, self._turns = parsed, [0] * len(parsed)
 
     def draw(self, operation: str, email: str | None) -> Fault | None:
-        """The fault this request meets, None for none."""
         with self._lock:
-            for rule in self._rules:
-                fits = operation in rule.operations and rule.email in {None, email}
-                if fits and rule.turns_left and self._random.random() < rule.rate:
-                    rule.turns_left -= 1
-                    return rule.fault
+            for place, rule in enumerate(self._rules):
+                has_turns = rule.times is None or self._turns[place] < rule.times
+                if rule.fits(operation, email) and has_turns and self._random.random() < rule.rate:
+                    fault = rule.fault.draw() if isinstance(rule.fault, _Limit) else rule.fault
+                    if fault:
+                        self._turns[place] += 1
+                        return fault
         return None
 
 
-def _read_rule(value: object, where: str) -> _Rule:
+def read_rules(rules: object) -> list[Rule]:
+    """The rules of a request's body. Raises `FaultRuleError`."""
+    if not isinstance(rules, list):
+        raise FaultRuleError("the body must be a JSON list of fault rules")
+    return [_read_rule(rule, f"rule {number}") for number, rule in enumerate(rules, 1)]
+
+
+def _read_rule(value: object, where: str) -> Rule:
     rule = _object(value, {"operation", "email", "rate", "times", "fault"}, where)
     operation, email, times = rule.get("operation"), rule.get("email"), rule.get("times")
     if not isinstance(operation, str) or operation not in _OPERATIONS:
@@ -123,12 +181,12 @@ def _read_rule(value: object, where: str) -> _Rule:
         raise FaultRuleError(f"{where}: times must be a whole number from 1, or null for no limit")
     rate = _number(rule.get("rate", 1), 1, f"{where}: rate")
     fault = _read_fault(rule.get("fault"), f"{where}: fault")
-    if fault.kind == "revoked_token" and "token" in _OPERATIONS[operation]:
+    if isinstance(fault, Fault) and fault.kind == "revoked_token" and "token" in _OPERATIONS[operation]:
         raise FaultRuleError(f"{where}: revoked_token needs an operation of the leads API")
-    return _Rule(_OPERATIONS[operation], email, rate, math.inf if times is None else times, fault)
+    return Rule(_OPERATIONS[operation], email, rate, times, fault)
 
 
-def _read_fault(value: object, where: str) -> Fault:
+def _read_fault(value: object, where: str) -> Fault | _Limit:
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _KEYS_OF_KIND:
         raise FaultRuleError(f"{where}.kind must be one of {', '.join(_KEYS_OF_KIND)}")
@@ -136,6 +194,8 @@ def _read_fault(value: object, where: str) -> Fault:
     match kind:
         case "status":
             return _read_status_fault(fault, where)
+        case "limited":
+            return _read_limit(fault, where)
         case "huge":
             return _read_huge_fault(fault, where)
         case "late":
@@ -159,6 +219,19 @@ def _read_status_fault(fault: dict[str, object], where: str) -> Fault:
     ):
         raise FaultRuleError(f"{where}.headers must be an object of header names and their texts, in ASCII")
     return Fault("status", status, headers, fault.get("body", _phrase(status)), _flag(fault, "stored", where))
+
+
+def _read_limit(fault: dict[str, object], where: str) -> _Limit:
+    a_second = _number(fault.get("calls_per_second"), _HIGHEST_LIMIT, f"{where}.calls_per_second")
+    burst = _number(fault.get("burst", 1), _HIGHEST_LIMIT, f"{where}.burst")
+    if a_second == 0 or burst < 1:
+        raise FaultRuleError(f"{where}.calls_per_second must be more than 0, and burst at least 1")
+    status, retry_after = fault.get("status", 429), fault.get("retry_after", "")
+    if status not in (429, 503):
+        raise FaultRuleError(f"{where}.status must be 429 or 503")
+    if retry_after not in ("", "seconds", "date"):
+        raise FaultRuleError(f"{where}.retry_after must be seconds or date")
+    return _Limit(a_second, burst, _status(status, where), str(retry_after))
 
 
 def _read_huge_fault(fault: dict[str, object], where: str) -> Fault:

@@ -28,7 +28,7 @@ from werkzeug.wsgi import get_content_length
 
 from local.sandbox.app import SandboxApp
 from local.sandbox.faults import Faults
-from local.sandbox.store import SandboxStore
+from local.sandbox.store import SqliteStore
 from local.sandbox.tokens import OwnTokenEndpoint
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class LeadsApiSandbox:
     ) -> None:
         self.tokens = tokens or OwnTokenEndpoint("sandbox-client", "sandbox-secret")
         self.user_identifier = user_identifier
-        self.store = SandboxStore(state)
+        self.store = SqliteStore(state)
         self.faults = Faults(seed)
         self._stopping = threading.Event()
         app = SandboxApp(self.store, self.faults, self.tokens, user_identifier, self._stopping)

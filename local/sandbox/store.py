@@ -1,6 +1,7 @@
-"""What the sandbox remembers, in one SQLite file: leads, names with ids, requests received, revoked tokens.
+"""What the sandbox remembers: leads, names with ids, requests received, revoked tokens.
 
-Text from callers is kept as JSON, so that any string survives, even one that UTF-8 can't hold.
+`SandboxStore` says what a store does, `SqliteStore` keeps it in one file; dynamodb_store.py keeps it in a
+table. Both keep text from callers as JSON, so that any string survives, even one that UTF-8 can't hold.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 Lead = dict[str, Any]
+Result = TypeVar("Result")
 _Value = str | int | float | None
 
 _SCHEMA = """
@@ -51,10 +53,67 @@ class ReceivedRequest:
     effect_at: float | None = None
 
 
-class SandboxStore:
-    """Safe to share between threads; writes belong inside `transaction`.
+class SandboxStore(Protocol):
+    """Safe to share between threads; changes of leads and requests belong inside `apply`."""
 
-    `path` None keeps everything in memory. Raises sqlite3.Error for a file that isn't a state file.
+    def apply(self, work: Callable[[], Result]) -> Result:
+        """Calls `work`: all changes made in it are kept, or none of them. It may be called again."""
+
+    def lead_with_id(self, lead_id: int) -> Lead | None: ...
+
+    def lead_with_email(self, email: str) -> Lead | None:
+        """The one lead with this e-mail address, whatever its case."""
+
+    def leads(self) -> list[Lead]: ...
+
+    def save_lead(self, lead: Lead) -> None:
+        """Stores the lead; a new one is given its `id`."""
+
+    def id_of(self, kind: str, name: str) -> int:
+        """The id of, say, the assistant with this name; a name not seen before gets a new one."""
+
+    def names(self, kind: str) -> dict[int, str]:
+        """All names of this kind by id, in the order they were first seen."""
+
+    def record(self, request: ReceivedRequest) -> None: ...
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """The requests with a higher `seq` than `since`, in the order they took effect."""
+
+    def revoke_tokens(self) -> int:
+        """Revokes every token issued through the sandbox or shown to it until now; how many are revoked."""
+
+    def is_revoked(self, jti: str) -> bool: ...
+
+    def reset(self) -> None:
+        """Forgets everything; ids and `seq` start at 1 again."""
+
+
+def summary(store: SandboxStore) -> dict[str, Any]:
+    """Counts of requests by operation, status, fault and effect, and totals.
+
+    `tokens_fetched` counts token requests answered 200, `distinct_jti` the tokens shown to the leads API.
+    """
+    requests, names = store.requests(), ("operation", "status", "fault", "effect")
+    counts = Counter(tuple(request[name] for name in names) for request in requests)
+    # The last status of a cut connection is None, which has no order among numbers.
+    rows = sorted(counts.items(), key=lambda row: [str(value or "") for value in row[0]])
+    shown = {request["jti"] for request in requests if request["operation"] != "token"} - {None}
+    return {
+        "requests": [dict(zip(names, row, strict=True)) | {"count": count} for row, count in rows],
+        "leads": len(store.leads()),
+        "created_again": sum(request["effect"] == "created_again" for request in requests),
+        "tokens_fetched": sum(
+            request["operation"] == "token" and request["status"] == 200 for request in requests
+        ),
+        "distinct_jti": len(shown),
+    }
+
+
+class SqliteStore:
+    """One SQLite file; `path` None keeps everything in memory.
+
+    Raises sqlite3.Error for a file that isn't a state file.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -67,38 +126,33 @@ class SandboxStore:
         with self._lock:
             self._db.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All changes made inside are kept, or none of them; one transaction at a time."""
+    def apply(self, work: Callable[[], Result]) -> Result:
+        """One at a time."""
         with self._lock, self._db:
-            yield
+            return work()
 
     def lead_with_id(self, lead_id: int) -> Lead | None:
         rows = self._rows("SELECT lead FROM leads WHERE id = ?", lead_id)
         return json.loads(rows[0][0]) if rows else None
 
     def lead_with_email(self, email: str) -> Lead | None:
-        """The one lead with this e-mail address, whatever its case."""
-        rows = self._rows("SELECT lead FROM leads WHERE email = ?", _email_key(email))
+        rows = self._rows("SELECT lead FROM leads WHERE email = ?", email_key(email))
         return json.loads(rows[0][0]) if rows else None
 
     def leads(self) -> list[Lead]:
         return [json.loads(lead) for (lead,) in self._rows("SELECT lead FROM leads ORDER BY id")]
 
     def save_lead(self, lead: Lead) -> None:
-        """Stores the lead; a new one is given its `id`."""
         if "id" not in lead:
-            lead["id"] = self._write("INSERT INTO leads (email) VALUES (?)", _email_key(lead["email"]))
+            lead["id"] = self._write("INSERT INTO leads (email) VALUES (?)", email_key(lead["email"]))
         self._write("UPDATE leads SET lead = ? WHERE id = ?", json.dumps(lead), lead["id"])
 
     def id_of(self, kind: str, name: str) -> int:
-        """The id of, say, the assistant with this name; a name not seen before gets a new one."""
         self._write("INSERT OR IGNORE INTO names (kind, name) VALUES (?, ?)", kind, json.dumps(name))
         rows = self._rows("SELECT id FROM names WHERE kind = ? AND name = ?", kind, json.dumps(name))
         return int(rows[0][0])
 
     def names(self, kind: str) -> dict[int, str]:
-        """All names of this kind by id, in the order they were first seen."""
         rows = self._rows("SELECT id, name FROM names WHERE kind = ? ORDER BY id", kind)
         return {number: json.loads(name) for number, name in rows}
 
@@ -108,31 +162,13 @@ class SandboxStore:
         self._write(f"INSERT INTO requests ({columns}) VALUES ({places})", *row.values())  # noqa: S608 - our names
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """The requests with a higher `seq` than `since`, in the order they took effect."""
         names = ("seq", *ReceivedRequest.__dataclass_fields__)
         query = f"SELECT {', '.join(names)} FROM requests WHERE seq > ? ORDER BY seq"  # noqa: S608 - our names
         found = [dict(zip(names, row, strict=True)) for row in self._rows(query, since)]
         return [row | {name: json.loads(row[name]) for name in ("email", "body")} for row in found]
 
-    def summary(self) -> dict[str, Any]:
-        """Counts of requests by operation, status, fault and effect, and totals.
-
-        `tokens_fetched` counts token requests answered 200, `distinct_jti` the tokens shown to the leads API.
-        """
-        names = ("operation", "status", "fault", "effect")
-        query = f"SELECT {', '.join(names)}, count(*) FROM requests GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"  # noqa: S608
-        totals = self._rows(
-            "SELECT (SELECT count(*) FROM leads), count(*) FILTER (WHERE effect = 'created_again'),"
-            " count(*) FILTER (WHERE operation = 'token' AND status = 200),"
-            " count(DISTINCT jti) FILTER (WHERE operation != 'token') FROM requests"
-        )
-        total_names = ("leads", "created_again", "tokens_fetched", "distinct_jti")
-        counts = [dict(zip((*names, "count"), row, strict=True)) for row in self._rows(query)]
-        return {"requests": counts, **dict(zip(total_names, totals[0], strict=True))}
-
     def revoke_tokens(self) -> int:
-        """Revokes every token issued through the sandbox or shown to it until now; how many are revoked."""
-        with self.transaction():
+        with self._lock, self._db:
             self._write(
                 "INSERT OR IGNORE INTO revoked SELECT DISTINCT jti FROM requests WHERE jti IS NOT NULL"
             )
@@ -142,8 +178,7 @@ class SandboxStore:
         return bool(self._rows("SELECT 1 FROM revoked WHERE jti = ?", jti))
 
     def reset(self) -> None:
-        """Forgets everything; ids and `seq` start at 1 again."""
-        with self.transaction():
+        with self._lock, self._db:
             for table in ("leads", "names", "requests", "revoked", "sqlite_sequence"):
                 self._write(f"DELETE FROM {table}")  # noqa: S608 - our names
 
@@ -156,5 +191,5 @@ class SandboxStore:
             return self._db.execute(sql, values).fetchall()
 
 
-def _email_key(email: str) -> str:
+def email_key(email: str) -> str:
     return json.dumps(email.casefold())

@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from botocore.exceptions import WaiterError
 
@@ -30,7 +30,7 @@ class CdkDeployment:
     def __init__(self, emulator: Emulator, folder: Path, context: Mapping[str, str]) -> None:
         if not _PROGRAM.exists():
             raise ChildFailedError("the CDK command line is not installed: run it by `make run`")
-        _bootstrap(emulator)
+        bootstrap(emulator.client("cloudformation"))
         self._assembly = folder / "cdk.out"
         command = ["deploy", "LeadDelivery", "--output", str(self._assembly)]
         command += ["--require-approval", "never", "--no-notices"]
@@ -58,9 +58,8 @@ class CdkDeployment:
         self._process.kill()
 
 
-def _bootstrap(emulator: Emulator) -> None:
+def bootstrap(cloudformation: Any) -> None:  # noqa: ANN401 - a boto3 client
     """Deploys what `cdk bootstrap` does, without the seconds of its start; kept state has it already."""
-    cloudformation = emulator.client("cloudformation")
     summaries = cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"]
     if any(stack["StackName"] == _BOOTSTRAP_STACK for stack in summaries):
         return

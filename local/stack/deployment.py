@@ -148,6 +148,7 @@ def deployed(
             **QUICK_SETTINGS,
             **({"leadDefaults": json.dumps(dict(lead_defaults))} if lead_defaults else {}),
             **(settings or {}),
+            "leadsApi": "7targets",
             "leadsApiUrl": url,
             "tokenUrl": f"{url}/oauth2/token",
         }

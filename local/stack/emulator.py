@@ -89,17 +89,7 @@ class Emulator:
         return session.client(service, endpoint_url=self.url, config=Config(proxies={}))
 
     def aws_environment(self) -> dict[str, str]:
-        """Environment variables that send an AWS tool (the CDK, the aws command line) to the emulator."""
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ENDPOINT_URL_S3": self.url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
+        return aws_environment(self.url)
 
     def workers(self) -> list[psutil.Process]:
         """The processes that run the function now: its warm execution environments."""
@@ -196,3 +186,17 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def aws_environment(url: str) -> dict[str, str]:
+    """Environment variables that send an AWS tool (the CDK, the aws command line) to the emulator there."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ENDPOINT_URL_S3": url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }

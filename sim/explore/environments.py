@@ -100,7 +100,8 @@ class Environment:
         tokens = core.module("api.access_token").AccessTokens(
             http, _Secrets(), settings.secret_id, settings.token_url, calls, clock
         )
-        self.api = core.module("api.leads_api").LeadsApi(http, tokens, settings.leads_api_url, calls)
+        pace = core.module("pace").Pace(0, clock, history.sleep)
+        self.api = core.module("api.leads_api").LeadsApi(http, tokens, settings.leads_api_url, calls, pace)
         delivery = core.module("delivery").Delivery(
             settings,
             http,
@@ -110,6 +111,7 @@ class Environment:
             core.module("breaker").CircuitBreaker(
                 settings.retry_base_delay_s, settings.retry_max_delay_s / 3, clock
             ),
+            pace,
         )
         self._runner = core.module("batch").BatchRunner(
             _Attributed(delivery, history), sqs, settings, _Log(history), _NoMetrics()

@@ -42,8 +42,13 @@ SHORT_GRACE_S = 1_000
 SHORT_PARK_AFTER_S = 14_400
 # As decision 0015 allows for.
 CLOCKS_DIFFER_S = 30
-# Of what the function remembers of a lead, in a forgetful world.
-SMALL_BOUNDS = {"MOST_OPEN": 2, "MOST_FINALS": 1, "MOST_FINAL_CREATES": 1}
+# In a forgetful world: of what the function remembers of a lead, and of the faults that open its breaker.
+SMALL_BOUNDS = {
+    ("lead_state", "MOST_OPEN"): 2,
+    ("lead_state", "MOST_FINALS"): 1,
+    ("lead_state", "MOST_FINAL_CREATES"): 1,
+    ("breaker", "FAULTS_TO_OPEN"): 1,
+}
 TAKE_ONE = (WELL, Option(Fault.TWICE, faults=1))
 TAKE_MORE = (*TAKE_ONE, Option(Fault.REVERSED, faults=1))
 REDRIVE = (WELL, Option("a person sends the parked messages again", faults=1))
@@ -70,8 +75,7 @@ class Laboratory:
         setattr(core.module("batch"), "wait", wait_for_lanes)  # noqa: B010
         self.short = self._settings(UPDATE_GRACE_S=SHORT_GRACE_S, PARK_AFTER_S=SHORT_PARK_AFTER_S)
         self.patient = self._settings()
-        state = core.module("lead_state")
-        self.bounds = {name: getattr(state, name) for name in SMALL_BOUNDS}
+        self.bounds = {place: getattr(core.module(place[0]), place[1]) for place in SMALL_BOUNDS}
         self._prepared: dict[tuple[Before, bool], tuple[dict[Any, Any], dict[str, Lead]]] = {}
 
     def _settings(self, **changes: int) -> Any:
@@ -79,10 +83,10 @@ class Laboratory:
         values = ENVIRONMENT | {name: str(value) for name, value in changes.items()}
         return self.core.module("settings").Settings.from_environment(values)
 
-    def bound(self, bounds: Mapping[str, int]) -> None:
-        """Sets how much the function remembers of a lead."""
-        for name, value in bounds.items():
-            setattr(self.core.module("lead_state"), name, value)
+    def bound(self, bounds: Mapping[tuple[str, str], int]) -> None:
+        """Sets constants of the function."""
+        for (module, name), value in bounds.items():
+            setattr(self.core.module(module), name, value)
 
     def _next_id(self) -> SimpleNamespace:
         self.ids += 1

@@ -3,6 +3,7 @@
 The judge shares no code with the function; what it needs to know of the ledger's item, it reads itself.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from sim.explore.worlds import EARLIER, EMAIL, Event
 # An update or stop that was sent up to this long before its lead's beginning may belong behind that.
 BEGINNING_COUNTS_EARLIER_S = 900
 CRASHES_TO_PARK = 3
+# A window that two clocks measure may be longer by this.
+CLOCKS_DIFFER_S = 30
 
 
 @dataclass(slots=True)
@@ -23,9 +26,10 @@ class Seen:
     `excused`: receives for which its own environment or message is the reason: until `held_until`, a batch
     that it was in, and that goes on elsewhere or died, may hold its lead. `messages`, `parkings`: how often
     it was sent and parked. `is_parked`: it is in the dead-letter queue now. `statuses`: what 7Targets
-    answered. `deaths`, `disturbances`, `unwritten`, `undelayed`: how often its environment was killed,
-    anything went wrong, a write of the ledger or the dead letter did, and the setting of when its message
-    comes back. `applied`: whether a request of it took effect, and `applied_at`: when the last one did.
+    answered. `known_before`: when the lead had been shown last, before its first request. `deaths`,
+    `disturbances`, `unwritten`, `undelayed`: how often its environment was killed, anything went wrong, a
+    write of the ledger or the dead letter did, and the setting of when its message comes back. `applied`:
+    whether a request of it took effect, and `applied_at`: when the last one did.
     """
 
     event: Event
@@ -43,6 +47,7 @@ class Seen:
     unwritten: int = 0
     undelayed: int = 0
     was_posted: bool = False
+    known_before: float | None = None
     applied: bool = False
     applied_at: float = 0.0
 
@@ -80,6 +85,8 @@ class Judge:
     def send(self, request: Request, now: float) -> None:
         """A request leaves."""
         seen = self.see(request.message_id)
+        if seen.known_before is None:
+            seen.known_before = self._known_at
         if request.email != EMAIL and now > seen.received_at and not seen.deaths:
             self.say(f"the event of another lead is sent {now - seen.received_at:.0f} s late")
         if any(other.email == request.email for other in self._possible):
@@ -126,11 +133,24 @@ class Judge:
         if line["outcome"] == "delivered":
             if not seen.applied:
                 self.say(f"the {seen.event.name} is reported as delivered, but never took effect")
+            if self._is_due_for_a_post(seen):
+                self.say(f"the {seen.event.name} is not POSTed, though the lead was not shown for a window")
             # The function has the answer, and has written it down.
             if seen.event.fields["email"] == EMAIL:
                 self._known_at = max(self._known_at, seen.applied_at)
             if all(self._missing(twin) for twin in self._twins(seen)):
                 self.say(f"the {seen.event.name} is reported as delivered, but {self._missing(seen)}")
+
+    def _is_due_for_a_post(self, seen: Seen) -> bool:
+        """Whether a create was to assign the lead anew, and was only sent as an update."""
+        if not seen.event.is_create or seen.was_posted or any(each.disturbances for each in self._seen):
+            return False
+        ends_at = seen.sent_at - self._window_s - CLOCKS_DIFFER_S
+        others = [each for each in self._seen if each is not seen and each.event.fields["email"] == EMAIL]
+        is_repeated = any(twin.applied for twin in self._twins(seen) if twin is not seen)
+        was_shown = any(each.applied_at > ends_at for each in others)
+        is_known = -math.inf < (seen.known_before or -math.inf) < ends_at
+        return is_known and not (is_repeated or was_shown)
 
     def park(self, seen: Seen, attributes: Mapping[str, str], now: float, waiting: Iterable[int]) -> None:
         """An event is parked; `waiting` are the events whose messages are in the lead queue."""

@@ -57,6 +57,10 @@ MUTANT_WORLDS = {
         faults=0,
     ),
     "values-kept": Shown(World("m20", (LARGE_CREATE, LARGE_UPDATE), Before.NOTHING), faults=0),
+    "window-too-long": Shown(
+        World("m21", (CREATE, CREATE_ELSEWHERE), Before.NOTHING, gap_s=60 * HOUR_S), faults=0
+    ),
+    "open-breaker-parks": Shown(World("m22", (CREATE, UPDATE), Before.NOTHING, forgetful=True)),
     "unmailed": Shown(World("m15", (CREATE_WITHOUT_KEY, UPDATE), Before.UNMAILED, apart=True)),
     "refusal-overlooked": Shown(World("m11", (CREATE,), Before.RECENT), faults=0),
 }

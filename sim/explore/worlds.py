@@ -139,9 +139,9 @@ class World:
 
     `gap_s`: the seconds between one event and the next. `patient`: with the deployed grace period for an
     update without its lead, not the short one that keeps histories short. `forgetful`: the function remembers
-    less of a lead than comes. `redriven_after_s`: what is parked is sent again so much later.
-    `clocks_differ`: the environments' clocks are in turn behind SQS's and ahead of it, and differ by as much
-    as is allowed for.
+    less of a lead than comes, and one fault opens its breaker. `redriven_after_s`: what is parked is sent
+    again so much later. `clocks_differ`: the environments' clocks are in turn behind SQS's and ahead of it,
+    and differ by as much as is allowed for.
     """
 
     name: str
@@ -194,6 +194,7 @@ def _odd_worlds() -> list[World]:
         World("", (REFUSED_CREATE, STOP), Before.OLD, gap_s=HOUR_S, redriven_after_s=40 * HOUR_S),
         World("", (CREATE, CREATE_ELSEWHERE, CREATE), Before.NOTHING, gap_s=40 * HOUR_S, forgetful=True),
         World("", (CREATE, UPDATE, UPDATE_WITHOUT_KEY, STOP), Before.NOTHING, forgetful=True),
+        World("", (CREATE, CREATE_ELSEWHERE), Before.NOTHING, gap_s=60 * HOUR_S),
     ]
 
 

@@ -61,7 +61,7 @@ def test_every_lead_is_delivered_once_and_is_somewhere_until_then(api: LeadsApi,
     assert all(0 <= sample.in_flight <= sample.waiting for sample in result.samples)
     assert result.samples[-1].waiting == 0
     assert result.samples[-1].in_flight == 0
-    assert result.receives == sum(result.calls.values()) + result.deferred
+    assert result.receives == sum(result.calls.values()) - result.again + result.deferred
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
@@ -104,7 +104,7 @@ def test_calls_at_a_time_are_the_rate_times_their_length() -> None:
 def test_a_limited_api_takes_no_more_than_it_says() -> None:
     """The other calls are turned away, and come back."""
     result = simulate(1500, LeadsApi(a_second=20), arriving_s=300, until_s=300)
-    assert 0 < result.calls[Answer.TAKEN] <= 20 * 301
+    assert 0.95 * 20 * 300 < result.calls[Answer.TAKEN] <= 20 * 301
     assert result.calls[Answer.TOO_MANY] > 0
 
 

@@ -14,6 +14,8 @@ ROOTS = {
     "infra": PROJECT,
     "leadctl": PROJECT,
     "local": PROJECT,
+    "prove": PROJECT,
+    "release": PROJECT,
     "sim": PROJECT,
     "bench": PROJECT,
 }
@@ -71,6 +73,8 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "local.supervised_run",
         "sim.mutants",
     ),
+    "prove": ("prove", "local.stack", "bench.cost"),
+    "release": ("release", "app", "infra"),
     "sim": ("sim", "app", "infra", "deliver_leads"),
     "sim.mutants": (STANDARD_LIBRARY,),
     "bench": (
@@ -88,6 +92,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "infra.config",
         "deliver_leads.breaker",
         "deliver_leads.outcome",
+        "deliver_leads.pace",
         "deliver_leads.retry_policy",
     ),
 }

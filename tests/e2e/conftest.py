@@ -9,7 +9,7 @@ import pytest
 from local.sample.events import LEAD_DEFAULTS
 from local.stack.deployment import Deployment, deployed
 from tests.e2e.foreign import foreign_mappings
-from tests.e2e.shell import Operator, blocks
+from tests.e2e.shell import Operator
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
@@ -45,13 +45,6 @@ def deployment(shared_deployment: Deployment) -> Deployment:
 def operator(deployment: Deployment, tmp_path: Path) -> Operator:
     """An operator of the deployed stack, in an empty folder."""
     return Operator(deployment, tmp_path)
-
-
-@pytest.fixture
-def redriver(operator: Operator) -> Operator:
-    """An operator who has pasted the functions for moving messages."""
-    operator.pasted.append(blocks("Redrive one parked lead")[0])
-    return operator
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from leadctl.importing.importer import AHEAD
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
 from tests.e2e.shell import write_run_file
+from tests.leadctl.test_import_files import spreadsheet
 
 pytestmark = pytest.mark.e2e
 
@@ -25,9 +26,12 @@ IMPORT_TIMEOUT_S = 240.0
 HEADER = "First_Name;Last_Name;Email_ID;phone;Assistant;Notes\r\n"
 
 
-def start(folder: Path, file: str) -> subprocess.Popen[str]:
+def start(folder: Path, file: str, *more: str) -> subprocess.Popen[str]:
     """Calls leadctl as a person at a terminal who says yes."""
-    command = [sys.executable, "-m", "leadctl", "import", file, "--local", "--yes", "--wait", "-o", "json"]
+    command = [
+        *(sys.executable, "-m", "leadctl", "import", file),
+        *("--local", "--yes", "--wait", "-o", "json", *more),
+    ]
     return subprocess.Popen(  # noqa: S603 - our own program
         command,
         cwd=folder,
@@ -105,3 +109,83 @@ def test_a_file_is_imported_in_spite_of_an_interruption(deployment: Deployment, 
     assert json.loads(out)["delivered"] == len(wrong) + len(refused)
     assert len(deployment.sandbox.leads()) == ROWS
     assert {lead["creates"] for lead in deployment.sandbox.leads().values()} == {1}
+
+
+SET = ("--set", "assistantEmail=sam@example.com")
+COVER: list[list[object]] = [["Trade Fair Munich 2026", None], ["Made by", "Max"], [], []]
+SHEET: list[list[object]] = [
+    ["Trade Fair Munich 2026", None, None],
+    [],
+    ["Vorname", "Nachname", "E-Mail-Adresse"],
+    ["Cem", "#N/A", "cem@example.com"],
+    ["#N/A", "Nobody", "nobody@example.com"],
+]
+FILES: dict[str, tuple[bytes, tuple[str, ...], int]] = {
+    # A3, A6 (an error value is no name), A13, A12: one byte of zero.
+    "linkedin.csv": (
+        b'Notes:\n"When exporting, some addresses are missing."\n\n'
+        b'First Name, "Last Name", URL, Email Address, Company, Position\n'
+        b'"Ada", "Nord", x, ada@example.com, "Acme, Inc", CTO\n'
+        b"#NAME?, Two, x, two@example.com, , \n"
+        b"Bo\0b, Three, x, three@example.com, , \n",
+        SET,
+        3,
+    ),
+    # A4, U4, A5 in each column.
+    "form.csv": (
+        b"Timestamp,Email Address,First Name,Email Address,Phone,Mobile,Title,Job Title\n"
+        b'1,eli@example.com,"=""Eli""",eli.work@example.com,\'0049151123456,0151 1,Dr.,"=""CEO"""\n',
+        (*SET, "--map", "#2=email"),
+        0,
+    ),
+    # A7.
+    "facebook.xls": (
+        "id\tfull_name\temail\tphone_number\nl:1001\tZoë Müller\tzoe@example.com\tp:+4915112345678\n".encode(
+            "utf-16"
+        ),
+        (*SET, "--split-name"),
+        0,
+    ),
+    # U3, and the operator's table: one command for a workbook with a cover sheet, one for a German CSV.
+    "fair.xlsx": (spreadsheet(("Cover", "visible", COVER), ("Leads", "visible", SHEET)), SET, 3),
+    "kontakte.csv": (
+        "Vorname;Nachname;E-Mail-Adresse;Telefon\r\nJürgen;Groß;jg@example.com;030 123456\r\n".encode(
+            "cp1252"
+        ),
+        SET,
+        0,
+    ),
+    # A8.
+    "export.xls": (b"<html><table><tr><td>Amy</td><td>amy@example.com</td></tr></table></html>", SET, 2),
+}
+
+
+def test_files_as_people_bring_them_become_leads(deployment: Deployment, tmp_path: Path) -> None:
+    """A command for each of them, and what 7Targets would hold then."""
+    write_run_file(tmp_path, deployment)
+    for name, (content, words, expected) in FILES.items():
+        (tmp_path / name).write_bytes(content)
+        code, _, err = finish(start(tmp_path, name, *words))
+        assert code == expected, err
+    held = ("name", "lastName", "phone", "company", "designation")
+    assert {
+        email: {field: lead[field] for field in held if lead.get(field)}
+        for email, lead in deployment.sandbox.leads().items()
+    } == {
+        "ada@example.com": {
+            "name": "Ada",
+            "lastName": "Nord",
+            "company": "Acme, Inc",
+            "designation": "CTO",
+        },
+        "eli@example.com": {"name": "Eli", "phone": "0049151123456", "designation": "CEO"},
+        "zoe@example.com": {"name": "Zoë", "lastName": "Müller", "phone": "+4915112345678"},
+        "cem@example.com": {"name": "Cem"},
+        "jg@example.com": {
+            "name": "Jürgen",
+            "lastName": "Groß",
+            "phone": "030 123456",
+        },
+    }
+    assert b"Bo\0b" in (tmp_path / "linkedin_invalid.csv").read_bytes()
+    assert "Nobody" in (tmp_path / "fair_invalid.csv").read_text("utf-8")

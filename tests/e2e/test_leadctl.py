@@ -1,5 +1,6 @@
 """leadctl against the deployed stack: what it says is what the function did."""
 
+import csv
 import json
 import os
 import subprocess
@@ -28,8 +29,14 @@ class Leadctl:
 
     def run(self, *words: str, stdin: str = "") -> tuple[int, Any]:
         """Its exit code, and its stdout as JSON."""
+        ended = self.call(*words, "-o", "json", stdin=stdin)
+        assert ended.stdout, ended.stderr
+        return ended.returncode, json.loads(ended.stdout)
+
+    def call(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        """The process that has ended."""
         ended = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-m", "leadctl", "--local", *words, "-o", "json"],
+            [sys.executable, "-m", "leadctl", "--local", *words],
             cwd=self._folder,
             env=os.environ | {"PYTHONPATH": str(PROJECT)},
             input=stdin,
@@ -38,8 +45,7 @@ class Leadctl:
             check=False,
         )
         assert "Traceback" not in ended.stderr
-        assert ended.stdout, ended.stderr
-        return ended.returncode, json.loads(ended.stdout)
+        return ended
 
 
 @pytest.fixture
@@ -85,6 +91,58 @@ def test_a_rejected_lead_is_corrected_and_delivered(
     edit = ("parked", "edit", parked["messageId"], "--file", str(tmp_path / "right.json"), "--yes")
     assert leadctl.run(*edit)[0] == 0
     wait_for_leads(deployment, [lead])
+    assert leadctl.run("parked", "list") == (0, [])
+
+
+def test_six_leads_of_one_reason_are_corrected_by_an_export_and_an_import(
+    deployment: Deployment, leadctl: Leadctl, tmp_path: Path
+) -> None:
+    """Each is created once, also when the import ends before it has deleted what it sent."""
+    leads = [new_lead(assistantEmail="sam@example.com", phone="0") for _ in range(6)]
+    refusal = {"kind": "status", "status": 422, "body": {"message": "the phone is no number"}}
+    deployment.sandbox.set_faults(
+        [{"operation": "leads", "email": lead["email"], "fault": refusal} for lead in leads]
+    )
+    for lead in leads:
+        event = {"operation": "create", "idempotencyKey": lead["email"], "lead": lead}
+        deployment.sqs.send_message(
+            QueueUrl=deployment.outputs["LeadQueueUrl"], MessageBody=json.dumps(event)
+        )
+
+    def are_parked() -> bool:
+        rows = leadctl.run("parked", "list")[1]
+        return [row["count"] for row in rows] == [6]
+
+    wait_until("six parked leads of one reason", are_parked, timeout_s=EVENT_TIMEOUT_S)
+    assert leadctl.run("parked", "retry", "--all", "--wait", "--yes")[1]["parkedAgain"] == 6
+    deployment.sandbox.set_faults([])
+    parked = leadctl.call("parked", "export", "-").stdout.splitlines()
+
+    assert leadctl.call("parked", "export", "-o", "leads.csv").returncode == 0
+    table = tmp_path / "leads.csv"
+    rows = list(csv.DictReader(table.read_text("utf-8-sig").splitlines()))
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | {"phone": "+1 202 555 0100"} for row in rows)
+    code, found = leadctl.run("import", "leads.csv", "--wait", "--yes")
+    assert (code, found["sent"], found["delivered"]) == (0, 6, 6)
+    assert leadctl.run("parked", "list") == (0, [])
+
+    calls = deployment.sandbox.leads()
+    for line in map(json.loads, parked):  # as if none had been deleted
+        deployment.sqs.send_message(
+            QueueUrl=deployment.outputs["DeadLetterQueueUrl"],
+            MessageBody=line["body"],
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": text} for name, text in line["attributes"].items()
+            },
+        )
+    code, found = leadctl.run("import", "leads.csv", "--wait", "--yes")
+    assert (code, found["sent"], found["delivered"]) == (0, 6, 6)
+    wait_until("an empty queue", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)
+    assert deployment.sandbox.leads() == calls
+    assert {lead["creates"] for lead in calls.values()} == {1}
     assert leadctl.run("parked", "list") == (0, [])
 
 

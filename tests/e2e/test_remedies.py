@@ -172,14 +172,14 @@ def test_a_refused_secret_names_the_command_that_puts_it_right(operator: Operato
 
 
 @follows("LeadsParked", "LeadsParkedForLong")
-def test_a_parked_lead_shows_its_reason_and_is_sent_again(redriver: Operator) -> None:
+def test_a_parked_lead_shows_its_reason_and_is_sent_again(operator: Operator) -> None:
     """The API's own words say what to fix; here it has been fixed."""
-    deployment = redriver.deployment
+    deployment = operator.deployment
     lead = new_lead()
     [message_id] = park(deployment, lead)
     for alarm in ("LeadsParked", "LeadsParkedForLong"):
-        sees(redriver, alarm, "leads API answered 422: not now", message_id)
-    redriver.run(blocks("Redrive one parked lead")[2], MESSAGE_ID=message_id)
+        sees(operator, alarm, "leads API answered 422: not now")
+    operator.run(blocks("Redrive parked leads")[0], MESSAGE_ID=message_id)
     wait_for_leads(deployment, [lead])
     assert count(deployment, "DeadLetterQueueUrl") == 0
 
@@ -198,9 +198,9 @@ def test_a_producer_s_mistake_is_seen_with_its_source(operator: Operator) -> Non
 
 
 @follows("EventsUndelivered")
-def test_undelivered_events_show_why_and_are_redriven(redriver: Operator) -> None:
+def test_undelivered_events_show_why_and_are_redriven(operator: Operator) -> None:
     """EventBridge's own words, and the policy that it needs."""
-    deployment = redriver.deployment
+    deployment = operator.deployment
     lead = new_lead()
     envelope = json.loads((PROJECT / "docs/events/eventbridge_create.json").read_text("utf-8"))
     deployment.sqs.send_message(
@@ -208,8 +208,8 @@ def test_undelivered_events_show_why_and_are_redriven(redriver: Operator) -> Non
         MessageBody=json.dumps(envelope | {"detail": {"lead": lead}}),
         MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"}},
     )
-    sees(redriver, "EventsUndelivered", "events.amazonaws.com", "NO_PERMISSIONS")
-    redriver.run(blocks("Redrive the rule's dead-letter queue")[1])
+    sees(operator, "EventsUndelivered", "events.amazonaws.com", "NO_PERMISSIONS")
+    operator.run(blocks("Redrive the rule's dead-letter queue")[1])
     wait_for_leads(deployment, [lead])
 
 

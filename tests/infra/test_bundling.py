@@ -13,7 +13,7 @@ import pytest
 
 import app
 from infra import bundling
-from infra.bundling import PROJECT, BundlingError, LocalBundling, build_bundle
+from infra.bundling import PROJECT, SANDBOX, BundlingError, LocalBundling, build_bundle
 from infra.runtime_python import find_runtime_python
 from sim.settings import ENVIRONMENT
 
@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def without_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bundles take a moment less when nothing is installed in them."""
-    monkeypatch.setattr(bundling, "_install", lambda output_dir, _project: output_dir.mkdir())
+    monkeypatch.setattr(bundling, "_install", lambda output_dir, _project, _bundle: output_dir.mkdir())
 
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -109,7 +109,8 @@ def test_every_module_is_compiled_for_the_function_s_python(bundle: Path) -> Non
 
 
 def test_the_handler_imports_from_the_bundle_alone(bundle: Path) -> None:
-    """It needs no package of the development environment, and imports no expensive package by accident."""
+    """It needs no package of the development environment, imports no expensive package by
+    accident, and says first which version it is."""
     program = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import deliver_leads.handler as h;"
         "json.dump([h.__file__, callable(h.handler), sorted(sys.modules)], sys.stdout)"
@@ -117,13 +118,15 @@ def test_the_handler_imports_from_the_bundle_alone(bundle: Path) -> None:
     # -I and -S: neither this environment's packages nor its variables. -B: the bundle stays as it is.
     done = subprocess.run(  # noqa: S603 - nothing comes from outside
         [find_runtime_python() or sys.executable, "-I", "-S", "-B", "-c", program, bundle],
-        env={**ENVIRONMENT, "AWS_DEFAULT_REGION": "us-east-1"},
+        env={**ENVIRONMENT, "AWS_DEFAULT_REGION": "us-east-1", "DEPLOYED_VERSION": "0.0.0 0123456789ab"},
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    file, is_callable, modules = json.loads(done.stdout)
+    started, shown = done.stdout.splitlines()
+    assert json.loads(started)["version"] == "0.0.0 0123456789ab"
+    file, is_callable, modules = json.loads(shown)
     assert Path(file) == bundle / "deliver_leads" / "handler.py"
     assert is_callable
     assert not {"pydantic", "aws_xray_sdk"} & set(modules)
@@ -160,7 +163,7 @@ def test_a_package_that_needs_its_compiled_part_is_refused(
 ) -> None:
     """It would fail on every machine but Lambda's own."""
 
-    def install(output_dir: Path, _project: Path) -> None:
+    def install(output_dir: Path, *_: object) -> None:
         (output_dir / "fast").mkdir(parents=True)
         (output_dir / "fast" / "core.cpython-313-aarch64-linux-gnu.so").touch()
 
@@ -272,3 +275,16 @@ def test_uv_trusts_what_the_system_trusts(monkeypatch: pytest.MonkeyPatch) -> No
     assert bundling._run(program).stdout == "true\n"
     monkeypatch.setenv("UV_SYSTEM_CERTS", "false")
     assert bundling._run(program).stdout == "false\n"
+
+
+def test_the_sandbox_s_bundle_is_pure_python_and_all_that_it_needs(
+    tmp_path: Path, clean_python: Path
+) -> None:
+    """Lambda imports it where nothing else is installed; the processor makes no difference."""
+    build_bundle(tmp_path / "bundle", bundle=SANDBOX)
+    assert [name for name in contents(tmp_path / "bundle") if re.search(r"\.(so|pyd|dylib)$", name)] == []
+    code = "from local.sandbox.function import handler; import boto3; boto3.client('dynamodb', 'us-east-1')"
+    environment = {"PYTHONPATH": str(tmp_path / "bundle"), "HOME": str(tmp_path)}
+    subprocess.run(  # noqa: S603 - our own words
+        [clean_python, "-c", code], check=True, cwd=tmp_path, env=environment
+    )

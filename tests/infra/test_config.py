@@ -62,6 +62,12 @@ ACCEPTED: list[tuple[str, str, str, object]] = [
     ("readTimeoutSeconds", "5", "read_timeout_seconds", 5),
     ("eventSources", "a.b, c.d", "event_sources", ("a.b", "c.d")),
     ("eventSources", "", "event_sources", ()),
+    (
+        "onlyRecipients",
+        "Example.com, Me@other.example",
+        "only_recipients",
+        ("Example.com", "Me@other.example"),
+    ),
     ("leadDefaults", '{"source": "Fair"}', "lead_defaults", {"source": "Fair"}),
     ("eventBusName", "default", "event_bus_name", "default"),
     ("eventBusName", "", "event_bus_name", ""),
@@ -205,6 +211,11 @@ WRONG: list[tuple[str, object, str]] = [
     ("runbookUrl", "docs/runbook.md#alarms", "a URL or a path, without spaces and #"),
     ("runbookUrl", "", "a URL or a path, without spaces and #"),
     ("keepData", None, "true or false"),
+    ("leadsApi", "production", "one of 7targets, sandbox"),
+    ("sandboxEndpoint", "alb", "one of functionUrl, httpApi"),
+    ("onlyRecipients", "example.com", "a list of e-mail addresses and domains"),
+    ("onlyRecipients", ["jane"], "a list of e-mail addresses and domains"),
+    ("onlyRecipients", ["a@b@example.com"], "a list of e-mail addresses and domains"),
 ]
 
 
@@ -301,6 +312,14 @@ SHORT = {"functionTimeoutSeconds": 60, "connectTimeoutSeconds": 1, "readTimeoutS
             "the queue's visibility timeout (2700 s, 6 x (functionTimeoutSeconds + batchingWindowSeconds))",
         ),
         (
+            {"leadsApi": "sandbox", "keepData": True},
+            "leadsApi is sandbox, but keepData is true: leads would count as delivered and reach nobody",
+        ),
+        (
+            {"leadsApi": "sandbox", "keepData": False, "leadsApiUrl": "https://api.example.com"},
+            "leadsApiUrl is 'https://api.example.com', but leadsApi is sandbox, which has its own",
+        ),
+        (
             {"alarmEmails": ["ops@example.com"], "alarmTopicArn": TOPIC_ARN},
             "alarmEmails is given beside alarmTopicArn, but an existing topic's subscribers are its owner's",
         ),
@@ -315,6 +334,7 @@ def test_settings_that_contradict_each_other_are_reported(settings: dict[str, ob
 @pytest.mark.parametrize(
     "settings",
     [
+        {"leadsApi": "sandbox", "keepData": False},
         {"functionTimeoutSeconds": 136},
         {"settlingTimeSeconds": 30},
         {**SHORT, "settlingTimeSeconds": 239},

@@ -93,7 +93,7 @@ def test_queues_keep_messages_as_long_as_sqs_can(output: str) -> None:
             "functionTimeoutSeconds": "900",
             "batchSize": "100",
             "batchingWindowSeconds": "300",
-            "updateGraceMinutes": "120",
+            "updateGraceMinutes": "136",
         },
     ],
 )

@@ -65,6 +65,8 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "LEDGER_TABLE",
         "LEAD_DEFAULTS",
         "EVENT_SOURCES",
+        "ONLY_RECIPIENTS",
+        "CALLS_PER_SECOND",
         "MAPPINGS",
         "PARALLEL_CALLS",
         "CONNECT_TIMEOUT_S",

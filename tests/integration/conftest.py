@@ -21,7 +21,9 @@ from mypy_boto3_dynamodb import DynamoDBClient
 from mypy_boto3_secretsmanager import SecretsManagerClient
 from mypy_boto3_sqs import SQSClient
 
+from deliver_leads import pace
 from deliver_leads.api import roots
+from deliver_leads.pace import Pace
 from local.sandbox.server import LeadsApiSandbox
 from sim.settings import ENVIRONMENT
 from tests.integration.simulated_queue import (
@@ -259,6 +261,10 @@ def pipeline(
         }
         for name, value in (ENVIRONMENT | own | settings).items():
             monkeypatch.setitem(os.environ, name, value)
+        # No test waits for a turn.
+        monkeypatch.setattr(
+            pace, "Pace", lambda most: Pace(most, lambda: time.time(), lambda s: running.pass_time(s))
+        )
         module = importlib.reload(importlib.import_module("deliver_leads.handler"))
         log = io.StringIO()
         module.logger.registered_handler.setStream(log)

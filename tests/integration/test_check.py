@@ -16,7 +16,7 @@ import requests
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from deliver_leads.check import assistants
-from deliver_leads.contract import CHECK_EVENT
+from deliver_leads.contract import ASSISTANTS_EVENT, CHECK_EVENT
 from local.sandbox.server import LeadsApiSandbox
 from local.sandbox.tokens import OwnTokenEndpoint
 from tests.integration.conftest import SECRET, Pipeline
@@ -288,6 +288,43 @@ def test_all_is_well(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> 
     assert pipeline.dead_letters() == pipeline.receive() == []
     line = json.loads(pipeline.log.getvalue())
     assert (line["level"], line["message"], line["ok"]) == ("INFO", "check", True)
+
+
+def listed(pipeline: Pipeline) -> Report:
+    """What the function says of the user's assistants."""
+    return dict(pipeline.handler(ASSISTANTS_EVENT, pipeline.context))
+
+
+def test_the_users_assistants_are_listed_for_an_import(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All pages, and nothing of them in log and metrics; it is no check."""
+    many = [f"assistant{number}@example.org" for number in range(assistants.PAGE_SIZE + 5)]
+    add_assistants(pipeline.sandbox, *many)
+    assert listed(pipeline) == {"assistants": sorted([*many, "max@example.org", ASSISTANT.lower()])}
+    output = capsys.readouterr().out
+    assert written(output, "CheckFailed") == []
+    assert "@" not in pipeline.log.getvalue() + output
+    assert pipeline.leads() == {}
+
+
+@pytest.mark.parametrize(
+    ("break_it", "why"),
+    [
+        (answer("list_assistants", status=404), "it has no such call"),
+        (answer("list_assistants", status=503), "leads API answered 503"),
+        (answer("list_assistants", "wrong_content_type"), "leads API answered 200 without JSON"),
+        (fill_secret(client_secret="wrong-secret"), "invalid_client"),
+    ],
+)
+def test_a_list_that_cannot_be_had_says_why(
+    pipeline: Pipeline, break_it: Callable[[Pipeline], object], why: str
+) -> None:
+    """In words that an import can show."""
+    break_it(pipeline)
+    found = listed(pipeline)
+    assert list(found) == ["why"]
+    assert why in found["why"]
 
 
 def test_what_could_not_be_tried_is_reported_with_the_reason(pipeline: Pipeline) -> None:

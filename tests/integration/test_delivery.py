@@ -73,6 +73,25 @@ class TestDelivery:
         assert pipeline.ask_sandbox("summary")["tokens_fetched"] == 2
 
 
+class TestOnlyRecipients:
+    """A stage that may send to some leads only."""
+
+    @pytest.fixture
+    def settings(self) -> dict[str, str]:
+        return {"ONLY_RECIPIENTS": '["example.com"]'}
+
+    def test_every_other_lead_is_parked_with_the_reason_before_anything_is_sent(
+        self, pipeline: Pipeline
+    ) -> None:
+        """The listed ones are delivered as ever."""
+        pipeline.send(create("jane"))
+        pipeline.send(create("kim", email="kim@elsewhere.example"))
+        assert pipeline.deliver() == set()
+        assert [body["email"] for body in pipeline.bodies("create")] == ["jane@example.com"]
+        [parked] = pipeline.dead_letters()
+        assert "lead.email: is none of the setting onlyRecipients" in json.dumps(parked)
+
+
 class TestDuplicates:
     """The same event, twice."""
 
@@ -184,7 +203,7 @@ class TestRetries:
         "fault",
         [
             {"kind": "status", "status": 503},
-            {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}},
+            {"kind": "status", "status": 429, "headers": {"Retry-After": "60"}},
             {"kind": "status", "status": 500},
             {"kind": "cut_before"},
             {"kind": "cut_after"},
@@ -284,14 +303,14 @@ class TestRetries:
 
     def test_a_fault_of_the_api_parks_a_lead_only_after_the_parking_age(self, pipeline: Pipeline) -> None:
         """Four days by default, with the last reason."""
-        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 429, "body": "busy"}})
+        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 425, "body": "busy"}})
         pipeline.send(create())
         records = pipeline.receive()
         assert pipeline.deliver(pipeline.bring_back(records, aged_s=4 * 24 * 3600 - 60)) != set()
         assert pipeline.dead_letters() == []
         assert pipeline.deliver(pipeline.bring_back(records, aged_s=4 * 24 * 3600)) == set()
         [letter] = pipeline.dead_letters()
-        assert (letter["reason"], letter["detail"]) == ("retry", "leads API answered 429: busy")
+        assert (letter["reason"], letter["detail"]) == ("retry", "leads API answered 425: busy")
 
 
 class TestVisibility:
@@ -316,7 +335,7 @@ class TestVisibility:
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """30 seconds, doubled each time, less up to half as jitter."""
-        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 429}})
+        pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 425}})
         pipeline.send(create())
         records = pipeline.receive()
         delays = self.delays(pipeline, monkeypatch)
@@ -343,7 +362,7 @@ class TestVisibility:
         pipeline.send(create())
         delays = self.delays(pipeline, monkeypatch)
         pipeline.deliver()
-        assert delays == [600]
+        assert delays == [601]
 
     def test_when_no_time_is_left_nothing_is_started_and_all_come_back_at_once(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
@@ -385,7 +404,7 @@ class TestOrder:
         ]
         assert pipeline.leads()["jane@example.com"]["phone"] == "+4"
 
-    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize("status", [425, 503])
     def test_after_a_failure_the_later_events_of_the_lead_go_back_untried(
         self, pipeline: Pipeline, status: int
     ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from deliver_leads.contract import pack_mappings
 from infra import log_queries
 from tests.integration.conftest import Pipeline
 from tests.integration.test_delivery import create
@@ -38,6 +39,13 @@ def written() -> list[Record]:
 
 
 @pytest.fixture
+def settings() -> dict[str, str]:
+    """A mapping that leaves events out."""
+    left_out = {"name": "tests", "pattern": {"source": ["my.form"]}, "operation": "ignore"}
+    return {"MAPPINGS": pack_mappings([left_out])}
+
+
+@pytest.fixture
 def log(written: list[Record], request: pytest.FixtureRequest) -> list[Record]:
     """The lines of leads with every fate, as CloudWatch discovers their fields; written by the first test."""
     if not written:
@@ -60,6 +68,7 @@ def write_log(pipeline: Pipeline) -> list[Record]:
     pipeline.send("not JSON")
     pipeline.deliver()
     pipeline.send(create("good"))  # a duplicate
+    pipeline.send({"source": "my.form", "detail-type": "Test", "detail": {}})  # ignored
     pipeline.deliver()
     lines = [json.loads(line) for line in pipeline.log.getvalue().splitlines()]
     return [flatten(line) | {"@timestamp": number} for number, line in enumerate(lines)]

@@ -132,7 +132,7 @@ def rejected(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
 
 def throttled(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
     """Too many calls."""
-    pipeline.fail(answer(429))
+    pipeline.fail(answer(429, headers={"Retry-After": "600"}))
     deliver(pipeline, create())
 
 
@@ -188,7 +188,7 @@ def no_dead_letters(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None
 
 def no_visibility(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQS refuses both time-outs."""
-    pipeline.fail(answer(429))
+    pipeline.fail(answer(425))
     fail_call(monkeypatch, "ChangeMessageVisibilityBatch")
     deliver(pipeline, create(), create("kim"))
 
@@ -367,7 +367,7 @@ class TestBatch:
         self, pipeline: Pipeline, written: Written
     ) -> None:
         """SQS answers 200 for a batch, whatever it thinks of its entries."""
-        pipeline.fail(answer(429) | {"email": "jane@example.com"})
+        pipeline.fail(answer(425) | {"email": "jane@example.com"})
         pipeline.invoke([record(create(), 1), record(create("kim"), 2)])
         assert written()[Metric.VISIBILITY_NOT_SET] == [1]
         assert '"messages":1,"reason":"ReceiptHandleIsInvalid"' in pipeline.log.getvalue()
@@ -471,7 +471,7 @@ class TestTime:
         self, pipeline: Pipeline, written: Written
     ) -> None:
         """Once, when it is delivered."""
-        pipeline.fail(answer(429) | {"times": 1})
+        pipeline.fail(answer(425) | {"times": 1})
         records = deliver(pipeline, create())
         assert Metric.DELIVERY_TIME not in written()
         pipeline.pass_time(600)
@@ -509,7 +509,7 @@ class TestTime:
 
     def test_the_oldest_lead_that_goes_back_gives_its_age(self, pipeline: Pipeline, written: Written) -> None:
         """A lead that is delivered doesn't count, nor one that is parked."""
-        pipeline.fail(answer(429) | {"email": "jane@example.com"}, answer(429) | {"email": "lee@example.com"})
+        pipeline.fail(answer(425) | {"email": "jane@example.com"}, answer(425) | {"email": "lee@example.com"})
         records = deliver(pipeline, create())
         older = pipeline.bring_back([record(create("kim"), 1), record("not json", 2)], aged_s=10_000)
         pipeline.invoke([*pipeline.bring_back(records, aged_s=7200), *older, record(create("lee"), 3)])
@@ -525,7 +525,7 @@ class TestDeferred:
         self, pipeline: Pipeline, written: Written
     ) -> None:
         """Only the first one has met the fault."""
-        pipeline.fail(answer(429))
+        pipeline.fail(answer(425))
         deliver(pipeline, create(), event("update"))
         values = written()
         assert (values[Metric.RETRY], values[Metric.DEFERRED]) == ([1], [1])

@@ -20,6 +20,7 @@ from deliver_leads.delivery import Delivery
 from deliver_leads.lead_state import EventRecord, LeadState
 from deliver_leads.ledger import Claim, EarlyClaim
 from deliver_leads.outcome import BlockedError, DeliveredLead, RetryError, UnconfirmedError
+from deliver_leads.pace import Pace
 from deliver_leads.settings import Settings
 from sim.settings import ENVIRONMENT
 
@@ -100,7 +101,7 @@ class Simulation:
         breaker = CircuitBreaker(
             SETTINGS.retry_base_delay_s, SETTINGS.retry_max_delay_s / 3, clock=lambda: self.now
         )
-        delivery = Delivery(SETTINGS, http, api, ledger, api, breaker)
+        delivery = Delivery(SETTINGS, http, api, ledger, api, breaker, Pace())
         return BatchRunner(delivery, self, SETTINGS, silent, silent)
 
     def run(self) -> None:

@@ -16,6 +16,7 @@ from mypy_boto3_events import EventBridgeClient
 from deliver_leads import outcome_events
 from deliver_leads.contract import OWN_EVENT_SOURCE, OutcomeDetailType
 from deliver_leads.dead_letters import DeadLetterQueue
+from deliver_leads.event.mappings import EventMapper
 from sim.settings import ENVIRONMENT
 from tests.integration.conftest import Pipeline
 from tests.integration.test_privacy import ECHO, PRIVATE
@@ -109,6 +110,18 @@ def lost(output: str) -> list[int]:
     """The values of the metric, one for each batch that had it."""
     lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"_aws"')]
     return [round(line["OutcomeEventsLost"][0]) for line in lines if "OutcomeEventsLost" in line]
+
+
+def test_what_a_mapping_leaves_out_has_no_event(
+    pipeline: Pipeline, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was no event of a lead."""
+    runner = importlib.import_module("deliver_leads.handler").runner
+    left_out = {"name": "tests", "pattern": {"source": ["my.form"]}, "operation": "ignore"}
+    monkeypatch.setattr(runner, "_mapper", EventMapper([left_out]))
+    pipeline.send({"source": "my.form", "detail-type": "Test", "detail": {}})
+    assert pipeline.deliver() == set()
+    assert bus.calls == []
 
 
 def test_every_final_outcome_has_its_event(pipeline: Pipeline, bus: Bus) -> None:

@@ -195,14 +195,14 @@ class TestReceives:
         self, pipeline: Pipeline, queue: SimulatedQueue
     ) -> None:
         """However young it is."""
-        pipeline.fail(ALL_429)
+        pipeline.fail({"operation": "leads", "fault": {"kind": "status", "status": 425}})
         event = queue.send(create())
         self.nearly(queue, event)
         assert queue.deliver(event) == {event}
         assert queue.deliver(event) == set()
         [letter] = queue.parked()
-        assert (letter["reason"], letter["status"]) == ("retry", "429")
-        assert "leads API answered 429" in letter["detail"]
+        assert (letter["reason"], letter["status"]) == ("retry", "425")
+        assert "leads API answered 425" in letter["detail"]
 
     def test_at_the_900th_receive_a_create_in_doubt_is_parked_as_unconfirmed(
         self, pipeline: Pipeline, queue: SimulatedQueue
@@ -215,11 +215,13 @@ class TestReceives:
         assert queue.deliver(lost) == set()
         assert reasons(queue) == {lost: "unconfirmed"}
 
-    def test_at_the_900th_receive_a_lead_that_the_breaker_holds_up_is_parked(
-        self, pipeline: Pipeline, queue: SimulatedQueue
+    @pytest.mark.parametrize("status", [425, 429])
+    def test_at_the_900th_receive_a_lead_that_breaker_or_pace_hold_up_is_parked(
+        self, pipeline: Pipeline, queue: SimulatedQueue, status: int
     ) -> None:
-        """With the reason for which the breaker is open."""
-        pipeline.fail(ALL_429)
+        """With the reason for which the breaker is open, or the API is limited."""
+        limited = {"kind": "status", "status": status, "headers": {"Retry-After": "600"}}
+        pipeline.fail({"operation": "leads", "fault": limited})
         queue.deliver(*[queue.send(create(f"other{number}")) for number in range(6)])
         event = queue.send(create())
         self.nearly(queue, event)
@@ -227,7 +229,7 @@ class TestReceives:
         assert queue.deliver(event) == set()
         [letter] = queue.parked()
         assert letter["reason"] == "retry"
-        assert "leads API answered 429" in letter["detail"]
+        assert f"leads API answered {status}" in letter["detail"]
 
     def test_at_the_900th_receive_an_event_that_waits_for_an_earlier_one_is_parked(
         self, pipeline: Pipeline, queue: SimulatedQueue

@@ -81,6 +81,20 @@ def test_what_the_function_would_refuse_is_refused(stage: Stage, api: LeadsApiSa
     assert stored(stage)["client_id"] == "REPLACE_ME"
 
 
+def test_a_file_with_a_byte_order_mark_is_read(stage: Stage, api: LeadsApiSandbox, tmp_path: Path) -> None:
+    """Windows' editors write one, and the stored secret may have one, too."""
+    (tmp_path / "credentials.json").write_text("\ufeff" + json.dumps(GOOD), "utf-8")
+    given = ("credentials", "set", "--file", str(tmp_path / "credentials.json"), "--yes")
+    assert stage.run(*given).exit_code == 0
+    assert stored(stage) == GOOD
+    boto3.client("secretsmanager").put_secret_value(
+        SecretId=stage.outputs["SecretName"], SecretString="\ufeff" + json.dumps(GOOD)
+    )
+    one = ("credentials", "set", "user_identifier", "--file", "-", "--yes")
+    assert stage.run(*one, stdin="\ufeffnew@example.com").exit_code == 0
+    assert stored(stage) == GOOD | {"user_identifier": "new@example.com"}
+
+
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"client_id": "x"}', '{"client_id": 1}'])
 def test_a_file_that_is_not_the_three_is_a_usage_error(stage: Stage, text: str) -> None:
     """Half of a secret would block every lead."""

@@ -23,6 +23,7 @@ from deliver_leads.event.mappings import EventMapper
 from deliver_leads.event.message import Message
 from deliver_leads.ledger import Ledger
 from deliver_leads.outcome import DeliveredLead, RejectedError, UnknownLeadError
+from deliver_leads.pace import Pace
 from deliver_leads.settings import Settings
 from leadctl.commands import import_ as command
 from leadctl.importing.journal import Journal
@@ -87,6 +88,7 @@ class Function:
             Ledger(stage.dynamodb, self._settings),
             DeadLetterQueue(stage.sqs, self._settings.dead_letter_queue_url),
             CircuitBreaker(30, 300),
+            Pace(),
         )
 
     def run(self, _: float = 0) -> None:
@@ -188,7 +190,7 @@ def test_rows_with_several_reasons_are_counted_once(stage: Stage, function: Func
     """And it is said, because the reasons' counts are more than the rows then."""
     write("name,email,assistantEmail\nJane,wrong,wrong\nJoe,wrong,sam@example.com\n")
     result = stage.run("import", "leads.csv", "--dry-run")
-    assert "Wrong: 2 rows, some for several reasons" in result.stderr.splitlines()
+    assert "Wrong: 2 rows, with 3 reasons, because some have several" in result.stderr.splitlines()
 
 
 def test_a_file_without_a_row_has_nothing_to_ask_for(stage: Stage, function: Function) -> None:
@@ -375,12 +377,15 @@ def test_a_missing_right_is_named_with_the_policy_that_gives_it(stage: Stage) ->
     [
         (rows("a@b.co"), ("nothing.csv",), "nothing.csv: No such file or directory."),
         ("", ("leads.csv",), "leads.csv: It is empty."),
-        ("Vorname;Mail\r\n", ("leads.csv",), "--map 'COLUMN=name'"),
-        ("name,email\n", ("leads.csv",), "--map 'COLUMN=assistantEmail' or --set 'assistantEmail=VALUE'"),
+        (
+            "name,email\n",
+            ("leads.csv",),
+            "leadctl import leads.csv --wait --yes --set 'assistantEmail=ADDRESS'",
+        ),
         (
             rows("a@b.co"),
             ("leads.csv", "--map", "Mail=email"),
-            "--map names Mail, but there is no such column",
+            'There is no column "Mail"',
         ),
         (rows("a@b.co"), ("leads.csv", "--set", "colour=red"), "there is no field colour"),
         (rows("a@b.co"), ("leads.csv", "--encoding", "latin-99"), "There is no encoding 'latin-99'"),

@@ -2,10 +2,12 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from leadctl.importing.columns import Columns
 from leadctl.importing.opening import beside, opened, table_in
 from leadctl.importing.table import NotATableError, Row, Table
 from leadctl.importing.text_format import find_delimiter
@@ -81,13 +83,15 @@ def test_bytes_that_do_not_fit_reject_their_row_and_go_back_as_they_are() -> Non
 
 def test_a_file_with_one_column_has_no_letter_as_its_delimiter() -> None:
     """As csv.Sniffer would have it."""
-    assert find_delimiter(["Email_ID\n", "lead@example.com\n", "all@example.com\n"]) == ","
+    assert (
+        find_delimiter(["Email_ID\n", "lead@example.com\n", "all@example.com\n"], Columns().fields_in) == ","
+    )
 
 
 def test_a_delimiter_in_quotes_and_a_ragged_row_mislead_nobody() -> None:
     """The most records of equal width decide."""
     lines = ["a;b;c\n", '"1,5";"2,5";"3,5"\n', "1;2\n", "1;2;3\n"]
-    assert find_delimiter(lines) == ";"
+    assert find_delimiter(lines, Columns().fields_in) == ";"
 
 
 def test_a_quoted_line_break_is_part_of_its_cell_and_the_next_row_keeps_its_line() -> None:
@@ -151,11 +155,53 @@ def test_columns_without_a_name_at_the_end_are_none() -> None:
     assert [row.problem for row in rows] == ["", "has 3 cells, but the header has 2"]
 
 
-@pytest.mark.parametrize("content", [b"", b" \n", b"[1]", b"\n\n"])
+@pytest.mark.parametrize("content", [b"", b" \n", b"\n\n"])
 def test_what_is_no_table_is_said_of_the_file(content: bytes) -> None:
     """With its name."""
     with pytest.raises(NotATableError, match=r"^leads: It "):
         table_of(content)
+
+
+def zipped(name: str) -> bytes:
+    """An archive with this file in it."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr(name, "x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<html><body><table>", "a web page"),
+        (b"\xef\xbb\xbf\r\n<!DOCTYPE html>", "a web page"),
+        ("<table border=1>".encode("utf-16"), "a web page"),
+        (b'<meta charset="utf-8"><table>', "a web page"),
+        (b"MIME-Version: 1.0\nContent-Type: multipart/related", "a saved web page"),
+        (b'<?xml version="1.0"?><?mso-application progid="x"?>\n<Workbook>', "a spreadsheet in XML"),
+        (b'<?xml version="1.0"?><ss:Workbook xmlns:ss="x">', "a spreadsheet in XML"),
+        (b'<?xml version="1.0"?><leads><lead/></leads>', "It is XML"),
+        (b"%PDF-1.7\n", "a PDF"),
+        (b"{\\rtf1\\ansi", "a text document (RTF)"),
+        (b'[{"name": "Ada"}]', "jq -c '.[]' leads > leads.jsonl"),
+        (b'{\n  "name": "Ada"\n}', "jq -c . leads > leads.jsonl"),
+        (b"BEGIN:VCARD\nVERSION:3.0", "vCard"),
+        (b"SQLite format 3\0", "a database"),
+        (b"\x1f\x8b\x08\x00", "compressed"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (bytes(range(32)) * 20, "no text"),
+        (zipped("Index/Document.iwa"), "In Numbers: File, Export To"),
+        (zipped("word/document.xml"), "a text document"),
+        (zipped("leads.csv"), "a zip archive"),
+    ],
+)
+def test_what_is_no_table_is_recognised_by_its_content(content: bytes, said: str) -> None:
+    """Whatever its name: it is one sentence, with what to do, and without the content."""
+    with pytest.raises(NotATableError) as caught:
+        table_of(content)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 130
+    assert "Ada" not in str(caught.value)
 
 
 def test_an_encoding_that_nobody_knows_is_said() -> None:
@@ -213,7 +259,7 @@ def test_our_files_are_beside_the_users(path: str, suffix: str, name: str) -> No
     assert beside(path, suffix) == Path(name)
 
 
-def spreadsheet(*sheets: tuple[str, str, list[list[object]]]) -> bytes:
+def spreadsheet(*sheets: tuple[str, str, Sequence[Sequence[object]]]) -> bytes:
     """A minimal .xlsx with sheets of name, state and rows."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -251,7 +297,7 @@ def spreadsheet(*sheets: tuple[str, str, list[list[object]]]) -> bytes:
         )
         for number, (_, _, rows) in enumerate(sheets, 1):
             lines = "".join(
-                f'<row r="{at}">{"".join(_cell("ABC"[i], at, cell) for i, cell in enumerate(row))}</row>'
+                f'<row r="{at}">{"".join(_cell(chr(65 + i), at, cell) for i, cell in enumerate(row))}</row>'
                 for at, row in enumerate(rows, 1)
                 if row
             )

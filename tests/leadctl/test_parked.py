@@ -339,6 +339,24 @@ def test_an_edit_that_ends_between_its_two_steps_loses_and_repeats_nothing(
     assert stage.take("DeadLetterQueueUrl") == []
 
 
+def test_a_byte_order_mark_of_an_editor_is_read_over(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file and in the editor's own; the comments on top are comments all the same."""
+    stage.park(WRONG)
+    (tmp_path / "right.json").write_text("\ufeff# a comment\n" + json.dumps(BODY), "utf-8")
+    assert stage.run("parked", "edit", "message-1", "--yes", "--file", "right.json").exit_code == 0
+    stage.park(WRONG)
+    editor(tmp_path, monkeypatch, ("jane at example.com", "jane@example.com"))
+    script = tmp_path / "editor.py"
+    script.write_text(
+        script.read_text("utf-8").replace("*steps[step])", "*steps[step]), 'utf-8-sig'"), "utf-8"
+    )
+    result = stage.run("parked", "edit", "message-1", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert [event_of(message).lead for message in stage.take()] == [BODY["lead"]] * 2
+
+
 def test_a_wrong_file_is_refused_with_every_problem(stage: Stage, tmp_path: Path) -> None:
     """The same check as the function's."""
     stage.park(WRONG)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+from email.utils import parsedate_to_datetime
 from gzip import decompress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -167,6 +170,33 @@ def test_a_token_can_be_refused_for_one_request(api: Caller) -> None:
     assert [api.create().status_code for _ in range(2)] == [401, 201]
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_limited_api_takes_a_burst_and_turns_the_others_away(api: Caller, status: int) -> None:
+    """What it turns away has no effect."""
+    limit = {"kind": "limited", "calls_per_second": 0.01, "burst": 2, "status": status}
+    api.script("leads", limit | {"retry_after": "seconds"})
+    answers = [api.create() for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, status]
+    assert 90 <= int(answers[-1].headers["Retry-After"]) <= 100
+    assert (api.last_request()["fault"], api.last_request()["effect"]) == ("limited", None)
+    api.script("leads", limit | {"retry_after": "date"})
+    told = parsedate_to_datetime([api.create() for _ in range(3)][-1].headers["Retry-After"])
+    assert 90 <= told.timestamp() - time.time() <= 101
+    api.script("leads", limit)
+    assert "Retry-After" not in [api.create() for _ in range(3)][-1].headers
+
+
+def test_a_limited_api_takes_more_calls_as_time_passes(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as it says, however long nobody has called."""
+    now_s = 1000.0
+    monkeypatch.setattr("local.sandbox.faults.time", SimpleNamespace(time=lambda: now_s))
+    api.script("leads", {"kind": "limited", "calls_per_second": 2, "burst": 3})
+    for passed_s, taken in ((0.0, 3), (0.5, 1), (100.0, 3)):
+        now_s = 1000.0 + passed_s
+        statuses = [api.create().status_code for _ in range(5)]
+        assert statuses.count(429) == 5 - taken
+
+
 def test_token_requests_can_fail_too(api: Caller) -> None:
     """A fault of the token endpoint leaves the leads calls alone and isn't counted as a token fetched."""
     api.script("token", {"kind": "status", "status": 503})
@@ -228,6 +258,19 @@ def test_a_rate_follows_the_seed_and_a_missed_draw_tries_the_next_rule(tokens: O
         (
             [{"operation": "any", "fault": {"kind": "huge", "megabytes": 1, "gzip": 1}}],
             "gzip must be true or false",
+        ),
+        ([{"operation": "any", "fault": {"kind": "limited"}}], "calls_per_second must be a number"),
+        (
+            [{"operation": "any", "fault": {"kind": "limited", "calls_per_second": 0}}],
+            "calls_per_second must be more than 0",
+        ),
+        (
+            [{"operation": "any", "fault": {"kind": "limited", "calls_per_second": 1, "status": 200}}],
+            "status must be 429 or 503",
+        ),
+        (
+            [{"operation": "any", "fault": {"kind": "limited", "calls_per_second": 1, "retry_after": [5]}}],
+            "retry_after must be seconds or date",
         ),
         ([{"operation": "any", "fault": {"kind": "revoked_token"}}], "needs an operation of the leads API"),
         (

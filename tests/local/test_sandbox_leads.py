@@ -15,6 +15,14 @@ from tests.local.sandbox_caller import JOHN, Caller
 if TYPE_CHECKING:
     from local.sandbox.tokens import OwnTokenEndpoint
 
+
+@pytest.fixture(params=["process", "function"])
+def api(request: pytest.FixtureRequest) -> Caller:
+    """The sandbox in both its forms: the same calls, with a file and with a table."""
+    caller: Caller = request.getfixturevalue("api" if request.param == "process" else "function_api")
+    return caller
+
+
 # Creating
 
 

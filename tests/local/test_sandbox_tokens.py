@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+from werkzeug import Request, Response
 
-from local.sandbox.server import LeadsApiSandbox
-from local.sandbox.tokens import CognitoUpstream, OwnTokenEndpoint
+from local.sandbox.cognito import CognitoUpstream
+from local.sandbox.server import KeepAliveServer, LeadsApiSandbox
+from local.sandbox.tokens import OwnTokenEndpoint, TokenRequest
 from tests.local.sandbox_caller import CLIENT, FORM, JOHN, Caller, caller_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def test_the_token_endpoint_keeps_cognitos_contract(api: Caller) -> None:
@@ -62,13 +71,20 @@ def test_a_token_with_a_wrong_claim_is_refused(
 
 
 def test_a_token_signed_by_somebody_else_is_refused(api: Caller, tokens: OwnTokenEndpoint) -> None:
-    """Neither an unknown key nor a known key's id on a foreign signature, nor anything else, will do."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    stranger = OwnTokenEndpoint(*CLIENT, _key=key)
-    impostor = OwnTokenEndpoint(*CLIENT, _key=key, _key_id=tokens.jwks()["keys"][0]["kid"])
-    for credential in (f"Bearer {stranger.sign()}", f"Bearer {impostor.sign()}", "Bearer x", tokens.sign()):
+    """Neither a foreign signature, nor none, nor anything else, will do."""
+    stranger = OwnTokenEndpoint(*CLIENT).sign()
+    unsigned = jwt.encode(tokens.claims(tokens.sign()), "", algorithm="none")
+    for credential in (f"Bearer {stranger}", f"Bearer {unsigned}", "Bearer x", tokens.sign()):
         api.session.headers["Authorization"] = credential
         assert api.create().status_code == 401
+
+
+def test_processes_with_one_key_take_each_other_s_tokens(api: Caller, tokens: OwnTokenEndpoint) -> None:
+    """The sandbox on Lambda runs in several, and a secret that is rotated leaves earlier tokens good."""
+    api.session.headers["Authorization"] = (
+        f"Bearer {OwnTokenEndpoint('client-1', 'other', key=tokens.key).sign()}"
+    )
+    assert api.create().status_code == 201
 
 
 def test_revoking_refuses_old_tokens_and_leaves_new_ones(api: Caller) -> None:
@@ -87,18 +103,45 @@ def test_a_wrong_user_identifier_is_refused(api: Caller, identifier: str | None)
     assert (answer.status_code, "7ts-user-identifier" in answer.json()["message"]) == (403, True)
 
 
-def test_with_an_upstream_its_answers_are_passed_on_and_its_keys_decide(
-    sandbox: LeadsApiSandbox, tokens: OwnTokenEndpoint
-) -> None:
+class UserPool:
+    """A token endpoint that signs as Cognito does, and its key set."""
+
+    def __init__(self, tokens: OwnTokenEndpoint) -> None:
+        self._tokens = tokens
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = Request(environ)
+        if request.method == "GET":
+            key = RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+            return Response(json.dumps({"keys": [{**key, "kid": "1"}]}))(environ, start_response)
+        asked = TokenRequest(request.headers["Authorization"], request.content_type, request.get_data())
+        answer = self._tokens.answer(asked)
+        body = json.loads(answer.body)
+        if answer.status == 200:
+            claims = self._tokens.claims(body["access_token"])
+            body["access_token"] = jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": "1"})
+        return Response(json.dumps(body), answer.status)(environ, start_response)
+
+
+def test_with_an_upstream_its_answers_are_passed_on_and_its_keys_decide(tokens: OwnTokenEndpoint) -> None:
     """Token requests go to the user pool, whose tokens are then good, and are counted here as well."""
-    pool = CognitoUpstream(
-        sandbox.token_url, f"{sandbox.url}/.well-known/jwks.json", frozenset({tokens.client_id})
-    )
-    with LeadsApiSandbox(tokens=pool) as front, caller_of(front.url) as caller:
-        caller.log_in()
-        assert caller.create().status_code == 201
-        refused = caller.token(auth=("client-1", "wrong"))
-        assert (refused.status_code, refused.json()) == (400, {"error": "invalid_client"})
-        assert caller.control("summary")["tokens_fetched"] == 1
-        sandbox.close()
+    pool = KeepAliveServer(0, UserPool(tokens))
+    serving = threading.Thread(target=pool.serve_forever, kwargs={"poll_interval": 0.01})
+    serving.start()
+    url = f"http://127.0.0.1:{pool.port}"
+    upstream = CognitoUpstream(f"{url}/oauth2/token", url, frozenset({tokens.client_id}))
+    with LeadsApiSandbox(tokens=upstream) as front, caller_of(front.url) as caller:
+        try:
+            caller.log_in()
+            assert caller.create().status_code == 201
+            refused = caller.token(auth=("client-1", "wrong"))
+            assert (refused.status_code, refused.json()) == (400, {"error": "invalid_client"})
+            assert caller.control("summary")["tokens_fetched"] == 1
+            caller.session.headers["Authorization"] = f"Bearer {tokens.sign()}"
+            assert caller.create().status_code == 401
+        finally:
+            pool.shutdown()
+            serving.join()
+            pool.server_close()
         assert caller.token().status_code == 503

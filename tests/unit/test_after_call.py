@@ -29,6 +29,7 @@ from deliver_leads.outcome import (
     DeliveredLead,
     DeliveryError,
     LedgerError,
+    NoRoomError,
     Outcome,
     RejectedError,
     RetryError,
@@ -355,7 +356,13 @@ class TestDelays:
         assert verdict_on(TURNED_AWAY, own, receive_count=3).delay_s == 120
         assert verdict_on(TURNED_AWAY, own, receive_count=3, jitter=1).delay_s == 60
         assert verdict_on(TURNED_AWAY, own, receive_count=99, age_s=86_400).delay_s == 3600
-        assert verdict_on(RetryError("429", retry_after_s=500), own).delay_s == 500
+        assert verdict_on(RetryError("425", retry_after_s=500), own).delay_s == 500
+
+    @pytest.mark.parametrize("error", [RetryError("429", place_s=7.5), NoRoomError("429", 7.5)])
+    def test_an_event_without_room_comes_back_for_its_place_in_the_line(self, error: RetryError) -> None:
+        """Whatever its receives, and whether its call was turned away or not made."""
+        for receive_count in (1, 99):
+            assert verdict_on(error, record("own"), receive_count=receive_count).delay_s == 8
 
     def test_an_event_that_was_not_tried_comes_back_when_its_reason_is_over(self) -> None:
         """Whatever its receives."""

@@ -200,12 +200,20 @@ def test_long_words_are_cut() -> None:
 
 @pytest.mark.parametrize(
     ("operation", "status", "shared"),
-    [(CREATE, 503, True), (UPDATE, 403, True), (CREATE, 404, True), (UPDATE, 404, False), (STOP, 404, False)],
+    [
+        (CREATE, 503, True),
+        (UPDATE, 403, True),
+        (CREATE, 404, True),
+        (UPDATE, 404, False),
+        (STOP, 404, False),
+        (CREATE, 425, True),
+        (CREATE, 429, False),
+    ],
 )
 def test_only_faults_that_all_leads_would_meet_are_shared(
     operation: Operation, status: int, shared: bool
 ) -> None:
-    """They count towards the circuit breaker."""
+    """They count towards the circuit breaker. An API that is limited is not down."""
     error = outcome(operation, status)
     assert isinstance(error, RetryError)
     assert error.shared is shared

@@ -696,3 +696,25 @@ class TestMessage:
     ) -> None:
         """No attribute can make an event later than it came."""
         assert message(PLAIN, parked_first_seen=text).order_ms == SENT_MS
+
+
+class TestOnlyRecipients:
+    """The setting onlyRecipients: a stage in its first days, which must not mail anybody else."""
+
+    @pytest.mark.parametrize("email", ["me@other.example", "Jane@EXAMPLE.com", " jane@example.com "])
+    def test_a_listed_address_or_domain_is_read(self, email: str) -> None:
+        """Case makes no difference, in the address and in its domain."""
+        only = ("me@other.example", "example.com")
+        assert read_event(message(lead_with(email=email)), {}, only_recipients=only).lead["email"]
+
+    @pytest.mark.parametrize(
+        "email",
+        ["you@other.example", "jane@sub.example.com", "jane@notexample.com", "jane@example.com.evil.org"],
+    )
+    @pytest.mark.parametrize("operation", list(Operation))
+    def test_any_other_lead_is_rejected_with_that_reason(self, email: str, operation: Operation) -> None:
+        """For every operation, because an update may start a sequence."""
+        event = lead_with(email=email) | {"operation": operation}
+        with pytest.raises(UnreadableError) as caught:
+            read_event(message(event), {}, only_recipients=("me@other.example", "example.com"))
+        assert caught.value.detail == "lead.email: is none of the setting onlyRecipients"

@@ -219,6 +219,13 @@ class TestWhichEventAClaimIsAbout:
         event = LeadState(open=(parked("own"),)).claimed(crashed_claim("own", sent_s=sent_s))
         assert event.state is state
 
+    def test_of_two_messages_that_are_redriven_together_the_second_is_a_copy_once_the_first_is_parked(
+        self,
+    ) -> None:
+        """Else two of an event that crashes the function would be parked by turns, for days."""
+        redriven = crashed_claim("own", sent_s=SEEN_S - CLOCK_SKEW_S - 1, redriven=True)
+        assert LeadState(open=(parked("own"),)).claimed(redriven).state is State.PARKED
+
     def test_a_new_try_keeps_only_the_doubt_the_first_time_and_the_attempts(self) -> None:
         """A request without an answer may still have had its effect; all else is as if it had not failed."""
         known = parked(

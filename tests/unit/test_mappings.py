@@ -146,7 +146,7 @@ class TestWhichMapping:
         """Somebody wrote the pattern, so it is there that a person has to look."""
         one = mapping(name="one", pattern={"detail-type": ["Other"], "source": ["their.crm"]})
         two = mapping(name="two", pattern={"source": ["their.crm"], "detail": {"form": {"test": [False]}}})
-        other = mapping(name="other", pattern={"source": ["elsewhere"]})
+        other = mapping(name="other", pattern={"detail-type": ["Other"], "source": ["elsewhere"]})
         assert problems(foreign(form={"test": True}), one, two, other) == [
             'mapping "one": takes events of this source, but pattern.detail-type doesn\'t fit this one',
             'mapping "two": takes events of this source, but pattern.detail.form.test doesn\'t fit this one',

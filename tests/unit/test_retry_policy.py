@@ -1,5 +1,6 @@
 """The table of delays, as docs/delivery.md prints it."""
 
+import random
 from email.utils import formatdate
 
 import pytest
@@ -7,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliver_leads.api.http_client import read_retry_after
-from deliver_leads.contract import LONGEST_RETRY_AFTER_S
-from deliver_leads.retry_policy import LATE_AGE_S, LONGEST_VISIBILITY_S, retry_delay_s
+from deliver_leads.contract import LAST_RECEIVE, LONGEST_RETRY_AFTER_S
+from deliver_leads.retry_policy import LATE_AGE_S, LONGEST_VISIBILITY_S, line_delay_s, retry_delay_s
+from infra.config import DeploymentConfig
 
 HOUR_S = 3600
 
@@ -55,6 +57,38 @@ def test_no_lead_is_received_more_than_200_times_in_a_day_or_1000_times_before_i
         elapsed_s += retry_delay_s(receives, elapsed_s, base_s=30, max_s=900, jitter=1)
     assert in_first_day <= 200
     assert receives < 1000
+
+
+def test_a_young_lead_without_room_comes_back_for_its_place_in_the_line() -> None:
+    """In whole seconds, not before."""
+    assert line_delay_s(0.2, 0, max_s=900, jitter=0) == 1
+    assert line_delay_s(7.1, 60, max_s=900, jitter=0) == 8
+    assert line_delay_s(3601, 60, max_s=900, jitter=0) == 3601
+
+
+def test_an_old_lead_without_room_comes_back_less_often() -> None:
+    """After a sixteenth of its age, in four hours or more after the longest delay, less a third at random."""
+    assert line_delay_s(1, HOUR_S, max_s=900, jitter=0) == HOUR_S / 16
+    assert line_delay_s(1, HOUR_S, max_s=900, jitter=1) == pytest.approx(HOUR_S / 16 * 2 / 3, abs=1)
+    assert line_delay_s(1, 4 * HOUR_S, max_s=900, jitter=0) == 900
+    assert line_delay_s(1, 13 * 24 * HOUR_S, max_s=900, jitter=1) == 600
+
+
+@pytest.mark.parametrize(
+    ("max_s", "park_after_hours"), [(900, 96), (900, 141), (1950, 312), (200, 24), (60, 7)]
+)
+def test_a_lead_that_waits_for_room_for_days_is_not_parked_for_its_receives(
+    max_s: int, park_after_hours: int
+) -> None:
+    """However short its places in the line are, with any settings that `cdk synth` takes."""
+    config = DeploymentConfig(stage="dev", retry_max_delay_seconds=max_s, park_after_hours=park_after_hours)
+    assert config.receives_until_parked <= LAST_RECEIVE
+    chance = random.Random(1)  # noqa: S311 - repeatable, protects nothing
+    elapsed_s, receives = 0.0, 0
+    while elapsed_s < park_after_hours * HOUR_S:
+        receives += 1
+        elapsed_s += line_delay_s(0.0, elapsed_s, max_s=max_s, jitter=chance.random())
+    assert receives <= config.receives_until_parked or receives < LAST_RECEIVE * 2 / 3
 
 
 def test_no_delay_is_longer_than_sqs_takes() -> None:

@@ -28,6 +28,7 @@ REFUSED_CLIENT = {
 # These calls were turned away before any work on the lead, so that it can be sent again. 503 isn't one of
 # them, because gateways answer it while the service behind them works on.
 TURNED_AWAY = {425, 429}
+LIMITED = 429  # too many calls: slower, not down
 # No lead can be the reason for these: the address is wrong, or something on the way refuses our requests.
 NO_LEADS_FAULT = {405, 406, 407, 410, 411, 415, 417, 421, 426, 431, 494, 499}
 MAX_DETAIL_LENGTH = 1000
@@ -57,7 +58,10 @@ def classify(
         hint = REFUSED_CLIENT[status]
         return BlockedError(summary, remedy=hint, detail=f"{detail} ({hint})", status=status)
     if status in TURNED_AWAY:
-        return RetryError(summary, detail=detail, status=status, retry_after_s=retry_after_s)
+        is_shared = status != LIMITED
+        return RetryError(
+            summary, detail=detail, status=status, shared=is_shared, retry_after_s=retry_after_s
+        )
     if status == 404 and operation is not Operation.CREATE:
         return UnknownLeadError(summary, detail=detail, status=status, shared=False)
     if status == 404 or status // 100 in {1, 3} or status in NO_LEADS_FAULT:

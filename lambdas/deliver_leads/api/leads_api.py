@@ -3,12 +3,14 @@
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from threading import get_ident
 
 from ..contract import Metric
 from ..event.lead import Json, Operation
 from ..outcome import DeliveredLead, RetryError, UnconfirmedError
+from ..pace import PATIENCE_S, Pace
 from .access_token import AccessTokens
-from .answers import classify
+from .answers import LIMITED, classify
 from .call_tally import CallTally
 from .http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError, read_retry_after
 
@@ -25,8 +27,11 @@ class LeadsApi:
     `last_success_s`: when the API last took something, in epoch seconds; 0 before that.
     """
 
-    def __init__(self, http: HttpClient, tokens: AccessTokens, base_url: str, calls: CallTally) -> None:
+    def __init__(
+        self, http: HttpClient, tokens: AccessTokens, base_url: str, calls: CallTally, pace: Pace
+    ) -> None:
         self._http = http
+        self._pace = pace
         self._tokens = tokens
         self._calls = calls
         self._base_url = base_url.rstrip("/")
@@ -56,9 +61,37 @@ class LeadsApi:
             self._tokens.doubt_credentials(refused=token)
         elif answer.status == HTTPStatus.FORBIDDEN:
             self._tokens.doubt_credentials()
+        elif answer.status == LIMITED and isinstance(answer, RetryError):
+            answer.place_s = self._pace.book()
         raise answer
 
     def _call(
+        self,
+        operation: Operation,
+        lead: Mapping[str, Json],
+        token: str,
+        user_identifier: str,
+        deadline: Deadline,
+    ) -> HttpAnswer:
+        """The answer to a call in its turn. A call that is turned away is made again if its turn is soon."""
+        until_s = time.time() + PATIENCE_S
+        while True:
+            self._pace.wait(get_ident())
+            began_s = time.time()
+            answer = self._call_now(operation, lead, token, user_identifier, deadline)
+            told_s = read_retry_after(answer.headers.get("Retry-After"), time.time())
+            is_turned_away = answer.status_code == LIMITED
+            # Some gateways answer so when there are too many calls, others while the service is down.
+            if is_turned_away or (
+                answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and told_s is not None
+            ):
+                self._pace.note_turned_away(began_s, told_s, f"the leads API answered {answer.status_code}")
+            elif answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._pace.note_taken()
+            if not is_turned_away or time.time() > until_s or not self._pace.has_room(1):
+                return answer
+
+    def _call_now(
         self,
         operation: Operation,
         lead: Mapping[str, Json],

@@ -12,7 +12,7 @@ What an answer to it proves:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,21 +74,29 @@ class Assistants:
 
     def require_assistant(self, first_page: HttpAnswer, wanted: str | None) -> None:
         """Returns if the user has assistants and, if one is wanted (an e-mail address), that one."""
-        emails = _emails(first_page)
-        if not emails:
+        known: set[str] = set()
+        for emails in self.pages(first_page):
+            known |= emails
+            if not wanted or wanted.strip().casefold() in emails:
+                return
+        if not known:
             remedy = "assign the user to every assistant that leads are given to, in the 7Targets app"
             raise BlockedError("the user has no assistant", remedy=remedy)
+        remedy = "assign the user to it in the 7Targets app, or correct the setting and deploy again"
+        what = f"assistantEmail of leadDefaults is none of the user's {len(known)} assistants"
+        raise BlockedError(what, remedy=remedy)
+
+    def pages(self, first_page: HttpAnswer) -> Iterator[set[str]]:
+        """The addresses in each page, case-folded. Raises `UnprovenError` instead of going on for ever."""
         known: set[str] = set()
-        page = 0
-        while wanted and wanted.strip().casefold() not in emails:
-            # The list ends with a page that shows nothing new, and not with a short one: an API may have a
-            # page size of its own, or no pages.
+        emails = _emails(first_page)
+        # The list ends with a page that shows nothing new, and not with a short one: an API may have a page
+        # size of its own, or no pages.
+        for page in range(1, MOST_PAGES + 1):
             if emails <= known:
-                remedy = "assign the user to it in the 7Targets app, or correct the setting and deploy again"
-                what = f"assistantEmail of leadDefaults is none of the user's {len(known)} assistants"
-                raise BlockedError(what, remedy=remedy)
+                return
+            yield emails
             known |= emails
-            page += 1
             if page == MOST_PAGES:
                 raise UnprovenError(f"the assistant isn't among the first {len(known)} of the user's")
             emails = _emails(self._page(page))

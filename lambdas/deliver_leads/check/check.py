@@ -113,6 +113,18 @@ class Check:
             report.part(name, partial(self._reach_queue, name, url), _aws_fault("SQS"))
         return report.as_json()
 
+    def list_assistants(self) -> dict[str, Any]:
+        """The addresses of the user's `assistants`, or `why` they aren't known. Nothing is logged."""
+        try:
+            token = self._tokens.fetch(self._tokens.read_secret(), self._deadline)
+            api = Assistants(self._http, self._settings.leads_api_url, token, self._deadline)
+            pages = api.pages(page_of_user(api.first_answer()))
+            return {"assistants": sorted(set().union(*pages))}
+        except UnprovenError as error:
+            return {"why": str(error)}
+        except RetryError as error:
+            return {"why": error.summary}
+
     def _check_api(self, report: Report, token: AccessToken | None) -> None:
         base_url, wanted = self._settings.leads_api_url, self._settings.lead_defaults.get("assistantEmail")
         if_it_lasts = _http_fault("leadsApiUrl", base_url)

@@ -133,11 +133,13 @@ def read_event(
     defaults: Mapping[str, str],
     event_sources: Sequence[str] = (),
     mapper: Mapper = lambda _: (),
+    only_recipients: Sequence[str] = (),
 ) -> LeadEvent:
     """Raises `UnreadableError`, with every problem by field path, without any value; or `IgnoredError`.
 
     `event_sources`: the EventBridge sources that may publish lead events; none given means any. What `mapper`
     reads is read as it says, even if it looks like a lead event: somebody has written a mapping for it.
+    `only_recipients`: the addresses and domains, in lower case, that leads may have; none given means any.
     """
     origin = _Origin(loggable_id(message.parked_event_id or message.message_id), FROM_QUEUE)
     try:
@@ -151,7 +153,7 @@ def read_event(
         envelope = mapped if isinstance(mapped, Envelope) else _open(body, event_sources, mapped)
     except _ProblemsError as error:
         raise UnreadableError(error.problems, origin.event_id, source=origin.source) from None
-    return _read_content(envelope, origin, defaults)
+    return _read_content(envelope, origin, defaults, only_recipients)
 
 
 def _open(body: dict[str, Json], event_sources: Sequence[str], why_not_mapped: Sequence[str]) -> Envelope:
@@ -179,7 +181,9 @@ def _open(body: dict[str, Json], event_sources: Sequence[str], why_not_mapped: S
     return Envelope(operation, content, "detail.", problems)
 
 
-def _read_content(envelope: Envelope, origin: _Origin, defaults: Mapping[str, str]) -> LeadEvent:
+def _read_content(
+    envelope: Envelope, origin: _Origin, defaults: Mapping[str, str], only_recipients: Sequence[str]
+) -> LeadEvent:
     operation, content, path = envelope.operation, envelope.content, envelope.path
     unknown, problems = _unknown_keys(content, path, is_plain=not path)
     given_key, key_problems = _read_key(content.get("idempotencyKey"), path)
@@ -190,6 +194,8 @@ def _read_content(envelope: Envelope, origin: _Origin, defaults: Mapping[str, st
     )
     problems = [*envelope.problems, *problems, *key_problems, *lead_problems]
     address = address_of(lead)
+    if address and only_recipients and not _is_one_of(only_recipients, address.lower()):
+        problems.append(f"{path}lead.email: is none of the setting onlyRecipients")
     lead_hash = hash_address(address) if address else None
     key = (
         derive_key(given_key, operation, published(given), origin.event_id)
@@ -271,6 +277,10 @@ def _unwrap_sns(body: dict[str, Json], origin: _Origin) -> tuple[dict[str, Json]
     if unwrapped.get("Type") == "Notification" and "Message" in unwrapped:
         raise _ProblemsError(["Message: holds another SNS notification; publish the lead event itself"])
     return unwrapped, _Origin(_id_or(body.get("MessageId"), origin.event_id), FROM_TOPIC)
+
+
+def _is_one_of(recipients: Sequence[str], address: str) -> bool:
+    return address in recipients or address.rpartition("@")[2] in recipients
 
 
 def _id_or(value: Json, otherwise: str) -> str:

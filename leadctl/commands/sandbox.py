@@ -1,0 +1,45 @@
+"""`leadctl sandbox`: what a stage without 7Targets has delivered, to the sandbox in its own account."""
+
+import json
+
+import click
+
+from leadctl.options import Invocation, Result, pass_invocation, target_options
+from leadctl.output import Column
+from leadctl.problems import ExitCode, ProblemError
+
+_COLUMNS = (
+    Column("id", "id"),
+    Column("email", "e-mail"),
+    Column("name", "name"),
+    Column("assistantEmail", "assistant"),
+    Column("followup", "follow-up", lambda value: "on" if value else "stopped"),
+    Column("creates", "creates"),
+)
+
+
+@click.group()
+@target_options
+def sandbox() -> None:
+    """Look at the sandbox of a stage whose setting leadsApi is "sandbox"."""
+
+
+@sandbox.command("leads")
+@target_options
+@pass_invocation
+def leads(invocation: Invocation) -> Result:
+    """Show the leads that the sandbox holds; nobody mailed them. Ends with 3 when there is none."""
+    target = invocation.target
+    if "SandboxFunctionName" not in target.outputs:
+        raise ProblemError(
+            f'{target.stack_name} delivers to 7Targets: its setting leadsApi isn\'t "sandbox".'
+        )
+    answer = target.client("lambda").invoke(
+        FunctionName=target.output("SandboxFunctionName"),
+        Payload=json.dumps({"method": "GET", "path": "leads"}).encode(),
+    )
+    payload = json.loads(answer["Payload"].read() or b"null")
+    if answer.get("FunctionError"):
+        raise ProblemError(f"The sandbox failed: {payload.get('errorMessage', payload)}")
+    invocation.out.rows(_COLUMNS, payload["body"])
+    return None if payload["body"] else ExitCode.A_PERSON_HAS_TO_ACT

@@ -1,0 +1,430 @@
+"""The facts, each a small function: what was seen, and whether it is as expected.
+
+They are in the order in which they are tried: those that spoil nothing first.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from prove.stage import STACKS, Stage
+
+_LEADS = 50
+_ARRIVAL_S = 300.0
+_ALARM_S = 900.0
+
+
+class Seen(NamedTuple):
+    """What a fact's function found."""
+
+    holds: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """`aws_only`: why the emulator can't show it; empty if it can."""
+
+    name: str
+    expected: str
+    look: Callable[[Stage], Seen]
+    aws_only: str
+
+
+FACTS: list[Fact] = []
+_Look = Callable[[Stage], Seen]
+
+
+def fact(name: str, expected: str, *, aws_only: str = "") -> Callable[[_Look], _Look]:
+    def add(look: _Look) -> _Look:
+        FACTS.append(Fact(name, expected, look, aws_only))
+        return look
+
+    return add
+
+
+@fact("Sandbox and delivery are made in one go", "2 CREATE_COMPLETE")
+def stacks_are_made(stage: Stage) -> Seen:
+    states = [stage.states().get(f"{stack}-{stage.name}", "none") for stack in STACKS[:2]]
+    return Seen(states == ["CREATE_COMPLETE"] * 2, f"{states.count('CREATE_COMPLETE')} CREATE_COMPLETE")
+
+
+@fact(
+    "So are alarms and dashboard, which watch what is there",
+    "CREATE_COMPLETE",
+    aws_only="the emulator has neither composite alarms nor saved queries",
+)
+def monitoring_is_made(stage: Stage) -> Seen:
+    state = stage.states().get(f"LeadMonitoring-{stage.name}", "none")
+    [alarm] = stage.client("cloudwatch").describe_alarms(AlarmNames=[_alarm(stage, "FunctionFailing")])[
+        "MetricAlarms"
+    ]
+    watched = stage.delivery["FunctionName"] in str(alarm.get("Metrics") or alarm.get("Dimensions"))
+    return Seen(
+        state == "CREATE_COMPLETE" and watched, f"{state}{'' if watched else ', of another function'}"
+    )
+
+
+@fact("The function's check finds all that a delivery needs", "ok")
+def check_is_ok(stage: Stage) -> Seen:
+    answer = stage.invoke(stage.delivery["FunctionName"], {"check": True})
+    problems = "; ".join(problem["what"] for problem in answer["problems"])
+    return Seen(answer["ok"], "ok" if answer["ok"] else problems)
+
+
+@fact("Events of two sources and two types in one PutEvents arrive", "2 leads, 1 updated")
+def mixed_events_arrive(stage: Stage) -> Seen:
+    lead = _lead("mixed", 0)
+    stage.put({"Detail": {"lead": lead}})
+    stage.until("the first lead", lambda: stage.leads("mixed-0"), _ARRIVAL_S)
+    refused = stage.put(
+        {"Source": "prove.a", "Detail": {"lead": _lead("mixed", 1)}},
+        {"Source": "prove.b", "DetailType": "Lead Updated", "Detail": {"lead": lead | {"company": "New"}}},
+    )
+    stage.until("both events", lambda: len(stage.leads("mixed")) == 2 and _updated(stage), _ARRIVAL_S)
+    return Seen(not refused, f"{len(stage.leads('mixed'))} leads, {_updated(stage)} updated")
+
+
+def _updated(stage: Stage) -> int:
+    return sum(lead.get("company") == "New" for lead in stage.leads("mixed").values())
+
+
+@fact("A message that failed in a batch comes back after its own delay", "after 20 to 120 s, not after 360 s")
+def visibility_is_kept(stage: Stage) -> Seen:
+    answer = {"kind": "status", "status": 429, "headers": {"Retry-After": "20"}}
+    stage.set_faults({"operation": "create", "email": "kept-0@example.com", "times": 1, "fault": answer})
+    stage.send([_create("kept", number) for number in range(5)])
+    stage.until("five leads", lambda: len(stage.leads("kept")) == 5, _ARRIVAL_S)
+    first, second = [r["at"] for r in stage.sandbox("requests") if r["email"] == "kept-0@example.com"]
+    return Seen(20 <= second - first <= 120, f"after {second - first:.0f} s")
+
+
+@fact("Leads through 503, 429 and answers too late are each there once", f"{_LEADS} leads, 0 created again")
+def each_lead_once(stage: Stage) -> Seen:
+    stage.set_faults(
+        {"operation": "create", "times": 4, "fault": {"kind": "status", "status": 503, "stored": True}},
+        {"operation": "create", "times": 4, "fault": {"kind": "status", "status": 503}},
+        {
+            "operation": "create",
+            "times": 4,
+            "fault": {"kind": "status", "status": 429, "headers": {"Retry-After": "5"}},
+        },
+        {"operation": "create", "times": 2, "fault": {"kind": "delay", "seconds": 8}},
+    )
+    stage.send([_create("once", number) for number in range(_LEADS)])
+    url = stage.delivery["LeadQueueUrl"]
+    stage.until(
+        "all leads", lambda: len(stage.leads("once")) == _LEADS and _is_empty(stage, url), 2 * _ARRIVAL_S
+    )
+    stage.set_faults()
+    again = sum(r["effect"] == "created_again" for r in stage.sandbox("requests"))
+    return Seen(again == 0, f"{len(stage.leads('once'))} leads, {again} created again")
+
+
+@fact("Outcome events come onto the bus", "at least 1 Lead Delivered")
+def outcome_events_come(stage: Stage) -> Seen:
+    events, sqs = stage.client("events"), stage.client("sqs")
+    pattern = {"source": ["7targets-lead-delivery"]}
+    rule = events.put_rule(Name="LeadProof", EventBusName=stage.bus, EventPattern=json.dumps(pattern))[
+        "RuleArn"
+    ]
+    sqs.set_queue_attributes(
+        QueueUrl=stage.probe_url, Attributes={"Policy": _admitting(stage.probe_arn, rule)}
+    )
+    events.put_targets(
+        Rule="LeadProof", EventBusName=stage.bus, Targets=[{"Id": "probe", "Arn": stage.probe_arn}]
+    )
+    number = iter(range(1000))
+
+    def find() -> list[str]:
+        # One lead after another: a queue's policy takes a minute to take effect.
+        stage.send([_create("outcome", next(number))])
+        messages = [json.loads(message["Body"]) for message in stage.receive(stage.probe_url)]
+        return [str(message["detail-type"]) for message in messages]
+
+    types = stage.until("an outcome event", find, _ARRIVAL_S)
+    events.remove_targets(Rule="LeadProof", EventBusName=stage.bus, Ids=["probe"])
+    return Seen(set(types) == {"Lead Delivered"}, f"{len(types)} Lead Delivered")
+
+
+@fact("An event of an unknown operation is parked with its reason", "reason: rejected")
+def wrong_type_is_parked(stage: Stage) -> Seen:
+    stage.send([{"operation": "sing", "lead": _lead("wrong", 0)}])
+    messages = stage.until(
+        "the parked message",
+        lambda: stage.receive(stage.delivery["DeadLetterQueueUrl"], delete=False),
+        _ARRIVAL_S,
+    )
+    reason = messages[0]["MessageAttributes"]["reason"]["StringValue"]
+    _make_visible(stage, messages)
+    return Seen(reason == "rejected", f"reason: {reason}")
+
+
+@fact(
+    "A move task keeps a message's attributes",
+    "parked again with the same eventId",
+    aws_only="the emulator has no move task",
+)
+def redrive_keeps_attributes(stage: Stage) -> Seen:
+    sqs, dead_letters = stage.client("sqs"), stage.delivery["DeadLetterQueueUrl"]
+    [before, *_] = stage.until(
+        "the parked message", lambda: stage.receive(dead_letters, delete=False), _ARRIVAL_S
+    )
+    _make_visible(stage, [before])
+    sqs.start_message_move_task(
+        SourceArn=stage.delivery["DeadLetterQueueArn"], DestinationArn=stage.delivery["LeadQueueArn"]
+    )
+    [after, *_] = stage.until(
+        "the message parked again",
+        lambda: [
+            m for m in stage.receive(dead_letters, delete=False) if m["MessageId"] != before["MessageId"]
+        ],
+        _ARRIVAL_S,
+    )
+    ids = [message["MessageAttributes"]["eventId"]["StringValue"] for message in (before, after)]
+    return Seen(ids[0] == ids[1], f"eventId {'the same' if ids[0] == ids[1] else 'another'}")
+
+
+@fact(
+    "The ledger's statements have their errors on the real table",
+    "DuplicateItem, ConditionalCheckFailed, [3]",
+)
+def statements_are_carried_out(stage: Stage) -> Seen:
+    dynamodb, table = stage.client("dynamodb"), stage.delivery["LedgerTableName"]
+    key = {"lead": {"S": "prove"}, "event": {"S": "#lead"}}
+
+    def run(statement: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+        answer = dynamodb.batch_execute_statement(
+            Statements=[{"Statement": statement, "Parameters": list(parameters)}]
+        )
+        return dict(answer["Responses"][0])
+
+    insert = f"""INSERT INTO "{table}" VALUE {{'lead': ?, 'event': ?, 'owner': ?, 'journal': ?}}"""
+    values: list[dict[str, Any]] = [
+        *key.values(),
+        {"S": "me"},
+        {"L": [{"N": str(number)} for number in range(4)]},
+    ]
+    run(insert, *values)
+    twice = run(insert, *values)
+    change = f'UPDATE "{table}" SET "owner" = ? REMOVE "journal"[2] REMOVE "journal"[1] REMOVE "journal"[0]'  # noqa: S608 - our names
+    where = 'WHERE "lead" = ? AND "event" = ? AND "owner" = ?'
+    stranger = run(f"{change} {where}", {"S": "you"}, *key.values(), {"S": "somebody"})
+    run(f"{change} {where}", {"S": "you"}, *key.values(), {"S": "me"})
+    item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"]
+    dynamodb.delete_item(TableName=table, Key=key)
+    codes = [answer.get("Error", {}).get("Code", "no error") for answer in (twice, stranger)]
+    journal = [entry["N"] for entry in item["journal"]["L"]]
+    text = f"{', '.join(codes)}, [{', '.join(journal)}]"
+    return Seen(text == "DuplicateItem, ConditionalCheckFailed, [3]", text)
+
+
+@fact(
+    "A batch's writes go to the ledger in one call, two units each",
+    "BatchExecuteStatement; 1.8 to 4.5 units a lead",
+    aws_only="the emulator has no metrics of DynamoDB",
+)
+def ledger_writes_together(stage: Stage) -> Seen:
+    table, begun = stage.delivery["LedgerTableName"], time.time()
+    stage.send([_create("units", number) for number in range(_LEADS)])
+    stage.until("all leads", lambda: len(stage.leads("units")) == _LEADS, _ARRIVAL_S)
+
+    def find() -> float:
+        return stage.sum_of("AWS/DynamoDB", "ConsumedWriteCapacityUnits", begun, TableName=table)
+
+    stage.until("the ledger's metrics", lambda: find() >= 1.8 * _LEADS, 600)
+    metrics = stage.client("cloudwatch").list_metrics(
+        Namespace="AWS/DynamoDB",
+        MetricName="SuccessfulRequestLatency",
+        Dimensions=[{"Name": "TableName", "Value": table}],
+    )["Metrics"]
+    operations = {d["Value"] for m in metrics for d in m["Dimensions"] if d["Name"] == "Operation"}
+    joint, units = "BatchExecuteStatement" in operations, find() / _LEADS
+    seen = "BatchExecuteStatement" if joint else ", ".join(sorted(operations))
+    return Seen(joint and units <= 4.5, f"{seen}; {units:.1f} units a lead")
+
+
+@fact(
+    "An alarm goes through the encrypted topic",
+    "DeliveryBlocked arrives",
+    aws_only="the emulator can't make the alarms",
+)
+def alarm_arrives(stage: Stage) -> Seen:
+    topic = stage.outputs("LeadMonitoring")["AlarmTopicArn"]
+    stage.client("sqs").set_queue_attributes(
+        QueueUrl=stage.probe_url, Attributes={"Policy": _admitting(stage.probe_arn, topic, service="sns")}
+    )
+    stage.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=stage.probe_arn)
+    name, begun = _alarm(stage, "DeliveryBlocked"), time.monotonic()
+    cloudwatch = stage.client("cloudwatch")
+
+    def find() -> bool:
+        for state in ("OK", "ALARM"):
+            cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="make prove")
+        return any(name in message["Body"] for message in stage.receive(stage.probe_url))
+
+    stage.until("the alarm's message", find, _ARRIVAL_S)
+    return Seen(True, f"{name.rpartition('-')[2]} arrives after {time.monotonic() - begun:.0f} s")
+
+
+@fact(
+    "An event that the lead queue refuses is kept, and counted",
+    "in the rule's dead-letter queue; EventsUndelivered; then leads flow again",
+    aws_only="the emulator doesn't enforce queue policies",
+)
+def refused_event_is_kept(stage: Stage) -> Seen:
+    sqs, queue = stage.client("sqs"), stage.delivery["LeadQueueUrl"]
+    policy = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": ""})
+    number = iter(range(1000))
+    kept = stage.delivery["RuleDeadLetterQueueUrl"]
+    try:
+
+        def find() -> list[dict[str, Any]]:
+            stage.put({"Detail": {"lead": _lead("refused", next(number))}})
+            return stage.receive(kept, delete=False)
+
+        messages = stage.until("the event in the rule's dead-letter queue", find, _ARRIVAL_S)
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    _await_alarm(stage, "EventsUndelivered")
+    healed = iter(range(1000))
+    stage.until(
+        "a lead after the policy is back",
+        lambda: not stage.put({"Detail": {"lead": _lead("healed", next(healed))}}) and stage.leads("healed"),
+        _ARRIVAL_S,
+    )
+    code = messages[0]["MessageAttributes"].get("ERROR_CODE", {}).get("StringValue", "no ERROR_CODE")
+    return Seen(True, f"in the rule's dead-letter queue with {code}; EventsUndelivered; flows again")
+
+
+@fact(
+    "What Lambda reports of its work",
+    "init, billed time and memory of the starts",
+    aws_only="the emulator writes no REPORT lines",
+)
+def reports_are_written(stage: Stage) -> Seen:
+    def find() -> list[str]:
+        answer = stage.client("logs").filter_log_events(
+            logGroupName=stage.delivery["LogGroupName"], filterPattern='"Init Duration"'
+        )
+        return [event["message"] for event in answer["events"]]
+
+    reports = stage.until("a REPORT line", find, _ARRIVAL_S)
+    parts = [part.strip() for part in reports[0].split("\t")]
+    wanted = ("Init Duration", "Billed Duration", "Max Memory Used")
+    return Seen(True, "; ".join(part for part in parts if part.startswith(wanted)))
+
+
+@fact(
+    "A queue at rest is asked about as often as the cost page says",
+    "5 to 20 empty receives a minute",
+    aws_only="the emulator has no metrics of SQS",
+)
+def idle_polls_are_counted(stage: Stage) -> Seen:
+    name, begun = stage.delivery["LeadQueueUrl"].rpartition("/")[2], time.time()
+    time.sleep(600)
+    polls = stage.sum_of("AWS/SQS", "NumberOfEmptyReceives", begun, QueueName=name) / 10
+    return Seen(5 <= polls <= 20, f"{polls:.0f} a minute")
+
+
+@fact(
+    "A function that can't start raises its alarm",
+    "FunctionFailing in 15 minutes",
+    aws_only="the emulator can't make the alarms",
+)
+def failed_start_raises_the_alarm(stage: Stage) -> Seen:
+    url, begun = stage.variables()["LEADS_API_URL"], time.monotonic()
+    stage.set_variables(LEADS_API_URL="")
+    try:
+        stage.send([_create("failing", number) for number in range(20)])
+        _await_alarm(stage, "FunctionFailing")
+    finally:
+        stage.set_variables(LEADS_API_URL=url)
+    return Seen(True, f"FunctionFailing after {time.monotonic() - begun:.0f} s")
+
+
+def _lead(prefix: str, number: int) -> dict[str, Any]:
+    return {"name": "Proof", "email": f"{prefix}-{number}@example.com", "assistantEmail": "sam@example.net"}
+
+
+def _create(prefix: str, number: int) -> dict[str, Any]:
+    return {"operation": "create", "lead": _lead(prefix, number)}
+
+
+def _is_empty(stage: Stage, url: str) -> bool:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = stage.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return not any(int(answer["Attributes"][name]) for name in names)
+
+
+def _make_visible(stage: Stage, messages: list[dict[str, Any]]) -> None:
+    """Whoever looks next finds them at once."""
+    for message in messages:
+        stage.client("sqs").change_message_visibility(
+            QueueUrl=stage.delivery["DeadLetterQueueUrl"],
+            ReceiptHandle=message["ReceiptHandle"],
+            VisibilityTimeout=0,
+        )
+
+
+def _admitting(queue_arn: str, source_arn: str, service: str = "events") -> str:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": f"{service}.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": source_arn}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _alarm(stage: Stage, name: str) -> str:
+    return f"LeadMonitoring-{stage.name}-{name}"
+
+
+def _await_alarm(stage: Stage, name: str) -> None:
+    cloudwatch, full_name = stage.client("cloudwatch"), _alarm(stage, name)
+
+    def is_red() -> bool:
+        [alarm] = cloudwatch.describe_alarms(AlarmNames=[full_name])["MetricAlarms"]
+        return bool(alarm["StateValue"] == "ALARM")
+
+    stage.until(f"the alarm {name}", is_red, _ALARM_S)
+
+
+def traffic_until(stage: Stage, is_over: Callable[[], bool]) -> int:
+    """One event a second on the bus, from the moment at which the stage's rule is there; how many."""
+    sent = 0
+    while not is_over():
+        try:
+            names = [
+                rule["Name"] for rule in stage.client("events").list_rules(EventBusName=stage.bus)["Rules"]
+            ]
+        except ClientError:
+            names = []
+        if names:
+            stage.put({"Detail": {"lead": _lead("busy", sent)}})
+            sent += 1
+        time.sleep(1)
+    return sent
+
+
+def busy_bus_loses_nothing(stage: Stage, sent: int) -> Seen:
+    """The events of `traffic_until`: each is delivered, or kept in the rule's dead-letter queue."""
+
+    def count() -> int:
+        kept = stage.client("sqs").get_queue_attributes(
+            QueueUrl=stage.delivery["RuleDeadLetterQueueUrl"], AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return len(stage.leads("busy")) + int(kept["Attributes"]["ApproximateNumberOfMessages"])
+
+    try:
+        stage.until("each event of the deployment", lambda: count() >= sent, _ARRIVAL_S)
+    except Exception:  # a number is the answer, too
+        return Seen(False, f"{sent - count()} of {sent} lost")
+    return Seen(True, f"0 of {sent} lost")
