@@ -141,10 +141,20 @@ def test_the_construct_s_wheel_has_the_function_and_the_commit(dist: Path) -> No
 
 @pytest.mark.shipped
 def test_the_template_stands_alone(dist: Path) -> None:
-    """It needs no CDK: its parameters name the zip and the topic; it passes cfn-lint, and says its version."""
+    """It needs no CDK: its parameters name the zip and the topic; it passes cfn-lint, and says its version.
+
+    The Terraform example gives what it takes.
+    """
     text = (dist / f"lead-delivery-{VERSION}.template.json").read_text("utf-8")
     template = json.loads(text)
     assert template["Parameters"].keys() == {"CodeBucket", "CodeKey", "TopicArn"}
+    example = (PROJECT / "docs/terraform/main.tf").read_text("utf-8")
+    [given] = re.findall(r"parameters = \{(.*?)\}", example, re.DOTALL)
+    assert set(re.findall(r"^ +(\w+) +=", given, re.MULTILINE)) == template["Parameters"].keys()
+    for kind in ("function.zip", "template.json"):
+        assert f"lead-delivery-${{var.release}}.{kind}" in example
+        assert (dist / f"lead-delivery-{VERSION}.{kind}").exists()
+    assert set(re.findall(r'outputs\["(\w+)"\]', example)) <= template["Outputs"].keys()
     assert "cdk-hnb659fds" not in text
     assert "GetStackOutput" not in text
     assert template["Outputs"]["Version"]["Value"] == VERSION
