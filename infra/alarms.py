@@ -117,19 +117,19 @@ def _outage(watch: StageMetrics, window_s: int) -> cloudwatch.MathExpression:
 
     It counts as failing while a breaker is open because calls failed; or, since a few leads don't open a
     breaker, while failed calls outnumber successful ones two to one: fewer may come from one lead that always
-    fails. A blocked call is our fault, so it counts as successful. The function writes BreakerOpen and
+    fails. A blocked call is our fault, so it counts as successful; a
+    429 as neither, because an API at its limit isn't down. The function writes BreakerOpen and
     Blocked with every batch, so that each side has a value whenever there are attempts.
     """
     sums = {
         "unanswered": Metric.UNANSWERED,
         "failed": Metric.ANSWERED_5XX,
-        "slowed": Metric.ANSWERED_429,
         "tokens": Metric.TOKENS_FAILED,
         "taken": Metric.ANSWERED_2XX,
         "blocked": Metric.BLOCKED,
     }
     most = {"oldest": Metric.OLDEST_RETURNED, "breaker": Metric.BREAKER_OPEN}
-    faults = "SUM([unanswered, failed, slowed, tokens, breaker])"
+    faults = "SUM([unanswered, failed, tokens, breaker])"
     is_open = f"(breaker > blocked) AND ({faults} > breaker)"
     is_failing = f"{faults} > breaker + 2 * SUM([taken, blocked])"
     return _math(

@@ -48,7 +48,9 @@ class Proof:
         self._console, self._stage = console, stage
         self.holds = True
         self.tried = 0
-        self.table = Table("", "Fact", "Expected", "Seen", "s", title=f"Stage {stage.name}")
+        self.table = Table(title=f"Stage {stage.name}")
+        for heading in ("", "Fact", "Expected", "Seen", "s"):
+            self.table.add_column(heading, overflow="fold")
 
     def add(self, name: str, expected: str, seen: Seen, seconds: float) -> None:
         self.tried += 1
@@ -113,7 +115,7 @@ class Proof:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when each fact that was tried holds, 1 when not, 130 after a signal."""
     options = _options(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
     status = 1

@@ -93,14 +93,14 @@ def _updated(stage: Stage) -> int:
     return sum(lead.get("company") == "New" for lead in stage.leads("mixed").values())
 
 
-@fact("A message that failed in a batch comes back after its own delay", "after 20 to 120 s, not after 360 s")
+@fact("A message that failed in a batch comes back after its own delay", "after 10 to 120 s, not after 360 s")
 def visibility_is_kept(stage: Stage) -> Seen:
-    answer = {"kind": "status", "status": 429, "headers": {"Retry-After": "20"}}
+    answer = {"kind": "status", "status": 429, "headers": {"Retry-After": "10"}}
     stage.set_faults({"operation": "create", "email": "kept-0@example.com", "times": 1, "fault": answer})
     stage.send([_create("kept", number) for number in range(5)])
     stage.until("five leads", lambda: len(stage.leads("kept")) == 5, _ARRIVAL_S)
     first, second = [r["at"] for r in stage.sandbox("requests") if r["email"] == "kept-0@example.com"]
-    return Seen(20 <= second - first <= 120, f"after {second - first:.0f} s")
+    return Seen(10 <= second - first <= 120, f"after {second - first:.0f} s")
 
 
 @fact("Leads through 503, 429 and answers too late are each there once", f"{_LEADS} leads, 0 created again")

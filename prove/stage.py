@@ -33,13 +33,13 @@ SETTINGS = {
     "outcomeEvents": "ids",
     "maximumConcurrency": "2",
     "parallelCalls": "3",
-    "retryBaseDelaySeconds": "20",
+    "retryBaseDelaySeconds": "5",
     "retryMaxDelaySeconds": "60",
     "parkAfterHours": "4",
     "functionTimeoutSeconds": "60",
     "connectTimeoutSeconds": "2",
     "readTimeoutSeconds": "5",
-    "settlingTimeSeconds": "30",
+    "settlingTimeSeconds": "15",
 }
 Found = TypeVar("Found")
 
@@ -91,6 +91,9 @@ class Stage:
                 found[name] = stack["StackStatus"]
         return found
 
+    def _is_made(self, name: str) -> bool:
+        return self.states().get(name) != "CREATE_IN_PROGRESS"
+
     def _is_gone(self, name: str) -> bool:
         state = self.states().get(name, _GONE)
         if state == "DELETE_FAILED":
@@ -139,6 +142,8 @@ class Stage:
         cloudformation = self.client("cloudformation")
         for name in reversed(self.stack_names()):
             if name in self.states():
+                if self.is_emulated:  # it would go on to make what it is making
+                    self.until(f"the making of {name}", partial(self._is_made, name), 120)
                 cloudformation.delete_stack(StackName=name)
                 self.until(f"the end of {name}", partial(self._is_gone, name), _DELETION_S)
         events, sqs = self.client("events"), self.client("sqs")

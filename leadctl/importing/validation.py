@@ -16,6 +16,7 @@ from leadctl.importing.table import Row, Table
 
 # SQS takes more since 2025, but not in every emulator, and no lead needs a quarter of it.
 LARGEST_BODY_BYTES = 200_000
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 NO_SUCH_ASSISTANT = "assistantEmail: the 7Targets user has no such assistant"
 
 
@@ -106,6 +107,6 @@ def content_key(event: LeadEvent, campaign: str) -> str:
 
 
 def _json(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = _encode(value)
     # The only two characters in JSON that SQS refuses.
     return json.dumps(value) if "\ufffe" in text or "\uffff" in text else text

@@ -58,6 +58,20 @@ def _api(status: int, **content: object) -> Change:
     return _set(answer=lambda *_: answer(status, **content))
 
 
+def _limited(simulation: Simulation) -> None:
+    """A lead in half an hour is taken."""
+    free_s = 0.0
+
+    def reply(method: str, lead: dict[str, str]) -> HttpAnswer:
+        nonlocal free_s
+        if method != "GET" and simulation.clock.now < free_s:
+            return answer(429)
+        free_s = simulation.clock.now + 1800 if method != "GET" else free_s
+        return simulation.take(method, lead)
+
+    simulation.answer = reply
+
+
 def _token(status: int, error: str = "") -> Change:
     """No token is left from before."""
 
@@ -180,6 +194,9 @@ FAILURES: tuple[Failure, ...] = (
     Failure(name="the same, for 100 hours", begin=_api(503), traffic=HARDLY, lasts=100 * HOUR),
     Failure(name="7Targets doesn't answer", begin=_no_answer, traffic=QUIET, lasts=DAY),
     Failure(name="7Targets answers 429", begin=_api(429), lasts=8 * HOUR),
+    Failure(
+        name="7Targets takes fewer calls than leads come, and answers 429", begin=_limited, lasts=8 * HOUR
+    ),
     Failure(name="7Targets answers 503 for three minutes", begin=_api(503), lasts=3),
     Failure(
         name="7Targets answers 500 to one lead only", begin=_one_lead(lambda _: answer(500)), lasts=8 * HOUR

@@ -23,7 +23,7 @@ from unittest import mock
 import boto3
 from botocore.exceptions import ClientError
 
-from deliver_leads import breaker
+from deliver_leads import breaker, pace
 from deliver_leads.api import access_token
 from deliver_leads.api.http_client import HttpAnswer, HttpClient, NoAnswerError
 from sim.alarms.aws import (
@@ -231,6 +231,7 @@ class Simulation:
             mock.patch.object(
                 breaker, "CircuitBreaker", functools.partial(breaker.CircuitBreaker, clock=epoch_s)
             ),
+            mock.patch.object(pace, "Pace", functools.partial(pace.Pace, clock=epoch_s, sleep=self.spend)),
             mock.patch.object(
                 access_token, "AccessTokens", functools.partial(access_token.AccessTokens, clock=epoch_s)
             ),

@@ -81,7 +81,9 @@ def test_a_lead_that_waits_for_room_for_days_is_not_parked_for_its_receives(
     max_s: int, park_after_hours: int
 ) -> None:
     """However short its places in the line are, with any settings that `cdk synth` takes."""
-    config = DeploymentConfig(stage="dev", retry_max_delay_seconds=max_s, park_after_hours=park_after_hours)
+    config = DeploymentConfig(
+        stage="dev", retry_max_delay_seconds=max_s, park_after_hours=park_after_hours, update_grace_minutes=99
+    )
     assert config.receives_until_parked <= LAST_RECEIVE
     chance = random.Random(1)  # noqa: S311 - repeatable, protects nothing
     elapsed_s, receives = 0.0, 0
