@@ -68,7 +68,7 @@ def test_the_changelog_and_the_documents_name_this_version() -> None:
 
 
 def test_the_terraform_example_is_in_form() -> None:
-    """Braces and quotes balance, and each reference leads to a declaration; `terraform validate` runs in CI."""
+    """Braces and quotes balance, each reference leads to a declaration; CI runs `terraform validate`."""
     text = re.sub(r"#.*$", "", TERRAFORM.read_text("utf-8"), flags=re.MULTILINE)
     assert text.count("{") == text.count("}")
     assert text.count('"') % 2 == 0

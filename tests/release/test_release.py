@@ -17,7 +17,6 @@ from infra.bundling import PROJECT
 from infra.version import VERSION
 from release.__main__ import ReleaseError, check_source
 
-# Author, dates and content are the same in each clone, and so is the commit.
 _IDENTITY = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -78,9 +77,25 @@ def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
         check_source(tmp_path)
 
 
-def make_release(folder: Path, umask: int) -> Path:
-    """`python -m release` in a repository of its own with this project's files; its dist/."""
-    folder.mkdir()
+def make_release(clone: Path, umask: int) -> Path:
+    """`python -m release` in a clone; its dist/."""
+    done = subprocess.run(
+        [sys.executable, "-m", "release"],
+        cwd=clone,
+        env=ENVIRONMENT,
+        umask=umask,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return clone / "dist"
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with this project's files as they are now, and the version's tag."""
+    folder = tmp_path_factory.mktemp("upstream")
     for name in git(PROJECT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
         if (PROJECT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -89,28 +104,20 @@ def make_release(folder: Path, umask: int) -> Path:
     git(folder, "add", ".")
     git(folder, "commit", "-q", "-m", f"Release {VERSION}")
     git(folder, "tag", f"v{VERSION}")
-    done = subprocess.run(
-        [sys.executable, "-m", "release"],
-        cwd=folder,
-        env=ENVIRONMENT,
-        umask=umask,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "dist"
+    return folder
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dist(upstream: Path) -> Path:
     """One release, for all tests that only look at it."""
-    return make_release(tmp_path_factory.mktemp("release") / "clone", 0o022)
+    git(upstream, "clone", "-q", ".", "../clone")
+    return make_release(upstream.parent / "clone", 0o022)
 
 
 @pytest.mark.shipped
-def test_two_fresh_clones_give_the_same_bytes(dist: Path, tmp_path: Path) -> None:
+def test_two_fresh_clones_give_the_same_bytes(dist: Path, upstream: Path, tmp_path: Path) -> None:
     """Folder and umask make no difference, so anybody can make a release anew and compare."""
+    git(tmp_path, "clone", "-q", str(upstream), "another-name")
     again = make_release(tmp_path / "another-name", 0o077)
     assert {each.name for each in dist.iterdir()} == {
         "SHA256SUMS",
