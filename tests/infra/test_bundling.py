@@ -13,7 +13,7 @@ import pytest
 
 import app
 from infra import bundling
-from infra.bundling import PROJECT, SANDBOX, BundlingError, LocalBundling, build_bundle
+from infra.bundling import PROJECT, SANDBOX, BundlingError, LocalBundling, build_bundle, function_code
 from infra.runtime_python import find_runtime_python
 from sim.settings import ENVIRONMENT
 
@@ -184,6 +184,27 @@ def test_without_a_python_3_13_the_bundle_has_no_pyc_and_says_so_once(
     assert list(tmp_path.rglob("*.pyc")) == []
     (notice,) = capsys.readouterr().err.splitlines()
     assert "`uv python install 3.13` fixes that" in notice
+
+
+def test_the_hash_is_the_same_with_each_python_and_without_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two machines with other Pythons would replace each other's function at each deployment."""
+    compilers: list[Path | None] = [None, Path(sys.executable)]
+    if (runtime := find_runtime_python()) is not None:
+        compilers.append(runtime)
+    monkeypatch.setattr(bundling, "_install", lambda output_dir, *_: None)
+    hashes, compiled = set(), []
+    for number, python in enumerate(compilers):
+        monkeypatch.setattr(bundling, "find_runtime_python", lambda python=python: python)
+        stack = cdk.Stack(cdk.App(outdir=str(tmp_path / str(number))), "Stack")
+        location = function_code().bind(stack).s3_location
+        assert location is not None
+        hashes.add(location.object_key)
+        compiled.append({path.name for path in tmp_path.glob(f"{number}/asset.*/**/handler.*.pyc")})
+    assert len(hashes) == 1
+    # The bundles themselves differ, or this proves nothing.
+    assert [len(names) for names in compiled] == [0, *[1] * (len(compilers) - 1)]
 
 
 @pytest.mark.usefixtures("without_dependencies")

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import cfnlint
+import cfnlint  # type: ignore[import-untyped]
 import pytest
 
 from infra.bundling import PROJECT
@@ -76,7 +76,8 @@ def actions() -> set[str]:
 
 def policy() -> dict[str, Any]:
     """The policy for `cdk bootstrap --cloudformation-execution-policies`."""
-    named, rest = [], []
+    named: list[str] = []
+    rest: list[str] = []
     for action in sorted(actions() - {"iam:PassRole", "iam:CreateServiceLinkedRole"}):
         (named if action.startswith("iam:") else rest).append(action)
     return {
