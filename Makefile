@@ -43,7 +43,7 @@ check: .venv/tests-ready ## Lint, check types, run the tests of the code in fron
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types quick-tests || status=1; \
 	echo "make check took $$(($$(date +%s) - begun)) s"; exit $$status
 
-test: .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (15 minutes)
+test: .venv/tests-ready .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (15 minutes)
 	@begun=$$(date +%s); status=0; \
 	$(MAKE) --no-print-directory --keep-going --jobs 2 lint types all-tests || status=1; \
 	echo "make test took $$(($$(date +%s) - begun)) s"; exit $$status
@@ -73,7 +73,7 @@ quick-tests: .venv/tests-ready
 		--hypothesis-profile=quick --ignore=tests/e2e --ignore=tests/sim
 
 # More workers than two cores, because end-to-end tests mostly wait; in the order of tests/conftest.py.
-all-tests: .emulator/ready node_modules/ready
+all-tests: .venv/tests-ready .emulator/ready node_modules/ready
 	$(VENV)/python -m pytest -q -n 6 --dist loadgroup --no-loadscope-reorder --cov --cov-report=term
 
 synth: .venv/ready node_modules/ready ## Write the CloudFormation templates to cdk.out (STAGE=dev or prod)

@@ -129,8 +129,10 @@ def _simulated(*, quick: bool) -> Iterator[Row]:
 
 def _outage() -> Iterator[Row]:
     """As it was before there was a pace."""
-    down = LeadsApi(down_from_s=0, down_until_s=3600)
-    runs = [Simulation(at_once(200, LeadsApi(**vars(down)), seed=seed)).run() for seed in _SEEDS]
+    runs = [
+        Simulation(at_once(200, LeadsApi(down_from_s=0, down_until_s=3600), seed=seed)).run()
+        for seed in _SEEDS
+    ]
     calls = median(run.calls[Answer.DOWN] / run.most_environments for run in runs)
     last_s = max(run.ended_s for run in runs) - 3600
     yield "an hour of 503: calls of each environment", "simulation", "≤ 31", f"{calls:.0f}"

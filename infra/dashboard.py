@@ -137,6 +137,7 @@ class Dashboard:
                     "Longest wait (minutes)",
                     divided(self._never_tried(), 60, "never tried", _ORANGE),
                     divided(self._sent_back(), 60, "tried and sent back", _BLUE),
+                    self._line(),
                     limit=(config.oldest_message_alarm_minutes, "LeadsWaiting"),
                 ),
                 graph(
@@ -204,7 +205,7 @@ class Dashboard:
                     "What the leads API answered",
                     metrics.own(Metric.ANSWERED_2XX, "2xx: taken", _GREEN),
                     metrics.own(Metric.ANSWERED_4XX, "4xx: refused", _PURPLE),
-                    metrics.own(Metric.ANSWERED_429, "429: too many", _ORANGE),
+                    metrics.own(Metric.ANSWERED_429, "429: turned away", _ORANGE),
                     metrics.own(Metric.ANSWERED_5XX, "5xx: failed", _RED),
                     metrics.own(Metric.UNANSWERED, "no answer", _BROWN),
                     stacked=True,
@@ -325,6 +326,21 @@ class Dashboard:
             expression="SUM([delivered, 0 * base])",
             label="leads",
             using_metrics={"delivered": self._metrics.own(Metric.DELIVERED), "base": base},
+            period=PERIOD,
+        )
+
+    def _line(self) -> cloudwatch.MathExpression:
+        """How long all that wait will take, if 7Targets takes as many calls as in this period."""
+        metrics = self._metrics
+        return cloudwatch.MathExpression(
+            expression=f"IF(taken > 0, (visible + hidden) * {PERIOD.to_minutes()} / taken, 0)",
+            label="the line: what waits, at this rate",
+            color=_GREY,
+            using_metrics={
+                "taken": metrics.own(Metric.ANSWERED_2XX),
+                "visible": metrics.lead_queue(_VISIBLE, statistic="Maximum"),
+                "hidden": metrics.lead_queue(_NOT_VISIBLE, statistic="Maximum"),
+            },
             period=PERIOD,
         )
 

@@ -1,4 +1,4 @@
-"""The event source mapping, between lead queue and function; its tags tell who closed it and why."""
+"""The event source mapping, between lead queue and function; its tags say who closed it and why."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""What the ledger knows of one lead, told as a story.
+"""What the ledger has about one lead, as a story.
 
 The item's attributes are those of docs/operate.md; `tests/leadctl/test_find.py` reads what the function's own
 ledger has written.
@@ -138,7 +138,7 @@ class LedgerReader:
         self._table = target.output("LedgerTableName")
 
     def find(self, lead_hash: str) -> Lead | None:
-        """None for a lead of which the ledger knows nothing."""
+        """None for a lead that the ledger doesn't have."""
         answer = self._dynamodb.get_item(
             TableName=self._table, Key=key_of_lead(lead_hash), ConsistentRead=True
         )

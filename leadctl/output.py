@@ -74,7 +74,7 @@ class Output:
                 click.echo("\t".join(" ".join(cell.split()) for cell in cells))
 
     def record(self, record: Mapping[str, Any]) -> None:
-        """One thing, for JSON and CSV; `text` has told a person."""
+        """One thing, for JSON and CSV; `text` is what a person reads."""
         if self.form == "json":
             click.echo(json.dumps(record, indent=2, ensure_ascii=False))
         elif self.form == "csv":

@@ -1,7 +1,9 @@
 """The stage that is tried: deployed by the CDK, looked at and destroyed by AWS's own calls."""
 
+import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
+import psutil
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -132,13 +135,31 @@ class Stage:
             "never",
         ]
         command += ["--no-notices", "--output", str(self.folder / "cdk.out"), *words]
-        return ChildProcess(command, environment=environment(), log=self.folder / "cdk-deploy.log")
+        deployment = ChildProcess(command, environment=environment(), log=self.folder / "cdk-deploy.log")
+        self._deployment_file.parent.mkdir(exist_ok=True)
+        self._deployment_file.write_text(str(deployment.pid), "utf-8")
+        return deployment
+
+    @property
+    def _deployment_file(self) -> Path:
+        """Holds the process that deploys, which outlives this one if this one is killed."""
+        place = re.sub(r"\W+", "-", self.endpoint) or "aws"
+        return PROJECT / ".local" / f"{self.name}-{place}.pid"
+
+    def _end_deployment(self) -> None:
+        with contextlib.suppress(OSError, ValueError, psutil.Error):
+            process = psutil.Process(int(self._deployment_file.read_text("utf-8")))
+            if str(_CDK) in process.cmdline():
+                for each in [*process.children(recursive=True), process]:
+                    each.kill()
+        self._deployment_file.unlink(missing_ok=True)
 
     def finish_deployment(self, deployment: ChildProcess) -> None:
         deployment.wait(_DEPLOYMENT_S)
 
     def destroy(self) -> None:
         """Deletes all that there may be of the stage, whoever made it. Does no harm where nothing is."""
+        self._end_deployment()
         cloudformation = self.client("cloudformation")
         for name in reversed(self.stack_names()):
             if name in self.states():

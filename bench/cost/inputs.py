@@ -51,7 +51,7 @@ class Inputs:
     poll_s: int = 20
 
     # Of the stage, held to its templates by a test.
-    alarm_metrics: int = 28
+    alarm_metrics: int = 27
     composite_alarms: int = 1
     healthy_metrics: int = 8
     all_metrics: int = 27

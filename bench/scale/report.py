@@ -16,6 +16,7 @@ from bench.scale.scenarios import (
     SUITED,
     UNTIL_MIN,
     Case,
+    Limit,
 )
 from bench.scale.simulation import Answer, Result, Sample
 
@@ -60,6 +61,40 @@ HEAD = [
 def results_table(results: Mapping[Case, Result], prices: Prices) -> str:
     """A row for each run."""
     return table(HEAD, (row(case, result, prices) for case, result in results.items()))
+
+
+LIMITS_HEAD = [
+    "calls a second",
+    "leads at once",
+    "settings",
+    "delivered after",
+    "share of the limit",
+    "turned away",
+    "receives of a lead",
+    "at most",
+    "USD a million",
+]
+
+
+def limits_table(results: Mapping[Limit, Result], prices: Prices) -> str:
+    """A row for each limit."""
+    return table(LIMITS_HEAD, (limit_row(limit, result, prices) for limit, result in results.items()))
+
+
+def limit_row(limit: Limit, result: Result, prices: Prices) -> list[str]:
+    """A run's row of the table of limits."""
+    usd = sum(bill(result.usage, prices).values()) / result.delivered * MILLION
+    return [
+        f"{limit.a_second}",
+        f"{result.sent:,}",
+        limit.settings,
+        f"{result.ended_s / 3600:.1f} h",
+        f"{result.delivered / limit.a_second / result.ended_s:.0%}",
+        f"{result.calls[Answer.TOO_MANY] / sum(result.calls.values()):.1%}",
+        f"{result.receives / result.sent:.1f}",
+        f"{result.most_receives}",
+        f"{usd:,.2f}",
+    ]
 
 
 def plots(results: Mapping[Case, Result]) -> dict[str, str]:

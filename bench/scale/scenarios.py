@@ -27,6 +27,7 @@ _DEFAULT_CONFIG = DeploymentConfig(stage="model")
 # Calls at a time = calls a second x seconds of a call, so that no call is turned away.
 _GENTLE: dict[str, Any] = {"maximum_concurrency": 2, "parallel_calls": 5}
 _GATHER: dict[str, Any] = {"batching_window_seconds": 1}
+_FEW_ENVIRONMENTS: Mapping[str, Any] = {"maximum_concurrency": 2}
 _WIDE: Mapping[str, Any] = {"maximum_concurrency": 100}
 
 
@@ -74,16 +75,39 @@ def bursts() -> Iterator[Case]:
         yield Case(BURST_RATE, LIMITED, settings, changed, BURST_MIN)
 
 
-def at_once(leads: int, api: LeadsApi, *, until_s: float = 86_400, seed: int = 1) -> Scenario:
-    """About so many leads within a second, with the default settings."""
+def at_once(
+    leads: int, api: LeadsApi, changed: Mapping[str, Any] | None = None, *, seed: int = 1
+) -> Scenario:
+    """About so many leads within a second, until all are delivered."""
     return Scenario(
         leads_a_minute=leads * 60,
-        config=_DEFAULT_CONFIG,
+        config=replace(_DEFAULT_CONFIG, **(changed or {})),
         api=api,
         arriving_s=1,
-        until_s=until_s,
+        until_s=math.inf,
         seed=seed,
     )
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What an API with this limit takes in an hour, at once."""
+
+    a_second: int
+    settings: str
+    changed: Mapping[str, Any] = field(compare=False)
+
+    @property
+    def scenario(self) -> Scenario:
+        """To simulate."""
+        return at_once(3_600 * self.a_second, LeadsApi(a_second=self.a_second), self.changed)
+
+
+def limits() -> Iterator[Limit]:
+    """By default, and with as few environments as possible."""
+    for a_second in (1, 5, 50):
+        yield Limit(a_second, DEFAULTS, {})
+        yield Limit(a_second, SUITED, _FEW_ENVIRONMENTS)
 
 
 def _suited(rate: int, api: str) -> Mapping[str, Any]:

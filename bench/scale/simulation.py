@@ -84,6 +84,11 @@ class LeadsApi:
         self._left -= taken
         return [Answer.TAKEN] * taken + [Answer.TOO_MANY] * (calls - taken)
 
+    @property
+    def may_turn_away(self) -> bool:
+        """Whether there is a limit to learn."""
+        return not math.isinf(min(self.a_second, self.closed_until_s))
+
     def told_s(self, now: float) -> float | None:
         """The `Retry-After` of a 429."""
         if not self.tells:
@@ -416,8 +421,9 @@ class Simulation:
             return
         batch.wave, batch.left = batch.left[:wave], batch.left[wave:]
         calls = len(batch.wave)
-        for lead in batch.wave:
-            pace.turn(lead)
+        if self._scenario.api.may_turn_away:
+            for lead in batch.wave:
+                pace.turn(lead)
         batch.began_s = self._now
         batch.answers = self._scenario.api.answers(self._now, calls)
         self._count_writes(calls * self._inputs.write_units)
@@ -527,7 +533,8 @@ class Simulation:
 
     def _take_answers(self, batch: _Batch) -> None:
         self._parallel_calls -= len(batch.wave)
-        self._random.shuffle(batch.answers)
+        if not batch.answers[0] is batch.answers[-1] is Answer.TAKEN:
+            self._random.shuffle(batch.answers)
         for lead, answer in zip(batch.wave, batch.answers, strict=True):
             self._note(batch, lead, answer, batch.began_s)
         for lead, answer in zip(batch.wave, batch.answers, strict=True):

@@ -54,7 +54,7 @@ class EventRecord:
     """One event of a lead. Times named `_s` are epoch seconds, `_ms` epoch milliseconds; 0 is "none".
 
     `key` and `digest` say which event it is (event/idempotency_key.py). `order_ms`: when it was first sent,
-    which tells which of two events is the later one; `sent_s`: when its message was sent; `redriven`: whether
+    by which the later of two events is found; `sent_s`: when its message was sent; `redriven`: whether
     that was after a parking. `due_s`: when its message is expected back. `unknown_since_s`: since when
     7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
     delivered the event; `crashes_alone`: those of them while no other event was under way.

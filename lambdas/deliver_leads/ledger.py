@@ -194,7 +194,7 @@ class Ledger:
         return item
 
     def _fold(self, lead_hash: str, item: Item) -> None:
-        """Writes the journal of an item that nobody holds into its state. Raises `LedgerError`."""
+        """Writes the journal of an item that no attempt holds into its state. Raises `LedgerError`."""
         state = write_state(read_state(item).with_journal(read_journal(item)))
         try:
             self._update(

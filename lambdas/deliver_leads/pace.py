@@ -30,7 +30,7 @@ SHORT_RUN = 3
 CUT, CUT_AGAIN = 0.9, 0.8
 # A call that is taken. In balance with the cuts if one call in 50 is turned away at one call a second, and
 # one in 160 at ten. In a run of calls that were all taken it grows, because the limit may be gone; after a
-# pause or a told end it is at its fastest, until a call is turned away.
+# pause or the end of a `Retry-After` it is at its fastest, until a call is turned away.
 GROWTH, FASTEST_GROWTH = 0.002, 0.25
 LONG_RUN = 30
 NO_LIMIT = 1000.0

@@ -54,14 +54,14 @@ class Sought:
     """,
 )
 @click.argument("what", metavar="EMAIL|ID|KEY|-")
-@click.option("--log", "with_log", is_flag=True, help="Tell each attempt too, from the function's log.")
+@click.option("--log", "with_log", is_flag=True, help="Show each attempt too, from the function's log.")
 @click.option(
     "--since", type=Length(), default="30d", show_default=True, help="How far back to look in the log."
 )
 @target_options
 @pass_invocation
 def find(invocation: Invocation, what: str, with_log: bool, since: float) -> Result:
-    """Tell what became of a lead.
+    """Show what became of a lead.
 
     EMAIL is the lead's address. ID is its id at 7Targets, the id of a message or of an event, or the hash
     under which the log names the lead; KEY is a producer's idempotencyKey. Both are looked up in the
@@ -170,8 +170,8 @@ def _tell(
 def _not_in_the_ledger(sought: Sought) -> str:
     if sought.address or sought.leads:
         return (
-            "The ledger knows nothing of this lead: no event of it has been tried, or it was longer ago than "
-            "the ledger remembers (ledgerDays)."
+            "The ledger has nothing about this lead: no event of it has been tried, or that was longer ago "
+            "than the ledger remembers (ledgerDays)."
         )
     return (
         "The log has no attempt with this id or key: none was made yet, or it was longer ago than --since or "

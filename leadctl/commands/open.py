@@ -51,7 +51,7 @@ def _address(target: Target, what: str | None) -> str:
     if what and "@" in same_address(what):
         lead = LedgerReader(target).find(hash_address(what))
         if lead is None or lead.url is None:
-            raise ToBeFixedError("The ledger has no id of this lead at 7Targets: leadctl find tells more.")
+            raise ToBeFixedError("The ledger has no id of this lead at 7Targets: leadctl find shows more.")
         return lead.url
     if what and what.isdecimal():
         return APP_URL.format(what)

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from leadctl.options import Invocation, Result, pass_invocation, target_options
+from leadctl.options import Command, Group, Invocation, Result, pass_invocation, target_options
 from leadctl.output import Column
 from leadctl.problems import ExitCode, ProblemError
 
@@ -18,13 +18,26 @@ _COLUMNS = (
 )
 
 
-@click.group()
+@click.group(
+    cls=Group,
+    short_help="Look at a stage's sandbox.",
+    examples="""
+    leadctl sandbox leads --stage dev
+    """,
+)
 @target_options
 def sandbox() -> None:
     """Look at the sandbox of a stage whose setting leadsApi is "sandbox"."""
 
 
-@sandbox.command("leads")
+@sandbox.command(
+    "leads",
+    cls=Command,
+    examples="""
+    leadctl sandbox leads --stage dev
+    leadctl sandbox leads -o csv > leads.csv
+    """,
+)
 @target_options
 @pass_invocation
 def leads(invocation: Invocation) -> Result:

@@ -1,4 +1,4 @@
-"""Opens what a person names: a file of any kind, told by its content, or stdin."""
+"""Opens what a person names: a file of any kind, recognised by its content, or stdin."""
 
 import re
 import shutil

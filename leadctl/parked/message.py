@@ -104,7 +104,7 @@ class Parked:
 
     @property
     def event_id(self) -> str:
-        """By which the function tells a keyless update or stop from others."""
+        """By which the function recognises a keyless update or stop."""
         return self.text(DeadLetterAttribute.EVENT_ID) or self.message_id
 
     def as_message(self) -> Message:
@@ -144,7 +144,7 @@ class Parked:
         return self.sent_s
 
     def sent_attributes(self) -> dict[str, Any]:
-        """The message attributes with which it is sent again: its own, and what the function tells it by.
+        """The message attributes with which it is sent again: its own, and those that identify it.
 
         A message that was sent again has a new id and a new time. The function takes the old ones from these
         attributes, but only where there is a reason too. SQS takes ten of them.

@@ -1,4 +1,4 @@
-"""Putting parked messages back into the lead queue, and what a person is told before and after."""
+"""Putting parked messages back into the lead queue, and what a person reads before and after."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -55,7 +55,7 @@ class Overview:
         self._woken.set()
 
     def follow_retry(self, message_ids: list[str]) -> None:
-        """From now on the figures tell what becomes of these messages, which were parked before."""
+        """From now on the figures show what becomes of these messages, which were parked before."""
         self._retried = message_ids
         self.look_soon()
 

@@ -145,7 +145,10 @@ def _plain_told(request: Request, what: str, good: str) -> Step:
         return Step(request.at, "Sent", f"{what}: {request.status}. {good}".rstrip(), "good")
     if request.status == 404 and request.operation != "create":
         return Step(request.at, "Not there", f"{what}: 404, 7Targets doesn't know the lead yet.", "doubt")
-    title = "Refused" if request.status < 500 and request.status != 429 else "Not taken"
+    if request.status == 429:
+        text = f"{what}: 429. 7Targets takes no more calls now, so the lead waits for its turn."
+        return Step(request.at, "Turned away", text, "doubt")
+    title = "Refused" if request.status < 500 else "Not taken"
     return Step(request.at, title, f"{what}: {request.status}.", "bad")
 
 

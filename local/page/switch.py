@@ -18,6 +18,10 @@ _MODES: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "stores each new lead, then cuts the line before it answers",
         [{"operation": "create", "fault": {"kind": "cut_after"}}],
     ),
+    "limited": (
+        "takes one call a second and turns the others away",
+        [{"operation": "leads", "fault": {"kind": "limited", "calls_per_second": 1}}],
+    ),
     "503": (
         "answers 503 to everything and does nothing",
         [{"operation": "any", "fault": {"kind": "status", "status": 503}}],

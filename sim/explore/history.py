@@ -118,7 +118,7 @@ class _Place:
     environment: Environment | None = None
     held: Sequence[QueuedMessage] = ()
     is_busy: bool = False
-    is_dead: bool = False
+    is_over: bool = False
 
 
 class History:
@@ -161,7 +161,7 @@ class History:
             park_after_s=self._settings.park_after_s,
         )
         self._tasks = Tasks(self.now)
-        self._tasks.is_dead = lambda index: self._places[index].is_dead
+        self._tasks.is_over = lambda index: self._places[index].is_over
         self._late: list[tuple[float, Request]] = []
         self._invocations = 0
         self._preferred: int | None = None
@@ -225,7 +225,7 @@ class History:
     def _next_task(self) -> Task | None:
         if self._preferred is not None:
             place = self._places[self._preferred]
-            if not place.is_busy and not place.is_dead:
+            if not place.is_busy and not place.is_over:
                 self._receive(self._preferred)
         ready = self._tasks.ready()
         if not ready:
@@ -238,23 +238,23 @@ class History:
     def _resume(self, task: Task) -> None:
         self._tasks.resume(task)
         place = self._places[task.environment]
-        if place.is_dead:
-            self._bury(task.environment)
+        if place.is_over:
+            self._end(task.environment)
 
-    def _bury(self, index: int) -> None:
+    def _end(self, index: int) -> None:
         """Ends all tasks of an environment that was killed; a new one takes its place."""
         for task in self._tasks.of(index):
             self._tasks.resume(task)
         for message in self._places[index].held:
             seen = self.judge.see(message.message_id)
             seen.excused += 1
-            seen.deaths += 1
+            seen.crashes += 1
             seen.held_until = self.now() + self._lease_s
         self._places[index] = _Place()
 
     def _end_tasks(self) -> None:
         for index, place in enumerate(self._places):
-            place.is_dead = True
+            place.is_over = True
             for task in self._tasks.of(index):
                 self._tasks.resume(task)
 
@@ -367,7 +367,7 @@ class History:
         task = self._tasks.running
         assert task is not None
         index = task.environment
-        if self._places[index].is_dead:
+        if self._places[index].is_over:
             raise Killed
         options = faults if email in {None, EMAIL} else ()
         while True:
@@ -377,18 +377,24 @@ class History:
             if turn is None:
                 if self._tell:
                     self._tell_line(index, what, name)
-                if name != WELL.name and faults is VISIBILITY_FAULTS:
-                    for message in self._places[index].held:
-                        self.judge.see(message.message_id).undelayed += 1
-                if name != WELL.name and task.message_id:
-                    seen = self.judge.see(task.message_id)
-                    seen.disturbances += 1
-                    seen.unwritten += faults in {WRITE_FAULTS, BATCH_FAULTS, PARK_FAULTS}
+                if name != WELL.name:
+                    self._note_fault(self._places[index], task.message_id, name, faults)
                 return name
             if self._tell:
                 self._tell(self.now(), f"{_letter(index)} is slow now: {_letter(turn)} goes first")
             self._preferred = turn
             self._tasks.pause()
+
+    def _note_fault(self, place: _Place, message_id: str, name: str, faults: Sequence[Option]) -> None:
+        for message in place.held:
+            seen = self.judge.see(message.message_id)
+            seen.undelayed += faults is VISIBILITY_FAULTS
+            # The limit is one for all leads, so others may have to wait as well.
+            seen.is_slowed |= name == Fault.TURNED_AWAY
+        if message_id:
+            seen = self.judge.see(message_id)
+            seen.disturbances += 1
+            seen.unwritten += faults in {WRITE_FAULTS, BATCH_FAULTS, PARK_FAULTS}
 
     def _turns(self, index: int) -> tuple[Option, ...]:
         has_message = bool(self.queue.visible(self.now()))
@@ -424,7 +430,7 @@ class History:
         """Ends the running environment. Raises `Killed`."""
         task = self._tasks.running
         assert task is not None
-        self._places[task.environment].is_dead = True
+        self._places[task.environment].is_over = True
         raise Killed
 
     def sleep(self, seconds: float) -> None:

@@ -24,9 +24,10 @@ class Seen:
     """What was seen of one event; times are epoch seconds.
 
     `excused`: receives for which its own environment or message is the reason: until `held_until`, a batch
-    that it was in, and that goes on elsewhere or died, may hold its lead. `messages`, `parkings`: how often
+    that it was in, and that goes on elsewhere or ended, may hold its lead. `is_slowed`: the API turned away a
+    call of its batch, so it may have waited for its turn. `messages`, `parkings`: how often
     it was sent and parked. `is_parked`: it is in the dead-letter queue now. `statuses`: what 7Targets
-    answered. `known_before`: when the lead had been shown last, before its first request. `deaths`,
+    answered. `known_before`: when the lead had been shown last, before its first request. `crashes`,
     `disturbances`, `unwritten`, `undelayed`: how often its environment was killed, anything went wrong, a
     write of the ledger or the dead letter did, and the setting of when its message comes back. `applied`:
     whether a request of it took effect, and `applied_at`: when the last one did.
@@ -37,12 +38,13 @@ class Seen:
     received_at: float = 0.0
     receives: int = 0
     excused: int = 0
+    is_slowed: bool = False
     held_until: float = 0.0
     messages: int = 0
     parkings: int = 0
     is_parked: bool = False
     statuses: set[int] = field(default_factory=set)
-    deaths: int = 0
+    crashes: int = 0
     disturbances: int = 0
     unwritten: int = 0
     undelayed: int = 0
@@ -87,7 +89,7 @@ class Judge:
         seen = self.see(request.message_id)
         if seen.known_before is None:
             seen.known_before = self._known_at
-        if request.email != EMAIL and now > seen.received_at and not seen.deaths:
+        if request.email != EMAIL and now > seen.received_at and not (seen.crashes or seen.is_slowed):
             self.say(f"the event of another lead is sent {now - seen.received_at:.0f} s late")
         if any(other.email == request.email for other in self._possible):
             self.say(f"{request.method} {request.path} is sent while another request may still take effect")
@@ -187,17 +189,17 @@ class Judge:
                 "stopped" in each.event.sets for each in self._seen
             )
         if "left no result" in detail:
-            return self._looks_like_deaths(seen) > CRASHES_TO_PARK  # the first one was not alone
+            return self._looks_like_crashes(seen) > CRASHES_TO_PARK  # the first one was not alone
         return now - seen.sent_at >= self._park_after_s
 
-    def _looks_like_deaths(self, seen: Seen) -> int:
-        """Nothing tells a claim that could not be completed from a death when its message comes back as after
-        one, since no other time could be set, or when it is another message of the event that finds it.
+    def _looks_like_crashes(self, seen: Seen) -> int:
+        """A claim that could not be completed looks like a crash when its message comes back as after one,
+        since no other time could be set, or when another message of the event finds it.
         """
         twins = self._twins(seen)
         unwritten = sum(twin.unwritten for twin in twins)
         undelayed = sum(twin.undelayed for twin in twins)
-        return sum(twin.deaths for twin in twins) + (
+        return sum(twin.crashes for twin in twins) + (
             unwritten if len(twins) > 1 else min(unwritten, undelayed)
         )
 
@@ -223,7 +225,7 @@ class Judge:
         """The other lead must not suffer from what happens to the first."""
         if not seen.applied:
             self.say("the event of the other lead never arrives")
-        elif seen.receives > 1 + seen.excused:
+        elif seen.receives > 1 + seen.excused + seen.is_slowed:
             self.say(f"the event of the other lead needs {seen.receives} receives")
 
     def _missing(self, seen: Seen) -> str:

@@ -102,7 +102,7 @@ class Tasks:
         self._bodies: dict[Task, Callable[[], None]] = {}
         self._tasks: list[Task] = []
         self.running: Task | None = None
-        self.is_dead: Callable[[int], bool] = lambda _environment: False
+        self.is_over: Callable[[int], bool] = lambda _environment: False
 
     def start(self, environment: int, body: Callable[[], None]) -> Task:
         """Adds a task, which runs when its turn comes."""
@@ -144,7 +144,7 @@ class Tasks:
         worker = task.worker
         self._control.release()
         worker.wake.acquire()
-        if self.is_dead(task.environment):
+        if self.is_over(task.environment):
             raise Killed
 
     def sleep(self, seconds: float) -> None:

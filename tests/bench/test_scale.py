@@ -10,11 +10,13 @@ import pytest
 from bench.cost.inputs import Inputs
 from bench.cost.model import batch_seconds
 from bench.cost.prices import Prices
+from bench.rate import steady_share_turned_away
 from bench.scale.plot import Line, Panel, grid
 from bench.scale.report import row
-from bench.scale.scenarios import APIS, RATES, Case, bursts, cases
+from bench.scale.scenarios import APIS, RATES, Case, at_once, bursts, cases, limits
 from bench.scale.simulation import Answer, LeadsApi, Result, Scenario, Simulation
 from deliver_leads.breaker import FAULTS_TO_OPEN
+from deliver_leads.contract import LAST_RECEIVE
 from infra.config import DeploymentConfig
 
 pytestmark = pytest.mark.simulation
@@ -134,8 +136,10 @@ def test_the_document_shows_what_the_simulation_gives() -> None:
 def test_the_document_has_a_row_for_every_run() -> None:
     """Also for those that take long."""
     text = (PROJECT / "docs/scale.md").read_text("utf-8")
-    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| (defaults|suited) \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]*[a-z][^|]*) \| (defaults|suited) \|", text, re.MULTILINE)
     assert rows == [(case.leads, case.api, case.settings) for case in (*cases(), *bursts())]
+    rows = re.findall(r"^\| (\d+) \| [\d,]+ \| (defaults|suited) \|", text, re.MULTILINE)
+    assert rows == [(str(limit.a_second), limit.settings) for limit in limits()]
 
 
 def test_each_run_has_an_api_of_its_own() -> None:
@@ -151,3 +155,41 @@ def test_a_plot_is_an_svg_with_a_line_for_each_series_that_a_panel_has() -> None
     assert svg.count("<polyline") == 1
     assert "a &lt; b" in svg
     assert "1.5 M" in svg
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize(("a_second", "leads"), [(5, 1500), (50, 5000)])
+def test_environments_that_do_not_talk_share_a_limit(a_second: int, leads: int, tells: bool) -> None:
+    """Almost all of it is used, few calls are turned away, and no environment gets almost none."""
+    simulation = Simulation(at_once(leads, LeadsApi(a_second=a_second, tells=tells)), 1)
+    result = simulation.run()
+    assert result.delivered / a_second / result.ended_s >= 0.85
+    assert steady_share_turned_away(result) <= 0.05
+    paces = [environment.pace.calls_a_second for environment in simulation._idle]
+    assert len(paces) == DEFAULTS.maximum_concurrency
+    assert 0.7 * a_second <= sum(paces) <= 1.6 * a_second
+    assert min(paces) > max(paces) / 6
+
+
+@pytest.mark.parametrize(("tells", "first_s", "last_s"), [(True, 30, 90), (False, 120, 300)])
+def test_after_ten_minutes_of_429_leads_flow_within_seconds(tells: bool, first_s: int, last_s: int) -> None:
+    """Nothing is called before a told end, and then not all at once."""
+    api = LeadsApi(closed_from_s=0, closed_until_s=600, tells=tells)
+    result = Simulation(at_once(200, api), 1).run()
+    assert 600 <= result.first_delivered_s <= 600 + first_s
+    assert result.ended_s <= 600 + last_s
+    assert result.calls[Answer.TOO_MANY] <= 5 * (DEFAULTS.parallel_calls if tells else 60)
+    assert max(sample.parallel_calls for sample in result.samples if sample.at_s > 600) <= 30
+
+
+def test_a_known_limit_is_never_exceeded() -> None:
+    """The setting's part of each environment, from the first call on."""
+    result = simulate(6000, LeadsApi(a_second=20), arriving_s=10, calls_per_second=20)
+    assert result.calls[Answer.TOO_MANY] == 0
+    assert result.delivered == result.sent
+
+
+def test_a_line_of_hours_does_not_use_up_receives() -> None:
+    """At one call a second, by five environments."""
+    result = Simulation(at_once(1000, LeadsApi(a_second=1))).run()
+    assert result.most_receives < LAST_RECEIVE / 10

@@ -170,6 +170,12 @@ MODES = {
         frozenset({("create", None, "created"), ("update", 200, "updated")}),
         delivers=True,
     ),
+    "limited": Mode(
+        "takes one call a second and turns the others away",
+        "the leads API answered 429",
+        frozenset({("create", 201, "created"), ("create", 429, None)}),
+        delivers=True,
+    ),
     "503": Mode(
         "answers 503 to everything and does nothing",
         "leads API answered 503",

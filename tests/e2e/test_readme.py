@@ -22,6 +22,7 @@ pytestmark = pytest.mark.e2e
 # The local run itself, which is up here: tests/e2e/test_the_run.py.
 RUN = "make run\n"
 DEPLOY = "## Deploy to AWS"
+TO_7TARGETS = "**To 7Targets.**"
 # What is done before: leadctl is on PATH, and the local run has deployed the same app.
 INSTALLED = "uv() { :; }\n"
 DEPLOYED = "make() { :; }\nnpx() { :; }\n"
@@ -94,8 +95,8 @@ def test_the_blocks_up_to_the_deployment_publish_to_the_local_run(
 def test_the_blocks_of_the_deployment_fill_the_secret_and_check_it(
     deployment: Deployment, checkout: Path
 ) -> None:
-    """In a new shell."""
-    _, text = (PROJECT / "README.md").read_text("utf-8").split(DEPLOY)
+    """In a new shell; what comes before, a stage with a sandbox, is tried in test_prove.py."""
+    _, text = (PROJECT / "README.md").read_text("utf-8").replace("STAGE=prod", "STAGE=dev").split(TO_7TARGETS)
     (checkout / "credentials.json").write_text(json.dumps(vars(deployment.credentials)), "utf-8")
     deployment.sandbox.add_assistants([LEAD_DEFAULTS["assistantEmail"]])
     output = run(DEPLOYED + script(text), checkout, deployment.emulator.aws_environment())

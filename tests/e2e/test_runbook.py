@@ -18,8 +18,8 @@ from tests.e2e.shell import RUNBOOK, Operator, blocks, log_lines
 
 pytestmark = pytest.mark.e2e
 
-# tests/e2e/test_check.py runs it.
-SHOWN_ELSEWHERE = {"Check the deployment"}
+# tests/e2e/test_check.py and tests/e2e/test_prove.py run them.
+SHOWN_ELSEWHERE = {"Check the deployment", "What a first deployment has to prove"}
 
 
 def test_every_procedure_is_run_here_or_says_that_it_was_not_tried() -> None:

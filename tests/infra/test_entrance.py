@@ -170,7 +170,8 @@ class TestExistingBus:
         with pytest.raises(ConfigError) as caught:
             build_stacks(new_app(), config, LocalBundling())
         (problem,) = caught.value.problems
-        assert problem.startswith("stage has 60 characters, but with eventBusName the rule is named Lead")
+        assert problem.startswith("on an existing bus the rule is named LeadDelivery-xxx")
+        assert problem.endswith("after its stack: 73 characters, but EventBridge takes 64")
 
 
 # Every kind of bus, and what is in a rule's ARN after "rule/".

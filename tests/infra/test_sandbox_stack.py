@@ -5,10 +5,15 @@ import json
 from typing import Any
 
 import pytest
+from aws_cdk import aws_lambda as lambda_
 
+from infra.config import ConfigError
+from infra.delivery_stack import DeliveryStack
+from infra.sandbox_stack import SandboxStack
 from local.sandbox.dynamodb_store import EXPIRY, KIND, LONGEST_DELAY_S, NAME
-from sim.synthesis import Template, build, new_app, properties, resources, synthesise
+from sim.synthesis import Template, build, config_of, new_app, properties, resources, synthesise
 
+NO_CODE = lambda_.Code.from_inline("pass")
 ENDPOINTS = ("functionUrl", "httpApi")
 
 
@@ -125,3 +130,30 @@ def test_an_operator_may_steer_the_sandbox_and_nothing_else_is_new() -> None:
     [steer] = [statement for statement in operator if statement["Sid"] == "SteerSandbox"]
     assert steer["Action"] == "lambda:InvokeFunction"
     assert "Function" in json.dumps(output_behind(steer["Resource"]))
+
+
+@pytest.mark.shipped
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_the_template_passes_cfn_lint(endpoint: str) -> None:
+    """As the other stacks' do, but for function URLs, which some regions lack (docs/settings.md)."""
+    from cfnlint.api import lint_all  # type: ignore[import-untyped]
+
+    findings = [match for match in lint_all(json.dumps(sandbox(endpoint))) if match.rule.id[0] != "I"]
+    assert [
+        str(match) for match in findings if "'AWS::Lambda::Url' does not exist in" not in str(match)
+    ] == []
+
+
+@pytest.mark.parametrize("leads_api", ["sandbox", "7targets"])
+def test_a_delivery_without_the_sandbox_that_its_settings_name_is_refused(leads_api: str) -> None:
+    """Its leads would go to 7Targets, or the sandbox would stay empty."""
+    app = new_app()
+    made = SandboxStack(app, "Sandbox", config=config_of("dev", leadsApi="sandbox"), code=NO_CODE)
+    with pytest.raises(ConfigError, match="leadsApi is sandbox"):
+        DeliveryStack(
+            app,
+            "Delivery",
+            config=config_of("dev", leadsApi=leads_api),
+            code=NO_CODE,
+            sandbox=made if leads_api == "7targets" else None,
+        )

@@ -625,7 +625,7 @@ class TestPoison:
     def test_a_ledger_that_can_t_be_written_after_a_call_parks_no_lead(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nothing died: each attempt handed its message back. So it may go on for hours."""
+        """Nothing crashed: each attempt returned its message. So it may go on for hours."""
         monkeypatch.setattr(Ledger, "complete", lambda *_, **__: False)
         pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 503}})
         pipeline.send(create())

@@ -568,7 +568,7 @@ class TestLedger:
     def test_a_claim_that_is_refused_is_a_retry(
         self, pipeline: Pipeline, written: Written, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """So that a missing table or right is told within minutes; the log has AWS's code."""
+        """So that a missing table or right is seen within minutes; the log has AWS's code."""
         fail_call(monkeypatch, "UpdateItem")
         deliver(pipeline, create())
         values = written()

@@ -55,7 +55,7 @@ class TestInDoubt:
     def test_creates_in_doubt_are_parked_as_unconfirmed_though_the_breaker_is_open(
         self, pipeline: Pipeline, queue: SimulatedQueue
     ) -> None:
-        """A person must be able to tell them from those that were never sent."""
+        """A person must be able to distinguish them from those that were never sent."""
         lost = lose_creates(queue, 3)
         pipeline.fail(ALL_429)
         never_sent = [queue.send(create(f"other{number}")) for number in range(7)]

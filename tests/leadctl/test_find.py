@@ -148,7 +148,7 @@ def test_a_lead_that_nobody_has_seen_is_said_to_be_unknown(stage: Stage) -> None
     )
     result = stage.run("find", JANE)
     assert result.exit_code == 3
-    assert "The ledger knows nothing of this lead" in result.stdout
+    assert "The ledger has nothing about this lead" in result.stdout
     assert "2 events wait in the lead queue or are under way" in result.stdout
 
 

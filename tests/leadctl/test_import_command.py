@@ -305,7 +305,7 @@ def test_leads_that_a_throttled_ledger_leaves_out_are_asked_for_again(
 
 
 def test_leads_go_as_one_fair_queue_group(stage: Stage, function: Function) -> None:
-    """So that live leads are not behind them; a standard queue refuses a deduplication id."""
+    """So that today's leads are not behind them; a standard queue refuses a deduplication id."""
     function.is_running = False
     write(rows("a@b.co", "c@d.co"))
     stage.run("import", "leads.csv", "--yes", "--no-wait")

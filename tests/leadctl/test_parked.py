@@ -124,7 +124,7 @@ def test_one_message_is_shown_whole(stage: Stage) -> None:
 
 
 def test_a_retry_keeps_the_events_identity(stage: Stage) -> None:
-    """The function tells a keyless update by its event's id, and orders events by when they came first."""
+    """An update without a key is recognised by its event's id, and its order is when it first came."""
     stage.park(BODY, message_id="message-1", sent_s=1_795_000_000)
     assert stage.run("parked", "retry", "--all", "--yes").stdout == "Sent again: 1.\n"
     [message] = stage.take()

@@ -165,6 +165,8 @@ def test_decorations_in_any_order_change_nothing(
         plain = normal_address(f"{local}@{domain}")
     except AddressError:
         assume(False)
+    # Nobody writes a query into a query.
+    assume(around.count("mailto:{}?subject=x") <= 1)
     text = f"{local}{''.join(unseen)}@{domain}"
     for decoration in around:
         text = decoration.format(text)

@@ -160,7 +160,7 @@ def test_a_told_end_counts_up_to_an_hour(pace: Pace, clock: Clock) -> None:
 
 
 def test_a_told_end_that_is_sooner_does_not_replace_a_later_one(pace: Pace, clock: Clock) -> None:
-    """Calls that were under way may be told less."""
+    """Calls that were under way may get a shorter `Retry-After`."""
     began_s = clock.now
     pace.note_turned_away(began_s, 600, ANSWER)
     pace.note_turned_away(began_s, 1, ANSWER)
