@@ -50,8 +50,14 @@ def test_the_monitoring_stack_is_made_and_its_alarms_watch_what_was_deployed(dep
     alarms = [each for each in template["Resources"].values() if each["Type"] == "AWS::CloudWatch::Alarm"]
     cloudformation = deployment.emulator.client("cloudformation")
     cloudwatch = deployment.emulator.client("cloudwatch")
+    # Larger than what CloudFormation takes as text.
+    s3 = deployment.emulator.client("s3")
+    s3.create_bucket(Bucket="templates")
+    s3.put_object(Bucket="templates", Key="monitoring.json", Body=json.dumps(emulated(template)).encode())
     cloudformation.create_stack(
-        StackName=STACK, TemplateBody=json.dumps(emulated(template)), Capabilities=["CAPABILITY_IAM"]
+        StackName=STACK,
+        TemplateURL=f"{deployment.emulator.url}/templates/monitoring.json",
+        Capabilities=["CAPABILITY_IAM"],
     )
     try:
         waiter = cloudformation.get_waiter("stack_create_complete")

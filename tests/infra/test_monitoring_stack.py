@@ -268,7 +268,8 @@ def test_synth_warns_when_nobody_gets_the_alarms_of_a_stage_that_keeps_its_data(
     app = new_app()
     _, monitoring = build(stage, app=app, **settings)
     app.synth()
-    notes = [str(entry.data) for entry in monitoring.node.metadata if entry.type == "aws:cdk:warning"]
+    entries = [entry for each in monitoring.node.find_all() for entry in each.node.metadata]
+    notes = [str(entry.data) for entry in entries if entry.type == "aws:cdk:warning"]
     assert any("set alarmEmails or alarmTopicArn" in note for note in notes) is warned
 
 
