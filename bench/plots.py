@@ -1,16 +1,19 @@
-"""Plots as SVG, without a package: transparent, in mid-tones that can be read on white and on black."""
+"""Plots as SVG, without a package: bars, and small panels of lines, for light and dark pages."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
 
-_WIDTH = 800
-_TEXT, _LINE = "#737b85", "#737b8555"
-# Apart for eyes that see no red or green as well.
-_OURS, _OTHERS, _MORE = "#2f81d6", "#8b939c", ("#2f81d6", "#d07d1c", "#8b939c")
-_ROW = 30
-_LABELS = 340
+# In between light and dark: an SVG can only ask for the browser's theme, which is not always the page's.
+INK, FAINT = "#76808b", "#76808b55"
+COLORS = ("#e07b22", "#3a86d4")
+
+_PANEL_W, _PANEL_H = 300, 150
+_LEFT, _TOP, _GAP_X, _GAP_Y = 56, 74, 62, 64
+_BARS_W, _BAR_H, _LABELS, _VALUES = 800, 30, 340, 110
+_OURS, _OTHERS = "#2f81d6", "#8b939c"
+_FONT = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'"
 
 
 @dataclass(frozen=True)
@@ -26,82 +29,121 @@ class Row:
 def bars(title: str, rows: Sequence[Row]) -> str:
     """Horizontal bars from 0 on, each with its value in words."""
     longest = max(row.value for row in rows)
-    room = _WIDTH - _LABELS - 110
-    parts = [_words(0, 18, title, bold=True)]
+    room = _BARS_W - _LABELS - _VALUES
+    parts = [_text(0, 18, title, size=13, weight=600)]
     for number, row in enumerate(rows):
-        top, width = 34 + number * _ROW, max(2, room * row.value / longest)
-        colour = _OURS if row.is_ours else _OTHERS
+        top, width = 34 + number * _BAR_H, max(2, room * row.value / longest)
+        colour, weight = (_OURS, 600) if row.is_ours else (_OTHERS, 400)
         parts += [
-            _words(_LABELS - 10, top + 15, row.label, anchor="end", bold=row.is_ours),
-            f'<rect x="{_LABELS}" y="{top}" width="{width:.1f}" height="20" rx="3" fill="{colour}"/>',
-            _words(_LABELS + width + 8, top + 15, row.text, bold=row.is_ours),
+            _text(_LABELS - 10, top + 15, row.label, size=13, anchor="end", weight=weight),
+            f"<rect x='{_LABELS}' y='{top}' width='{width:.1f}' height='20' rx='3' fill='{colour}'/>",
+            _text(_LABELS + width + 8, top + 15, row.text, size=13, weight=weight),
         ]
-    return _svg(title, 34 + len(rows) * _ROW, parts)
+    return _svg(title, _BARS_W, 34 + len(rows) * _BAR_H, parts)
 
 
-def lines(title: str, x_label: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Lines over a common x axis; each is named at its end. The y axis begins at 0."""
-    left, right, top, bottom = 60, _WIDTH - 150, 40, 260
-    points = [point for line in series.values() for point in line]
-    least_x, most_x = min(x for x, _ in points), max(x for x, _ in points)
-    most_y = _round_up(max(y for _, y in points))
+@dataclass(frozen=True)
+class Line:
+    """`points` are x and y; lines of the same number in all panels have the same colour and name."""
+
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """`lines` may have None for a line that this panel doesn't show; `shaded`: from which x to which.
+
+    The y axis goes to `least_y` at least, so that what is next to nothing looks like it.
+    """
+
+    title: str
+    lines: Sequence[Line | None]
+    least_y: float
+    shaded: tuple[float, float] | None = None
+
+
+def grid(
+    rows: Sequence[Sequence[Panel]],
+    *,
+    title: str,
+    names: Sequence[str],
+    x_unit: str,
+    x_ticks: Sequence[float],
+) -> str:
+    """All panels have the same x axis, and each its own y axis from 0."""
+    width = _LEFT + len(rows[0]) * (_PANEL_W + _GAP_X) - _GAP_X + 26
+    height = _TOP + len(rows) * (_PANEL_H + _GAP_Y) - 18
+    parts = [_text(4, 18, title, size=15, weight=600)]
+    at = 4.0
+    for name, color in zip(names, COLORS, strict=False):
+        parts.append(f"<rect x='{at}' y='32' width='18' height='3' fill='{color}'/>")
+        parts.append(_text(at + 24, 37, name))
+        at += 24 + 6.6 * len(name) + 24
+    for row, panels in enumerate(rows):
+        for column, panel in enumerate(panels):
+            x, y = _LEFT + column * (_PANEL_W + _GAP_X), _TOP + row * (_PANEL_H + _GAP_Y)
+            parts += _panel(panel, x, y, x_unit, x_ticks)
+    return _svg(title, width, height, parts)
+
+
+def _panel(panel: Panel, left: float, top: float, x_unit: str, x_ticks: Sequence[float]) -> list[str]:
+    most_x = x_ticks[-1]
+    most_y, step = _scale(max(panel.least_y, *(y for line in panel.lines if line for _, y in line.points)))
 
     def place(x: float, y: float) -> tuple[float, float]:
-        share = (x - least_x) / ((most_x - least_x) or 1)
-        return left + share * (right - left), bottom - y / most_y * (bottom - top)
+        return left + x / most_x * _PANEL_W, top + _PANEL_H * (1 - y / most_y)
 
-    parts = [_words(0, 18, title, bold=True)]
-    for step in range(5):
-        y = most_y * step / 4
-        _, height = place(least_x, y)
-        parts += [
-            f'<line x1="{left}" x2="{right}" y1="{height:.1f}" y2="{height:.1f}" stroke="{_LINE}"/>',
-            _words(left - 8, height + 4, f"{y:g}", anchor="end"),
-        ]
-    for x in (least_x, most_x):
-        parts.append(_words(place(x, 0)[0], bottom + 20, f"{x:,.0f}", anchor="middle"))
-    parts.append(_words((left + right) / 2, bottom + 20, x_label, anchor="middle"))
-    ends = _apart([place(*line[-1])[1] for line in series.values()])
-    for (name, line), colour, end in zip(series.items(), _MORE, ends, strict=False):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
-        parts += [
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>',
-            _words(right + 8, end + 4, name, colour=colour),
-        ]
-    return _svg(title, bottom + 34, parts)
-
-
-def _apart(heights: Sequence[float]) -> list[float]:
-    """The same heights, moved down where two names would cover each other."""
-    order = sorted(range(len(heights)), key=lambda index: heights[index])
-    moved = list(heights)
-    for above, below in pairwise(order):
-        moved[below] = max(moved[below], moved[above] + 16)
-    return moved
+    parts = [_text(left, top - 10, panel.title, weight=600)]
+    if panel.shaded:
+        start, _ = place(panel.shaded[0], 0)
+        end, _ = place(panel.shaded[1], 0)
+        parts.append(
+            f"<rect x='{start:.1f}' y='{top}' width='{end - start:.1f}' height='{_PANEL_H}' fill='{INK}22'/>"
+        )
+    for number in range(round(most_y / step) + 1):
+        _, y = place(0, number * step)
+        color = INK if number == 0 else FAINT
+        parts.append(f"<path d='M{left} {y:.1f}h{_PANEL_W}' stroke='{color}'/>")
+        parts.append(_text(left - 6, y + 4, short(number * step), anchor="end", size=11))
+    for x in x_ticks:
+        at, _ = place(x, 0)
+        label = f"{x:g} {x_unit}" if x == x_ticks[-1] else f"{x:g}"
+        parts.append(_text(at, top + _PANEL_H + 16, label, anchor="middle", size=11))
+    for line, color in zip(panel.lines, COLORS, strict=False):
+        if line:
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line.points))
+            parts.append(
+                f"<polyline points='{points}' fill='none' stroke='{color}' stroke-width='2' "
+                "stroke-linejoin='round'/>"
+            )
+    return parts
 
 
-def _round_up(value: float) -> float:
-    """To a number whose quarters are short."""
-    scale = 1.0
-    while scale * 10 < value:
-        scale *= 10
-    while scale >= value:
-        scale /= 10
-    return next(scale * step for step in (1, 2, 4, 6, 8, 10) if scale * step >= value)
+def _scale(most: float) -> tuple[float, float]:
+    """The end of an axis and the distance of its lines: two to five of them, at round numbers."""
+    size = 10 ** math.floor(math.log10(most))
+    step = next(size * part for part in (0.2, 0.25, 0.5, 1, 2) if most / (size * part) <= 5)
+    return math.ceil(round(most / step, 9)) * step, step
 
 
-def _words(
-    x: float, y: float, text: str, *, anchor: str = "start", bold: bool = False, colour: str = _TEXT
-) -> str:
-    weight = ' font-weight="600"' if bold else ""
+def short(number: float) -> str:
+    """A number in few letters: 1.5 k, 6 M."""
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:g}{unit}"
+    return f"{number:g}"
+
+
+def _text(x: float, y: float, text: str, *, size: int = 12, anchor: str = "start", weight: int = 400) -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"{weight}>{escape(text)}</text>'
+        f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' text-anchor='{anchor}' "
+        f"font-weight='{weight}'>{escape(text)}</text>"
     )
 
 
-def _svg(title: str, height: float, parts: Sequence[str]) -> str:
+def _svg(title: str, width: float, height: float, parts: Sequence[str]) -> str:
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" width="{_WIDTH}" '
-        f'height="{height:.0f}" role="img" font-family="system-ui, sans-serif" font-size="13">'
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' "
+        f"height='{height}' {_FONT} font-size='12' fill='{INK}' role='img'>"
     )
     return "\n".join([head, f"<title>{escape(title)}</title>", *parts, "</svg>", ""])

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.bars import JUDGED_LATENCY_MS, Bar, batch_case, judge, ratio, start_variant
 from bench.documents import table, with_computed
-from bench.plots import Row, bars, lines
+from bench.plots import Row, bars
 
 _COMPUTED = "the benchmarks"
 PLOTS = "plots"  # beside the document
@@ -101,20 +101,6 @@ def plots(results: Results) -> dict[str, str]:
                 )
                 for each in results["cold_start"]["imports"]
             ],
-        )
-    if "growth" in results:
-        growth = results["growth"]
-        drawn["backlog"] = lines(
-            "Memory while one environment works off a backlog, MiB",
-            "leads delivered",
-            {
-                "memory": [(row["leads"], row["memory_mib"]) for row in growth["backlog"]],
-            },
-        )
-        drawn["events-of-a-lead"] = lines(
-            "CPU for each event of a lead, ms",
-            "events of the lead",
-            {"CPU": [(row["events"], row["cpu_ms_per_lead"]) for row in growth["events"]]},
         )
     return drawn
 
@@ -214,8 +200,6 @@ def _growth(growth: Results) -> Iterator[str]:
         "A lead's item in the ledger is read and written whole with each event, up to a bound. "
         "So the later events of a lead cost more, up to that bound."
     )
-    yield _image("backlog", "Memory while one environment works off a backlog.")
-    yield _image("events-of-a-lead", "CPU time for each event of a lead, from its first to its twentieth.")
 
 
 def _end_to_end(measured: Results) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from bench.cost.model import MILLION, bill
 from bench.cost.prices import Prices
 from bench.documents import table
-from bench.scale.plot import Line, Panel, grid
+from bench.plots import Line, Panel, grid
 from bench.scale.scenarios import (
     APIS,
     DEFAULTS,

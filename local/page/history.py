@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import idna
 import requests
 
 from local.stack.deployment import QUICK_SETTINGS, Deployment
@@ -85,9 +87,17 @@ class Request:
         return self.fault in _ANSWER_NEVER_CAME or not is_readable or is_late
 
 
+def one_form(email: str) -> str:
+    """What is equal for all texts of one address, as the function sends it: its domain in punycode."""
+    local_part, at, domain = email.strip().lower().rpartition("@")
+    with suppress(UnicodeError):
+        domain = idna.encode(domain, uts46=True).decode()
+    return local_part + at + domain
+
+
 def hash_address(email: str) -> str:
     """The hash by which ledger and log name a lead."""
-    return hashlib.sha256(email.strip().lower().encode()).hexdigest()
+    return hashlib.sha256(one_form(email).encode()).hexdigest()
 
 
 @dataclass
@@ -127,7 +137,7 @@ class History:
         return list(self._attempts_by_lead.get(hash_address(email), ()))
 
     def requests_of(self, email: str) -> list[Request]:
-        return list(self._requests_by_address.get(email.strip().lower(), ()))
+        return list(self._requests_by_address.get(one_form(email), ()))
 
     def latest_leads(self, count: int) -> Iterator[Request]:
         """The last request of each of the leads that were sent last, the newest first."""
@@ -151,7 +161,7 @@ class History:
                 self.ends[attempt.event_id] = attempt.kind
 
     def _add_request(self, row: Mapping[str, Any]) -> None:
-        email = str(row["email"] or "").strip().lower()
+        email = one_form(str(row["email"] or ""))
         names = ("at", "operation", "status", "fault", "effect", "effect_at")
         request = Request(email=email, **{name: row[name] for name in names})
         self.requests.append(request)

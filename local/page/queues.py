@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from local.page.history import one_form
 from local.stack.deployment import Deployment
 
 # Long enough to send a few hundred, short enough to be back soon if this process is killed meanwhile.
@@ -161,4 +162,4 @@ def find_address(body: str) -> str:
         content = inner if isinstance(inner, dict) else content
     lead = content.get("lead") if isinstance(content, dict) else None
     email = lead.get("email") if isinstance(lead, dict) else None
-    return email.strip().lower() if isinstance(email, str) else ""
+    return one_form(email) if isinstance(email, str) else ""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from local.page.history import Attempt, History, Request, hash_address
+from local.page.history import Attempt, History, Request, hash_address, one_form
 from local.page.queues import QueuedMessage, parked_messages, waiting_messages
 from local.stack.deployment import QUICK_SETTINGS, Deployment
 
@@ -28,7 +28,7 @@ class Step:
 
 def tell(deployment: Deployment, history: History, email: str) -> dict[str, Any]:
     """The story as JSON; `found` is false when the run has seen nothing of this address."""
-    address = email.strip().lower()
+    address = one_form(email)
     events = _read_ledger(deployment, address)
     attempts, requests = history.attempts_of(address), history.requests_of(address)
     waiting = [each for each in waiting_messages(deployment) if each.email == address]

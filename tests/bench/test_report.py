@@ -10,7 +10,7 @@ import pytest
 from bench import batch, growth
 from bench.bars import judge, ratio
 from bench.documents import END, begin
-from bench.plots import Row, bars, lines
+from bench.plots import Row, bars
 from bench.report import plots, sections, table_of_bars, write
 from bench.servers import API_LATENCIES_MS
 
@@ -162,13 +162,6 @@ def test_the_plots_are_well_formed_and_in_colours_for_light_and_dark(results: di
         for colour in map(str, colours):
             red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
             assert 80 < 0.3 * red + 0.6 * green + 0.1 * blue < 180, colour
-
-
-def test_the_names_of_lines_that_end_together_do_not_cover_each_other() -> None:
-    """And a line that is always 0, or has one point, is drawn."""
-    plot = lines("t", "x", {"one": [(0, 5.0), (9, 5.0)], "two": [(0, 4.0), (9, 5.0)], "three": [(0, 0.0)]})
-    heights = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>(?:one|two)<', plot)]
-    assert abs(heights[0] - heights[1]) >= 16
 
 
 def test_the_peer_is_as_short_as_what_a_user_would_write() -> None:

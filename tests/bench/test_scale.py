@@ -10,8 +10,8 @@ import pytest
 from bench.cost.inputs import Inputs
 from bench.cost.model import batch_seconds
 from bench.cost.prices import Prices
+from bench.plots import Line, Panel, grid
 from bench.rate import steady_share_turned_away
-from bench.scale.plot import Line, Panel, grid
 from bench.scale.report import row
 from bench.scale.scenarios import APIS, RATES, Case, at_once, bursts, cases, limits
 from bench.scale.simulation import Answer, LeadsApi, Result, Scenario, Simulation

@@ -8,9 +8,8 @@ import pytest
 
 from local.sandbox import server
 from tests.integration.conftest import Pipeline
+from tests.integration.lead_events import create, fail_once, update
 from tests.integration.simulated_queue import LEDGER_WRITES, SimulatedQueue, before_aws_calls
-from tests.integration.test_delivery import create, update
-from tests.integration.test_lead_consistency import fail_once
 
 MOST_FIELDS = 100
 LONGEST_NAME = 100

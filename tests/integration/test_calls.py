@@ -8,7 +8,7 @@ import pytest
 from botocore.client import BaseClient
 
 from tests.integration.conftest import Pipeline
-from tests.integration.test_concurrency import record
+from tests.integration.lead_events import record
 
 BATCH = 10
 # docs/cost.md reckons with them. With ids as long as AWS's and a stack's name, a line has some 50 more.

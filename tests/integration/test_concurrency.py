@@ -3,7 +3,6 @@
 import itertools
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -13,23 +12,13 @@ from botocore.client import BaseClient
 
 from deliver_leads.api.http_client import HttpClient
 from tests.integration.conftest import Pipeline
+from tests.integration.lead_events import record
 
 
 def create(number: int, **fields: object) -> dict[str, object]:
     """A create whose fields all carry its number."""
     lead = {"name": f"N{number}", "email": f"lead{number}@example.com", "assistantEmail": "sam@example.net"}
     return {"operation": "create", "lead": lead | {"context": f"context {number}"} | fields}
-
-
-def record(body: object, number: int, **attributes: str) -> dict[str, Any]:
-    """A record that never was in a queue."""
-    return {
-        "messageId": f"message-{number}",
-        "receiptHandle": f"receipt-{number}",
-        "body": json.dumps(body),
-        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(time.time() * 1000))}
-        | attributes,
-    }
 
 
 @pytest.fixture

@@ -11,27 +11,9 @@ from deliver_leads.event.idempotency_key import derive_key
 from deliver_leads.event.lead import Operation
 from leadctl.log_search import FIELDS
 from tests.integration.conftest import SECRET, Pipeline
+from tests.integration.lead_events import create, lead, update
 
 LEAD = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.net"}
-
-
-def lead(name: str = "jane", **fields: object) -> dict[str, object]:
-    """A lead of that name."""
-    return {
-        "name": name.title(),
-        "email": f"{name}@example.com",
-        "assistantEmail": "sam@example.net",
-    } | fields
-
-
-def create(name: str = "jane", **fields: object) -> dict[str, object]:
-    """A create of that lead."""
-    return {"operation": "create", "lead": lead(name, **fields)}
-
-
-def update(name: str = "jane", **fields: object) -> dict[str, object]:
-    """An update of that lead."""
-    return {"operation": "update", "lead": lead(name, **fields)}
 
 
 class TestDelivery:

@@ -5,30 +5,22 @@ import requests
 
 from infra.config import DeploymentConfig
 from tests.integration.conftest import Pipeline
+from tests.integration.lead_events import (
+    DAY_S,
+    HOUR_S,
+    break_api,
+    calls_for_jane,
+    create,
+    fail_once,
+    jane,
+    lead,
+    stop,
+    update,
+)
 from tests.integration.simulated_queue import SimulatedQueue
-from tests.integration.test_delivery import create, lead, update
-from tests.integration.test_lead_consistency import fail_once, jane, stop
-
-HOUR_S, DAY_S = 3600, 86_400
-
 
 # Days of simulated time.
 pytestmark = pytest.mark.simulation
-
-
-def calls_for_jane(pipeline: Pipeline) -> list[tuple[str, int | None]]:
-    """Her calls that arrived: operation and status."""
-    return [
-        (each["operation"], each["status"])
-        for each in pipeline.ask_sandbox("requests")
-        if each["email"] == "jane@example.com"
-    ]
-
-
-def break_api(queue: SimulatedQueue) -> None:
-    """Until `pipeline.fail()`: six other leads have opened the breaker."""
-    queue.pipeline.fail({"operation": "leads", "fault": {"kind": "status", "status": 503}})
-    queue.deliver(*[queue.send(create(f"other{number}")) for number in range(6)])
 
 
 class TestRedrives:

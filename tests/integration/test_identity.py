@@ -6,10 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.conftest import Pipeline
+from tests.integration.lead_events import HOUR_S, break_api, calls_for_jane, create, fail_once, jane, update
 from tests.integration.simulated_queue import SimulatedQueue
-from tests.integration.test_delivery import create, update
-from tests.integration.test_event_times import HOUR_S, break_api, calls_for_jane
-from tests.integration.test_lead_consistency import fail_once, jane
 
 KEY = {"idempotencyKey": "crm-1"}
 USED_BEFORE = r"(?i)idempotency ?key .*other content"

@@ -11,25 +11,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.ledger import Ledger
 from tests.integration.conftest import Pipeline
-from tests.integration.test_delivery import create, lead, update
+from tests.integration.lead_events import DAY_S, create, fail_once, jane, lead, stop, update
 
-DAY_S = 24 * 3600
 KEY = {"idempotencyKey": "crm-record-1"}
-
-
-def stop(name: str = "jane") -> dict[str, object]:
-    """A stop of that lead's follow-up."""
-    return {"operation": "stop_followup", "lead": lead(name)}
-
-
-def fail_once(operation: str, **fault: object) -> dict[str, object]:
-    """A rule for the sandbox."""
-    return {"operation": operation, "times": 1, "fault": fault}
-
-
-def jane(pipeline: Pipeline) -> dict[str, Any]:
-    """The lead as 7Targets holds it."""
-    return pipeline.leads()["jane@example.com"]
 
 
 def hold_before(pipeline: Pipeline, name: str = "jane") -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Pipeline
+from tests.integration.lead_events import create
 from tests.integration.simulated_queue import REAL_CLOCK, SimulatedQueue
-from tests.integration.test_delivery import create
 
 OPERATION = {"operation": "leads"}
 

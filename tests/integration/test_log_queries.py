@@ -9,7 +9,7 @@ import pytest
 from deliver_leads.contract import pack_mappings
 from infra import log_queries
 from tests.integration.conftest import Pipeline
-from tests.integration.test_delivery import create
+from tests.integration.lead_events import create
 from tests.log_insights import Record, fields_of, flatten, run
 
 # What CloudWatch adds to every line.

@@ -6,10 +6,8 @@ import pytest
 
 from sim.settings import ENVIRONMENT
 from tests.integration.conftest import Pipeline
+from tests.integration.lead_events import DAY_S, HOUR_S, create, fail_once, jane, stop, update
 from tests.integration.simulated_queue import SimulatedQueue, keep_quotas
-from tests.integration.test_delivery import create, update
-from tests.integration.test_event_times import DAY_S, HOUR_S
-from tests.integration.test_lead_consistency import fail_once, jane, stop
 
 # Hundreds of events and months of simulated time.
 pytestmark = pytest.mark.simulation

@@ -24,10 +24,8 @@ from deliver_leads.event.mappings import EventMapper
 from deliver_leads.outcome import Outcome
 from sim.synthesis import resources, synthesise
 from tests.integration.conftest import Pipeline
-from tests.integration.test_concurrency import record
-from tests.integration.test_delivery import create
+from tests.integration.lead_events import DAY_S, create, record
 
-DAY_S = 24 * 3600
 LARGEST_EMF_ARRAY = 100
 # Written by what isn't a batch, and tested there.
 NOT_OF_BATCHES = {Metric.CHECK_FAILED, Metric.OUTCOME_EVENTS_LOST}

@@ -19,6 +19,7 @@ from deliver_leads.dead_letters import DeadLetterQueue
 from deliver_leads.event.mappings import EventMapper
 from sim.settings import ENVIRONMENT
 from tests.integration.conftest import Pipeline
+from tests.integration.lead_events import HOUR_S
 from tests.integration.test_privacy import ECHO, PRIVATE
 from tests.shared_session import shared_session
 
@@ -27,7 +28,6 @@ VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
 TIMED_OUT = ReadTimeoutError(endpoint_url="https://events.us-east-1.amazonaws.com")
 DENIED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutEvents")
 BUS = ENVIRONMENT["EVENT_BUS"]
-HOUR_S = 3600
 
 Event = dict[str, Any]
 

@@ -9,10 +9,8 @@ import pytest
 
 from deliver_leads.api.leads_api import LeadsApi
 from tests.integration.conftest import Pipeline
+from tests.integration.lead_events import DAY_S, HOUR_S, create, fail_once, jane, update
 from tests.integration.simulated_queue import LEDGER_WRITES, SimulatedQueue, before_aws_calls, refuse
-from tests.integration.test_delivery import create, update
-from tests.integration.test_event_times import DAY_S, HOUR_S
-from tests.integration.test_lead_consistency import fail_once, jane
 
 ALL_429 = {"operation": "leads", "fault": {"kind": "status", "status": 429}}
 PARKED_AFTER_S = 97 * HOUR_S  # more than the setting

@@ -316,6 +316,17 @@ def test_a_lead_that_waits_untried_is_found(run: FakeRun, reader: Reader) -> Non
     assert (story["found"], story["summary"]) == (True, "Waits in the lead queue.")
 
 
+def test_a_lead_with_a_domain_in_letters_of_its_own_is_found_as_7targets_has_it(
+    run: FakeRun, reader: Reader, api: Caller
+) -> None:
+    """The function sends, logs and remembers the domain in punycode."""
+    api.create(email="john@xn--bcher-kva.example")
+    run.attempt(outcome="delivered", lead=hash_address("john@xn--bcher-kva.example"), lead_id=1)
+    parked = run.queues.park(json.dumps({"lead": {**JOHN, "email": "John@BÜCHER.example"}}), "suppressed")
+    assert reader.titles("john@bücher.example")[-2:] == ["Sent", "Delivered"]
+    assert reader.story("john@bücher.example")["parked"] == [parked]
+
+
 def test_a_parked_lead_and_its_retry_are_shown(run: FakeRun, reader: Reader) -> None:
     """Its story offers the retry, and goes on after it."""
     run.attempt(outcome="rejected", lead=JOHNS_HASH, parked=True, reason="suppressed")
