@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev env prove check test chaos explore bench lint types quick-tests all-tests lock synth clean
+.PHONY: help run dev env prove check test chaos explore bench release lint types quick-tests all-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -57,6 +57,9 @@ explore: .venv/tests-ready ## Search for a history that breaks a promise (SEED=,
 bench: .venv/tests-ready .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 15 minutes)
 	@$(VENV)/python -m bench $(PARTS) $(if $(SEED),--seed $(SEED))
 
+release: .venv/tests-ready ## Make a release's files in dist/, from the version's tag (DRAFT=1: to try it)
+	@$(VENV)/python -m release $(if $(DRAFT),--draft)
+
 lint: .venv/tests-ready
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
@@ -78,10 +81,10 @@ synth: .venv/ready node_modules/ready ## Write the CloudFormation templates to c
 
 lock: .venv/ready ## Pin the newest versions of all packages anew
 	$(VENV)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --python-version 3.11 \
-		--group deploy --group emulator --group leadctl --group local --group test --output-file requirements.lock pyproject.toml
+		--group deploy --group emulator --group leadctl --group local --group release --group test --output-file requirements.lock pyproject.toml
 
 clean: ## Remove everything that was built or installed
-	rm -rf .venv .emulator node_modules cdk.out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .emulator node_modules cdk.out dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each step of the set-up is one line, with what it downloads on an empty machine. pip installs uv, and uv the rest, because it is

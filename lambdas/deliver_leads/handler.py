@@ -81,6 +81,9 @@ runner = BatchRunner(
 )
 
 
+logger.info("started", extra={"version": os.environ.get("DEPLOYED_VERSION", "")})
+
+
 class UnknownEventError(Exception):
     """The function was invoked with an event that it has no use for; its text is for the caller."""
 
