@@ -1,4 +1,4 @@
-"""A certificate authority for one run, and the certificate of the servers that it signs."""
+"""A certificate authority of its own, and the certificate of a server that it signs."""
 
 import datetime
 import ipaddress
@@ -10,11 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def write_certificates(folder: Path, address: str) -> Path:
-    """Writes `ca.pem`, and the server's certificate with its key, whose path it returns."""
+def write_certificates(folder: Path, *hosts: str) -> Path:
+    """Writes `ca.pem`, and the server's certificate with its key, whose path it returns.
+
+    `hosts` are names or addresses.
+    """
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Benchmark root")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Root")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Server")])
     root = (
         _certificate(root_name, root_name, root_key.public_key(), root_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -25,9 +28,7 @@ def write_certificates(folder: Path, address: str) -> Path:
         _certificate(name, root_name, key.public_key(), root_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName(map(_general_name, hosts)), critical=False)
         .sign(root_key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
@@ -36,6 +37,10 @@ def write_certificates(folder: Path, address: str) -> Path:
     path = folder / "server.pem"
     path.write_bytes(secret + server.public_bytes(pem))
     return path
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    return x509.IPAddress(ipaddress.ip_address(host)) if host[0].isdigit() else x509.DNSName(host)
 
 
 def _certificate(

@@ -1,6 +1,5 @@
 """An egress proxy that opens TLS, as companies have, with an authority of its own."""
 
-import datetime
 import socket
 import ssl
 import threading
@@ -8,10 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from bench.certificates import write_certificates
 
 Address = tuple[str, int]
 Answer = Callable[[socket.socket], None]
@@ -28,9 +24,10 @@ class InspectingProxy:
     def __init__(self, folder: Path, upstreams: Mapping[str, Address]) -> None:
         self.asked: list[str] = []
         self.answer_connect: Answer | None = None
-        self.ca_file = folder / "company-ca.pem"
+        self.ca_file = folder / "ca.pem"
         self._upstreams = upstreams
-        self._context = _context(folder, self.ca_file, [*upstreams])
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(write_certificates(folder, *upstreams))
         self._open: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
@@ -88,55 +85,3 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
     finally:
         source.close()
         target.close()
-
-
-def _context(folder: Path, ca_file: Path, hosts: list[str]) -> ssl.SSLContext:
-    """A server's context with a certificate for the hosts; writes that of the authority into `ca_file`."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A company's authority")])
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    ca = _builder(authority, authority, ca_key).add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), True
-    )
-    ca = ca.add_extension(usage, critical=True)
-    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
-    server = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A proxy")])
-    certificate = _builder(server, authority, key).add_extension(names, critical=False)
-    ca_file.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    own = folder / "proxy.pem"
-    own.write_bytes(
-        certificate.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own)
-    return context
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-    )

@@ -15,7 +15,7 @@ from leadctl.importing.importer import AHEAD
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
 from tests.e2e.shell import write_run_file
-from tests.leadctl.test_import_files import spreadsheet
+from tests.spreadsheet import spreadsheet
 
 pytestmark = pytest.mark.e2e
 

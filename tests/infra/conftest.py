@@ -9,7 +9,9 @@ import pytest
 
 from infra.bundling import PROJECT, build_bundle
 from infra.runtime_python import find_runtime_python
+from tests.infra.aws_server import aws_server
 from tests.infra.runtime_api import RuntimeApi
+from tests.infra.work_place import HostileApi, Stack
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,17 @@ def api() -> Iterator[RuntimeApi]:
     """A runtime API for one execution environment."""
     with RuntimeApi() as running:
         yield running
+
+
+@pytest.fixture
+def leads_api() -> Iterator[HostileApi]:
+    """An API that behaves until a test says otherwise."""
+    with HostileApi() as running_api:
+        yield running_api
+
+
+@pytest.fixture
+def stack(leads_api: HostileApi, api: RuntimeApi) -> Iterator[Stack]:
+    """One stack for each test."""
+    with aws_server() as url:
+        yield Stack(url, leads_api, api)

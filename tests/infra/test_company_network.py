@@ -8,30 +8,15 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from tests.infra.aws_server import aws_server
 from tests.infra.execution_environment import environment, running
 from tests.infra.runtime_api import RuntimeApi
-from tests.infra.test_runtime_bounds import HostileApi, Stack
+from tests.infra.work_place import HostileApi, Stack
 from tests.inspecting_proxy import InspectingProxy
 
 pytestmark = pytest.mark.shipped
 
 LEADS_API, TOKEN_ENDPOINT = "api.leads.example", "login.leads.example"
 AWS = [f"{service}.us-east-1.amazonaws.com" for service in ("dynamodb", "secretsmanager", "sqs")]
-
-
-@pytest.fixture
-def leads_api() -> Iterator[HostileApi]:
-    """The leads API and the token endpoint."""
-    with HostileApi() as running_api:
-        yield running_api
-
-
-@pytest.fixture
-def stack(leads_api: HostileApi, api: RuntimeApi) -> Iterator[Stack]:
-    """Queues, ledger and secret."""
-    with aws_server() as url:
-        yield Stack(url, leads_api, api)
 
 
 @pytest.fixture

@@ -38,11 +38,6 @@ def test_a_stage_without_settings_has_every_default() -> None:
     assert (config.batch_size, config.function_timeout_seconds, config.park_after_hours) == (10, 150, 96)
 
 
-def test_the_command_line_wins_over_the_stage() -> None:
-    """Text there becomes the setting's type."""
-    assert read({"batchSize": 3}, batchSize="4").batch_size == 4
-
-
 ACCEPTED: list[tuple[str, str, str, object]] = [
     ("account", "111122223333", "account", "111122223333"),
     ("region", "us-gov-west-1", "region", "us-gov-west-1"),
@@ -258,12 +253,6 @@ def test_what_a_program_gives_is_checked_as_what_a_file_has() -> None:
     assert DeploymentConfig(stage="dev", alarm_emails=["ops@example.com"]) == read(  # type: ignore[arg-type]
         {"alarmEmails": ["ops@example.com"]}
     )
-
-
-def test_all_problems_are_reported_at_once() -> None:
-    """Nobody wants to run synth once for each."""
-    found = problems({"batchSize": 0, "keepData": 1}, tracing="yes")
-    assert [problem.split(" ")[0] for problem in found] == ["batchSize", "tracing", "keepData"]
 
 
 # Together with the shortest time-out of the function.

@@ -1,18 +1,13 @@
 """Servers on plain sockets that answer as a test says, byte by byte if it likes."""
 
-import datetime
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from bench.certificates import write_certificates
 
 Behaviour = Callable[[socket.socket], None]
 
@@ -89,31 +84,7 @@ def closed_port() -> int:
 
 
 def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """A server context with a self-signed certificate for that host name or address, and the certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox")])
-    now = datetime.datetime.now(datetime.UTC)
-    alternative = x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "certificate.pem"
-    pem.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    key_file = folder / "key.pem"
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
+    """A server's context for that host name or address, and the certificate of the authority behind it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, key_file)
-    return context, pem
+    context.load_cert_chain(write_certificates(folder, name))
+    return context, folder / "ca.pem"

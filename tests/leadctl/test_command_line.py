@@ -19,8 +19,8 @@ from leadctl.cli import cli
 from leadctl.options import Command
 from tests.documents import PROJECT, shell_blocks
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_find import BODY, JANE
-from tests.leadctl.test_parked_table import parked_body, write
+from tests.leadctl.stage_content import BODY, JANE, parked_body
+from tests.leadctl.test_parked_table import write
 
 
 def commands(group: click.Command = cli, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:

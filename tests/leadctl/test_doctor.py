@@ -1,22 +1,18 @@
 """Everything that a delivery needs: what the function reports, and what only shows from outside."""
 
-import io
 import json
-from typing import Any
 
 import boto3
 import pytest
 
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_status import raise_alarm
-
-CHECKED = {"ok": True, "checked": ["secret", "ledger"], "notChecked": [], "problems": []}
+from tests.leadctl.stage_content import CHECKED, answer_of_function, raise_alarm
 
 
 @pytest.fixture
 def healthy(stage: Stage) -> Stage:
     """A stage in which everything is right; `report` is what the function answers."""
-    report(stage, CHECKED)
+    answer_of_function(stage, CHECKED)
     stage.answers["DescribeRule"] = lambda _: {"Name": "leads", "State": "ENABLED"}
     raise_alarm("LeadsWaiting", "OK")
     sns = boto3.client("sns")
@@ -24,11 +20,6 @@ def healthy(stage: Stage) -> Stage:
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:pager")
     stage.stacks["LeadMonitoring-dev"] = {"AlarmTopicArn": topic}
     return stage
-
-
-def report(stage: Stage, payload: object, **more: Any) -> None:
-    """What the invoked function answers."""
-    stage.answers["Invoke"] = lambda _: {"Payload": io.BytesIO(json.dumps(payload).encode()), **more}
 
 
 def findings(stage: Stage) -> dict[str, tuple[str, str | None]]:
@@ -68,7 +59,7 @@ def test_the_alarms_are_those_of_the_stack_that_the_delivery_stack_names(healthy
 def test_what_the_function_found_is_told_with_what_to_do(healthy: Stage) -> None:
     """In its own words."""
     problem = {"what": "secret: holds no usable client_id", "do": "fill it"}
-    report(
+    answer_of_function(
         healthy,
         CHECKED
         | {"problems": [problem], "notChecked": [{"what": "leads API", "why": "the token comes first"}]},
@@ -85,7 +76,7 @@ def test_what_the_function_found_is_told_with_what_to_do(healthy: Stage) -> None
 )
 def test_a_function_without_a_check_or_that_fails_is_said(healthy: Stage, message: str, verdict: str) -> None:
     """An older version knows no check; another error is the function's."""
-    report(healthy, {"errorType": "KeyError", "errorMessage": message}, FunctionError="Unhandled")
+    answer_of_function(healthy, {"errorType": "KeyError", "errorMessage": message}, FunctionError="Unhandled")
     assert findings(healthy)["function's check"][0] == verdict
 
 

@@ -7,7 +7,7 @@ import pytest
 from deliver_leads.event.idempotency_key import hash_address
 from deliver_leads.lead_state import State
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_find import BODY, JANE, claim, complete
+from tests.leadctl.stage_content import BODY, JANE, claim, complete
 
 
 def in_ledger(stage: Stage) -> bool:

@@ -11,9 +11,7 @@ from deliver_leads.lead_state import State
 from deliver_leads.outcome import RejectedError
 from leadctl.problems import ExitCode
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_doctor import CHECKED, report
-from tests.leadctl.test_find import BODY, JANE, claim, complete
-from tests.leadctl.test_status import raise_alarm
+from tests.leadctl.stage_content import BODY, CHECKED, JANE, answer_of_function, claim, complete, raise_alarm
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "leadctl.md"
 
@@ -59,7 +57,7 @@ def alarm(stage: Stage) -> None:
     """One that is on; the function's own check finds nothing."""
     raise_alarm("ManyRejected")
     stage.answers["DescribeRule"] = lambda _: {"Name": "leads", "State": "ENABLED"}
-    report(stage, CHECKED)
+    answer_of_function(stage, CHECKED)
 
 
 def paused(stage: Stage) -> None:

@@ -2,41 +2,15 @@
 
 import json
 import time
-from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 
-from deliver_leads.event.envelope import LeadEvent, read_event
 from deliver_leads.event.idempotency_key import hash_address
-from deliver_leads.event.message import Message
 from deliver_leads.lead_state import State
-from deliver_leads.ledger import Claim
 from tests.leadctl.conftest import LOG_GROUP, Stage
-
-JANE = "jane@example.com"
-BODY = {
-    "operation": "create",
-    "idempotencyKey": "webinar-2041",
-    "lead": {"name": "Jane", "email": JANE, "assistantEmail": "sam@example.com"},
-}
-
-
-def claim(stage: Stage, body: dict[str, Any] = BODY, message_id: str = "message-1") -> Claim:
-    """An attempt has begun, as the function notes it."""
-    message = Message(message_id, "receipt", json.dumps(body), 1, int(time.time() * 1000))
-    event = read_event(message, {})
-    assert isinstance(event, LeadEvent)
-    return stage.ledger.claim(event, message, lease_s=60)
-
-
-def complete(stage: Stage, claimed: Claim, lead_id: str = "", **changes: Any) -> None:
-    """The attempt has ended, as the function notes it."""
-    record, state = replace(claimed.record, **changes), claimed.state
-    is_final = record.state is State.DELIVERED
-    after = state.with_final(record, {}, oldest_s=0) if is_final else state.with_open(record)
-    assert stage.ledger.complete(claimed, replace(after, lead_id=lead_id))
+from tests.leadctl.stage_content import BODY, JANE, claim, complete
 
 
 def log(stage: Stage, **line: Any) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from deliver_leads.contract import ASSISTANTS_EVENT
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_import_files import spreadsheet
+from tests.leadctl.stage_content import answer_of_function
+from tests.spreadsheet import spreadsheet
 
 SET = ("--set", "assistantEmail=sam@example.net")
 
@@ -421,14 +422,9 @@ def test_hidden_rows_and_columns_are_said(stage: Stage) -> None:
     assert "hidden" not in said(stage, book, *SET, name="leads.xlsx")
 
 
-def listing(stage: Stage, payload: object, **more: Any) -> None:
-    """Lets the function answer with this list."""
-    stage.answers["Invoke"] = lambda _: {"Payload": io.BytesIO(json.dumps(payload).encode()), **more}
-
-
 def test_an_assistant_that_the_user_does_not_have_is_found_before_anything_is_sent(stage: Stage) -> None:
     """On AWS each of its leads would wait for days; the other rows go."""
-    listing(stage, {"assistants": ["sam@example.net", "eva@example.net"]})
+    answer_of_function(stage, {"assistants": ["sam@example.net", "eva@example.net"]})
     content = "Name,Email,Assistant\nAda,a@b.co,Sam <SAM@example.net>\nBob,b@b.co,sma@example.net\n"
     message = said(stage, content)
     assert "        1  assistantEmail: the 7Targets user has no such assistant (line 3)" in message
@@ -454,9 +450,9 @@ def test_assistants_that_cannot_be_compared_stop_no_import(
     stage: Stage, payload: object, more: dict[str, Any], why: str
 ) -> None:
     """And it is said that they weren't."""
-    listing(stage, payload, **more)
+    answer_of_function(stage, payload, **more)
     assert f"The assistants are not compared with the user's: {why}." in said(stage, TABLE, *SET)
-    listing(stage, payload, **more)
+    answer_of_function(stage, payload, **more)
     assert sent(stage, TABLE) == [ADA]
 
 

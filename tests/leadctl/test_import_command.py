@@ -29,7 +29,7 @@ from leadctl.commands import import_ as command
 from leadctl.importing.journal import Journal
 from sim.settings import ENVIRONMENT
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_target import write_local_run
+from tests.leadctl.stage_content import write_local_run
 
 HEADER = "First_Name;Last_Name;Email_ID;phone;Assistant;Notes\r\n"
 

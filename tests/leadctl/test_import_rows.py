@@ -154,14 +154,6 @@ def test_an_address_is_freed_of_what_mail_programs_put_around_it(written: str) -
     assert bool(columns.cleaner.freed) == (written.strip() != "jane@example.com")
 
 
-def test_joiners_in_a_name_stay() -> None:
-    """Persian and Hindi are written with them."""
-    assert (
-        lead({**JANE, "First_Name": " \u0645\u06cc\u200c\u0646 "}).fields["name"]
-        == "\u0645\u06cc\u200c\u0646"
-    )
-
-
 @pytest.mark.parametrize("phone", ["1.20256E+10", "1,2E+11"])
 def test_a_phone_that_a_spreadsheet_has_rounded_is_wrong(phone: str) -> None:
     """Its digits are gone."""

@@ -6,8 +6,7 @@ import pytest
 
 from deliver_leads.lead_state import State
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_find import JANE, claim, complete
-from tests.leadctl.test_target import write_local_run
+from tests.leadctl.stage_content import JANE, claim, complete, write_local_run
 
 
 def test_a_leads_page_is_found_by_address_or_id(stage: Stage) -> None:

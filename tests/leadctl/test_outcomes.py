@@ -14,9 +14,7 @@ from deliver_leads.lead_state import State
 from deliver_leads.outcome import RejectedError
 from leadctl.parked import outcomes
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_find import complete
-from tests.leadctl.test_parked import event_of
-from tests.leadctl.test_parked_table import parked_body
+from tests.leadctl.stage_content import complete, event_of, parked_body
 
 Function = Callable[[Stage, dict[str, Any]], None]
 

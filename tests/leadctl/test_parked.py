@@ -8,34 +8,19 @@ from typing import Any
 
 import pytest
 
-from deliver_leads.event.envelope import LeadEvent, read_event
+from deliver_leads.event.envelope import read_event
 from deliver_leads.event.message import Message
 from deliver_leads.lead_state import State
 from deliver_leads.outcome import RejectedError
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_find import BODY as CREATE
-from tests.leadctl.test_find import claim, complete
+from tests.leadctl.stage_content import BODY as CREATE
+from tests.leadctl.stage_content import claim, complete, event_of
 
 BODY: dict[str, Any] = {
     "operation": "update",
     "lead": {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.com"},
 }
 WRONG = BODY | {"lead": BODY["lead"] | {"email": "jane at example.com"}}
-
-
-def event_of(message: dict[str, Any]) -> LeadEvent:
-    """A message of the lead queue as the function reads it."""
-    attached = {
-        name: {"stringValue": value["StringValue"]} for name, value in message["MessageAttributes"].items()
-    }
-    record = {
-        "messageId": message["MessageId"],
-        "receiptHandle": "",
-        "body": message["Body"],
-        "messageAttributes": attached,
-        "attributes": message["Attributes"],
-    }
-    return read_event(Message.from_record(record), {})
 
 
 def parked_ids(stage: Stage) -> list[str]:

@@ -16,17 +16,10 @@ from hypothesis import strategies as st
 from deliver_leads.outcome import RejectedError
 from leadctl.parked.safe_cell import original, safe
 from tests.leadctl.conftest import Stage
-from tests.leadctl.test_import_files import spreadsheet
-from tests.leadctl.test_parked import event_of
+from tests.leadctl.stage_content import LEAD, event_of, parked_body
+from tests.spreadsheet import spreadsheet
 
-LEAD: dict[str, Any] = {"name": "Jane", "email": "jane@example.com", "assistantEmail": "sam@example.com"}
 FORMULAS = "=+-@\uff1d\uff0b\uff0d\uff20"
-
-
-def parked_body(number: int = 1, **fields: Any) -> dict[str, Any]:
-    """An update of a lead of its own."""
-    lead = LEAD | {"email": f"jane.{number}@example.com"} | fields
-    return {"operation": "update", "idempotencyKey": f"crm-{number}", "lead": lead}
 
 
 def park(stage: Stage, *bodies: object) -> None:

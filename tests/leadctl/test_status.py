@@ -8,6 +8,7 @@ import boto3
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from deliver_leads.outcome import RejectedError
 from tests.leadctl.conftest import Stage
+from tests.leadctl.stage_content import raise_alarm
 
 FLOWS = "Leads flow. None is parked."
 
@@ -30,23 +31,6 @@ def put_metric(name: Metric, value: float) -> None:
             }
         ],
     )
-
-
-def raise_alarm(name: str, state: str = "ALARM", **dimensions: str) -> None:
-    """An alarm of the stage's, in that state."""
-    cloudwatch = boto3.client("cloudwatch")
-    cloudwatch.put_metric_alarm(
-        AlarmName=f"LeadMonitoring-dev-{name}",
-        Namespace="n",
-        MetricName="m",
-        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
-        Statistic="Sum",
-        Period=60,
-        EvaluationPeriods=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanThreshold",
-    )
-    cloudwatch.set_alarm_state(AlarmName=f"LeadMonitoring-dev-{name}", StateValue=state, StateReason="-")
 
 
 def test_a_stage_without_trouble(stage: Stage) -> None:

@@ -1,27 +1,12 @@
 """Which stack leadctl works on: never one that nobody named, never AWS instead of the local run."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.leadctl.conftest import Stage
-
-
-def write_local_run(folder: Path, stage: Stage, **changed: Any) -> None:
-    """The file that a local run leaves for leadctl."""
-    run = {
-        "endpointUrl": "http://127.0.0.1:4566",
-        "region": "us-east-1",
-        "account": "000000000000",
-        "accessKeyId": "test",
-        "secretAccessKey": "test",
-        "stackName": "LeadDelivery-dev",
-        "outputs": stage.outputs,
-    }
-    (folder / ".local").mkdir()
-    (folder / ".local" / "run.json").write_text(json.dumps(run | changed), "utf-8")
+from tests.leadctl.stage_content import write_local_run
 
 
 def test_the_only_stack_is_taken_and_named_first_on_stderr(stage: Stage) -> None:
