@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev env prove check test chaos explore bench lint types quick-tests all-tests lock synth clean
+.PHONY: help run dev env prove check test chaos explore bench release lint types quick-tests all-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -43,7 +43,7 @@ check: .venv/tests-ready ## Lint, check types, run the tests of the code in fron
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types quick-tests || status=1; \
 	echo "make check took $$(($$(date +%s) - begun)) s"; exit $$status
 
-test: .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (15 minutes)
+test: .venv/tests-ready .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (15 minutes)
 	@begun=$$(date +%s); status=0; \
 	$(MAKE) --no-print-directory --keep-going --jobs 2 lint types all-tests || status=1; \
 	echo "make test took $$(($$(date +%s) - begun)) s"; exit $$status
@@ -56,6 +56,9 @@ explore: .venv/tests-ready ## Search for a history that breaks a promise (SEED=,
 
 bench: .venv/tests-ready .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 15 minutes)
 	@$(VENV)/python -m bench $(PARTS) $(if $(SEED),--seed $(SEED))
+
+release: .venv/tests-ready ## Make a release's files in dist/, from the version's tag (DRAFT=1: to try it)
+	@$(VENV)/python -m release $(if $(DRAFT),--draft)
 
 lint: .venv/tests-ready
 	$(VENV)/ruff format --check .
@@ -70,7 +73,7 @@ quick-tests: .venv/tests-ready
 		--hypothesis-profile=quick --ignore=tests/e2e --ignore=tests/sim
 
 # More workers than two cores, because end-to-end tests mostly wait; in the order of tests/conftest.py.
-all-tests: .emulator/ready node_modules/ready
+all-tests: .venv/tests-ready .emulator/ready node_modules/ready
 	$(VENV)/python -m pytest -q -n 6 --dist loadgroup --no-loadscope-reorder --cov --cov-report=term
 
 synth: .venv/ready node_modules/ready ## Write the CloudFormation templates to cdk.out (STAGE=dev or prod)
@@ -78,10 +81,10 @@ synth: .venv/ready node_modules/ready ## Write the CloudFormation templates to c
 
 lock: .venv/ready ## Pin the newest versions of all packages anew
 	$(VENV)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-header --python-version 3.11 \
-		--group deploy --group emulator --group leadctl --group local --group test --output-file requirements.lock pyproject.toml
+		--group deploy --group emulator --group leadctl --group local --group release --group test --output-file requirements.lock pyproject.toml
 
 clean: ## Remove everything that was built or installed
-	rm -rf .venv .emulator node_modules cdk.out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .emulator node_modules cdk.out dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each step of the set-up is one line, with what it downloads on an empty machine. pip installs uv, and uv the rest, because it is

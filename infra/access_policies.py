@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 _OF_NO_RESOURCE = (
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
+    "cloudwatch:GetMetricStatistics",
+    # To find what an earlier stack of the stage has left.
+    "dynamodb:ListTables",
+    "lambda:GetAccountSettings",
     "logs:DescribeQueryDefinitions",
     "logs:GetQueryResults",
     "logs:StopQuery",
+    "sqs:ListQueues",
 )
 _READ_TRACES = ("xray:BatchGetTraces", "xray:GetTraceSummaries")
 _HANDLE_PARKED = (
@@ -43,7 +48,12 @@ def producer_policy(delivery: "LeadDelivery", *, entrance: Entrance) -> iam.Mana
         path=delivery.config.role_path or None,
         description=f"Publishes lead events to {delivery.stack_name}",
         statements=[
-            _allow("SendToLeadQueue", ["sqs:SendMessage"], delivery.lead_queue.queue_arn),
+            # Some clients ask for the queue's address and attributes before they send.
+            _allow(
+                "SendToLeadQueue",
+                ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"],
+                delivery.lead_queue.queue_arn,
+            ),
             _allow(
                 "PutEvents",
                 ["events:PutEvents"],
@@ -75,6 +85,8 @@ def operator_policy(
     dashboard_arn = (
         f"arn:{Aws.PARTITION}:cloudwatch::{Aws.ACCOUNT_ID}:dashboard/{delivery.stack_name}-{Aws.REGION}"
     )
+    own_alarms = f"{monitoring_stack_name}-*"
+    alarms_arn = f"arn:{Aws.PARTITION}:cloudwatch:{Aws.REGION}:{Aws.ACCOUNT_ID}:alarm:{own_alarms}"
     # CloudFormation names the topic of the other stack.
     own_topics = f"{monitoring_stack_name}-*"
     own_topics_arn = f"arn:{Aws.PARTITION}:sns:{Aws.REGION}:{Aws.ACCOUNT_ID}:{own_topics}"
@@ -104,10 +116,24 @@ def operator_policy(
             ),
             _allow(
                 "ReadLedger",
-                ["dynamodb:BatchGetItem", "dynamodb:GetItem"],
+                [
+                    "dynamodb:BatchGetItem",
+                    "dynamodb:DescribeTable",
+                    "dynamodb:DescribeTimeToLive",
+                    "dynamodb:GetItem",
+                ],
                 delivery.ledger.table_arn,
             ),
-            _allow("ReadRule", ["events:DescribeRule"], rule.rule_arn),
+            _allow("ReadAndEnableRule", ["events:DescribeRule", "events:EnableRule"], rule.rule_arn),
+            _allow(
+                "TestAndQuietAlarms",
+                [
+                    "cloudwatch:DisableAlarmActions",
+                    "cloudwatch:EnableAlarmActions",
+                    "cloudwatch:SetAlarmState",
+                ],
+                alarms_arn,
+            ),
             _allow(
                 "ReadAlarmSubscriptions",
                 ["sns:ListSubscriptionsByTopic"],
@@ -124,7 +150,11 @@ def operator_policy(
             ),
             _allow(
                 "Check",
-                ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"],
+                [
+                    "lambda:GetFunctionConcurrency",
+                    "lambda:GetFunctionConfiguration",
+                    "lambda:InvokeFunction",
+                ],
                 function.function_arn,
             ),
             _allow(
@@ -163,6 +193,11 @@ def operator_policy(
             id="AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:cloudformation:<AWS::Region>:"
             f"<AWS::AccountId>:{monitoring}]",
             reason="CloudFormation ends a stack's ARN with an id of its own making.",
+        ),
+        Acknowledgment(
+            id="AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:cloudwatch:<AWS::Region>:<AWS::AccountId>:alarm:"
+            f"{own_alarms}]",
+            reason="The alarms have names that begin so.",
         ),
         Acknowledgment(
             id=f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sns:<AWS::Region>:<AWS::AccountId>:{own_topics}]",

@@ -141,8 +141,8 @@ TEXTS: Mapping[str, AlarmText] = {
     "CheckFailed": AlarmText(
         "{stage}: the check found something that keeps leads from being delivered. Its answer names what, "
         "and what to do. The operator acts, before the next lead comes.",
-        "aws lambda invoke --function-name {function} --cli-binary-format raw-in-base64-out "
-        "--payload '{{\"check\": true}}' /dev/stdout",
+        "aws lambda invoke --cli-read-timeout 0 --function-name {function} "
+        "--cli-binary-format raw-in-base64-out --payload '{{\"check\": true}}' /dev/stdout",
     ),
     "NoLeads": AlarmText(
         "{stage}: no lead has come in for {no_leads_hours} hours. A form or a producer may have stopped "

@@ -38,6 +38,7 @@ from .config import ConfigError, DeploymentConfig
 from .encryption import allow_services
 from .entrance import Entrance
 from .lead_function import LeadFunction, Network
+from .version import VERSION, commit
 
 if TYPE_CHECKING:
     from .sandbox_stack import SandboxStack
@@ -181,6 +182,8 @@ class LeadDelivery(Construct):
             "ProducerPolicyArn": producers.managed_policy_arn,
             "OperatorPolicyArn": operators.managed_policy_arn,
             "MonitoringStackName": monitoring_stack_name or self.stack_name,
+            "Version": VERSION,
+            "Commit": commit(),
             **({"SandboxFunctionName": sandbox.function.function_name} if sandbox else {}),
         }.items():
             # In the stack itself, so that leadctl finds them by these names whatever the construct's id is.

@@ -23,6 +23,7 @@ from deliver_leads.contract import METRICS_NAMESPACE, OWN_EVENT_SOURCE, OutcomeE
 
 from .config import ConfigError, DeploymentConfig
 from .entrance import all_of
+from .version import VERSION, commit
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 ENVIRONMENT_BYTES = 4096
@@ -275,6 +276,7 @@ class LeadFunction(Construct):
             "POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name,
             "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
             "POWERTOOLS_LOG_LEVEL": "INFO",
+            "DEPLOYED_VERSION": f"{VERSION} {commit()}",
         }
 
     def _make_event_source_mapping(self) -> lambda_.EventSourceMapping:

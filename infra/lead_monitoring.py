@@ -1,6 +1,7 @@
 """The alarms over one stage, as a construct, and who gets them."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from aws_cdk import Annotations, Aws, CfnOutput, RemovalPolicy, Stack, Tags
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -15,6 +16,10 @@ from .alarm_texts import TEXTS
 from .alarms import Alarm, alarms, near_parking_seconds
 from .dashboard import Dashboard
 from .lead_delivery import LeadDelivery
+
+# An alarm that was just made goes from "no data" to OK, and nobody needs a message about that.
+# https://docs.aws.amazon.com/sns/latest/dg/and-or-logic.html
+BEGINNING_OR_END = {"$or": [{"NewStateValue": ["ALARM"]}, {"OldStateValue": ["ALARM"]}]}
 
 
 class LeadMonitoring(Construct):
@@ -145,5 +150,11 @@ class LeadMonitoring(Construct):
         # The TLS policy takes the place of SNS's default one, which lets the account's alarms publish.
         topic.grant_publish(alarms_of_this_account)
         for address in self._config.alarm_emails:
-            topic.add_subscription(subscriptions.EmailSubscription(address))
+            subscription = topic.add_subscription(subscriptions.EmailSubscription(address))
+            resource = cast(sns.CfnSubscription, subscription.node.default_child)
+            resource.filter_policy_scope = "MessageBody"
+            resource.filter_policy = BEGINNING_OR_END
+        if self._config.alarm_emails:
+            # leadctl finds out by it who no longer gets the alarms.
+            CfnOutput(Stack.of(self), "AlarmEmails", value=",".join(self._config.alarm_emails))
         return topic

@@ -36,9 +36,10 @@ class Templates(NamedTuple):
     monitoring: Template
 
 
-def new_app() -> cdk.App:
-    """An app with the CDK's flags of cdk.json."""
+def new_app(folder: str | None = None) -> cdk.App:
+    """An app with the CDK's flags of cdk.json, whose assembly goes into the folder."""
     return cdk.App(
+        outdir=folder,
         context={**CDK_JSON["context"], "aws:cdk:bundling-stacks": []},
         analytics_reporting=CDK_JSON["analyticsReporting"],
     )

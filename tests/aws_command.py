@@ -24,7 +24,14 @@ from tests.log_filter import read_filter
 
 # The command line's own names, where AWS's would be mistaken for one of its global options.
 RENAMED = {"notification-endpoint": "endpoint"}
-GLOBAL_OPTIONS = {"query", "output", "cli-binary-format", "cli-input-json", "endpoint-url"}
+GLOBAL_OPTIONS = {
+    "query",
+    "output",
+    "cli-binary-format",
+    "cli-input-json",
+    "cli-read-timeout",
+    "endpoint-url",
+}
 
 
 class CommandError(Exception):

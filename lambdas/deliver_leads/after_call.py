@@ -6,21 +6,18 @@ The first row that fits applies; `next_call.py` says what comes before.
 |----------------------------------------------------|---------------------------|---------------------------|
 | 2xx with the lead                                  | delivered                 | is acknowledged           |
 | a copy; or later events have set all of its fields | as before; superseded     | is acknowledged           |
-| 404 to an update or stop: within the grace period, | waiting                   | comes back                |
-| while a create of the lead waits, or until this    |                           |                           |
-| environment has delivered something since          |                           |                           |
-| the same, later                                    | parked (rejected)         | goes to the dead-letter q.|
-| refused for the lead's sake, or by `next_call`     | parked (rejected; 1)      | goes to the dead-letter q.|
-| SQS will soon drop the message (2)                 | parked (3)                | goes to the dead-letter q.|
+| 404 to an update or stop, for good (1)             | parked (rejected)         | goes to the dead-letter q.|
+| refused because of the lead, or by `next_call`     | parked (rejected; 2)      | goes to the dead-letter q.|
+| SQS will soon drop the message (3)                 | parked (4)                | goes to the dead-letter q.|
 | another event of the lead goes first, no time was  | waiting                   | comes back                |
 | left, or the ledger can't be read or written       |                           |                           |
-| turned away or unanswered, and older than          | parked (3)                | goes to the dead-letter q.|
-| `parkAfterHours`                                   |                           |                           |
-| turned away or unanswered                          | waiting                   | comes back                |
+| anything else, and older than `parkAfterHours`     | parked (4)                | goes to the dead-letter q.|
+| anything else: turned away, unanswered, other 404s | waiting                   | comes back                |
 
-(1) `unconfirmed` if a request of it has no answer. (2) It is 13 days old, of SQS's 14, or was received 900
-times, of the 1,000 after which SQS moves it away without a reason. (3) With its last outcome; but as
-`unconfirmed` if a request of it has no answer or the ledger could not be looked at.
+(1) The grace period is over, no create of the lead waits, and this environment has delivered something since
+the first 404. (2) `unconfirmed` if nothing shows whether it took effect. (3) It is 13 days old, of SQS's 14,
+or was received 900 times, of the 1,000 after which SQS moves it away without a reason. (4) With its last
+outcome; but as `unconfirmed` if a request of it has no answer or the ledger could not be looked at.
 """
 
 from collections.abc import Mapping
@@ -113,15 +110,15 @@ def failed(
 ) -> tuple[EventRecord, DeliveryError]:
     """The event after calls of which the last one ended with `error`, and what that means for it.
 
-    `was_posted`: that one was a POST. A create is POSTed after a request without an answer only if 404 has
-    shown that this left no trace. `last_success_s`: when this environment last delivered something.
+    `was_posted`: that one was a POST. After a request without an answer, a create is POSTed only if a 404 has
+    shown that this request left no trace. `last_success_s`: when this environment last delivered something.
     """
     own = replace(own, attempts=own.attempts + 1, unanswered=own.unanswered and not was_posted)
     if isinstance(error, UnconfirmedError):
         return replace(own, unanswered=True), error
     if not isinstance(error, UnknownLeadError):
         return own, error
-    # An event that comes back much later than it was due was held up by an outage; so was its create.
+    # What has delayed an overdue event delays its create, too, so the grace period begins anew.
     overdue_s = settings.visibility_timeout_s
     since_s = own.unknown_since_s if own.unknown_since_s and now_s <= own.due_s + overdue_s else now_s
     own = replace(own, unanswered=False, unknown_since_s=since_s)
@@ -190,7 +187,7 @@ def not_delivered(
 def longest_delay_with_open_claim_s(settings: Settings) -> int:
     """The longest delay for a message whose claim may be left in the ledger.
 
-    After a crash it stays away longer; by that the next claim distinguishes the two (lead_state.py).
+    A message stays away longer after a crash, which shows in its next claim (lead_state.py).
     """
     return settings.visibility_timeout_s // 3
 
@@ -229,7 +226,7 @@ def _delay_s(
         retry_after_s=error.retry_after_s if isinstance(error, RetryError) else None,
     )
     if isinstance(error, BreakerOpenError):
-        # Shorter by a probe interval, so that an event that was put off just before the API recovers is
+        # Shorter by a probe interval, so that an event that was deferred just before the API recovers is
         # delivered within `max_s` all the same.
         return min(delay_s, max(base_s, max_s - round(longest_probe_interval_s)))
     # Until the settling time is over the ledger refuses the lead.

@@ -14,10 +14,10 @@ class Attempt:
     """All but `message`, `reading` and `sequence` is free of personal data.
 
     `delay_s` is None for a message that leaves the lead queue (delivered, or `parked` in the dead-letter
-    queue), else the seconds until it comes back. `deferred`: put off, which is no fault. `delivery_s` of a
-    delivered event: the seconds since it was first sent. `crashes` of an event that has to be tried alone:
-    how often the function crashed while it delivered the event. `completion` is written into the ledger
-    together with those of other attempts.
+    queue), else the seconds until it comes back. `deferred`: nothing was tried, which is no fault.
+    `delivery_s` of a delivered event: the seconds since it was first sent. `crashes` of an event that has to
+    be tried alone: how often the function crashed while it delivered the event. `completion` is written into
+    the ledger together with those of other attempts.
     """
 
     message: Message

@@ -31,7 +31,7 @@ Lane = list[tuple[Message, Reading]]
 
 
 def read(message: Message, settings: Settings, mapper: Mapper) -> Reading:
-    """Never raises: an unexpected error becomes a rejection, so that one record can't fail the batch."""
+    """The event, or the error that says why not. Never raises, so that one record can't fail the batch."""
     try:
         return read_event(
             message, settings.lead_defaults, settings.event_sources, mapper, settings.only_recipients
@@ -51,9 +51,9 @@ def sort_into_lanes(readings: Iterable[tuple[Message, Reading]]) -> list[Lane]:
     lanes: list[tuple[set[str], Lane]] = []
     for message, reading in readings:
         names, lane = _lane_names(reading), [(message, reading)]
-        for part in [each for each in lanes if each[0] & names]:
-            lanes.remove(part)
-            names, lane = part[0] | names, part[1] + lane
+        for other in [each for each in lanes if each[0] & names]:
+            lanes.remove(other)
+            names, lane = other[0] | names, other[1] + lane
         lanes.append((names, lane))
     return [sorted(lane, key=lambda each: each[0].order_ms) for _, lane in lanes]
 
@@ -106,7 +106,7 @@ class BatchRunner:
             if isinstance(reading, IgnoredError)
         ]
         lanes = sort_into_lanes(each for each in readings if not isinstance(each[1], IgnoredError))
-        early = self._begin(lanes, deadline)
+        early = self._claim_early(lanes, deadline)
         futures = [
             self._pool.submit(self._run_lane, lane, early.get(place), deadline)
             for place, lane in enumerate(lanes)
@@ -123,8 +123,8 @@ class BatchRunner:
         self._publish(attempts, deadline)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
-    def _begin(self, lanes: Sequence[Lane], deadline: Deadline) -> dict[int, EarlyClaim | None]:
-        """Claims for lanes that begin with a create, whose lead usually has no item yet: one call for many.
+    def _claim_early(self, lanes: Sequence[Lane], deadline: Deadline) -> dict[int, EarlyClaim | None]:
+        """Claims, in one call for many, the leads whose lane begins with a create: most have no item yet.
 
         Meanwhile this thread fetches the environment's first token.
         """
@@ -151,7 +151,7 @@ class BatchRunner:
         return [self._pool.submit(work, part) for part in parts]
 
     def _run_lane(self, lane: Lane, early: EarlyClaim | None, deadline: Deadline) -> list[Attempt]:
-        """The lane's last completion is left for the joint write, because no later event of it waits."""
+        """The completion of the lane's last event is left to `run`, because no later event waits for it."""
         return [
             self._delivery.attempt(
                 message,
@@ -223,7 +223,7 @@ class BatchRunner:
             "message_id": message.message_id,
             "event_id": reading.event_id,
             "source": reading.source,
-            # Made of hashes: `leadctl find` knows the event by it.
+            # Made of hashes: `leadctl find` finds the event by it.
             "key": reading.key.text if reading.key else None,
             "lead": reading.lead_hash,
             "lead_id": attempt.lead_id,

@@ -12,7 +12,7 @@ PROBE_GROWTH = 2
 
 
 class Evidence(Enum):
-    """What an attempt says about the API that all leads share."""
+    """What an attempt shows of the API that all leads share."""
 
     HEALTHY = "healthy"
     FAULT = "fault"

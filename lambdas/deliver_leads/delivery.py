@@ -81,7 +81,7 @@ class Delivery:
     def claim_new(
         self, events: Sequence[tuple[LeadEvent, Message]], deadline: Deadline
     ) -> list[EarlyClaim | None]:
-        """Claims leads that may be new in one call; None for each if nothing may be sent now."""
+        """Claims, in one call, leads that may be new; None for each if nothing may be sent now."""
         try:
             self._http.require_time(deadline)
         except DeliveryError:
@@ -129,7 +129,7 @@ class Delivery:
         try:
             if isinstance(reading, LeadEvent):
                 attempt = self._deliver(message, reading, deadline, early, together, alone)
-            else:
+            else:  # the reading is the error
                 late = DeferredError("not parked, because the invocation's time is nearly over", delay_s=1)
                 attempt = self._park_or_return(message, reading, reading if _has_time(deadline) else late)
         except Exception as error:
@@ -152,9 +152,9 @@ class Delivery:
         try:
             claim = early.claim if early else None
             if claim is None:
-                # An old event is looked up even then, because what it is parked as depends on the ledger.
-                is_parked = is_old(message, time.time(), self._settings)
-                if refusal and not (isinstance(refusal, NotNowError) and is_parked):
+                # What would be parked is looked up first, because the ledger says what it is parked as.
+                would_park = is_old(message, time.time(), self._settings)
+                if refusal and not (isinstance(refusal, NotNowError) and would_park):
                     return self._park_or_return(message, event, refusal, leaves_claim=early is not None)
                 owner = early.owner if early else ""
                 claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
@@ -198,7 +198,7 @@ class Delivery:
         state, now_s = claim.state, int(time.time())
         if step.superseded:
             state = superseded(state, claim.record, step.reason, now_s, self._settings)
-        elif claim.record.key in state.finals:
+        elif step.outcome is Outcome.DUPLICATE:
             state = state.with_copy(claim.record)
         if not self._ledger.complete(claim, state):
             why = f"{step.reason}, but the ledger could not be written"
@@ -211,8 +211,8 @@ class Delivery:
         waiting = self._park_or_return(
             message, claim.event, DeferredError(step.reason, delay_s=delay_s), claim
         )
-        is_next = step.alone and waiting.delay_s is not None
-        return replace(waiting, crashes=claim.record.crashes if is_next else 0)
+        is_tried_alone = step.alone and not waiting.parked
+        return replace(waiting, crashes=claim.record.crashes if is_tried_alone else 0)
 
     def _send(
         self, event: LeadEvent, step: Send, deadline: Deadline
@@ -236,7 +236,7 @@ class Delivery:
             return UnconfirmedError(describe_unforeseen(error), shared=False), is_post
 
     def _assign(self, step: Send, deadline: Deadline) -> DeliveredLead:
-        """Sends a create as an update, for a lead that may exist, and so that its sequence isn't restarted.
+        """Sends a create as an update, because a POST would restart the sequence of a lead that exists.
 
         Raises `UnknownLeadError` when 7Targets doesn't have the lead, so that the create may be POSTed.
         """
@@ -259,10 +259,10 @@ class Delivery:
         now_s = int(time.time())
         if isinstance(error, UndecidedError) and error.status:  # an answer has shown the lead
             claim = replace(claim, state=replace(claim.state, known_s=now_s))
-        record, meant = failed(
+        record, error = failed(
             claim.state, claim.record, error, was_posted, now_s, self._api.last_success_s, self._settings
         )
-        return self._park_or_return(message, claim.event, meant, replace(claim, record=record))
+        return self._park_or_return(message, claim.event, error, replace(claim, record=record))
 
     def _conclude(
         self,
@@ -285,8 +285,8 @@ class Delivery:
             status=lead.status,
             lead_id=lead.lead_id,
             lead_state=lead.state,
-            # A redriven message counts from when its event first came, because its lead has waited since. Not
-            # negative when clocks differ: CloudWatch then gives no percentiles.
+            # A redriven message counts from when its event first came, because its lead has waited since.
+            # Never negative, though clocks differ: CloudWatch gives no percentiles of negative values.
             delivery_s=max(0.0, time.time() - message.order_ms / 1000),
             next_schedule_time=lead.next_schedule_time,
             sequence=lead.sequence,
@@ -315,7 +315,7 @@ class Delivery:
     ) -> Attempt:
         """Parks the event or gives its message a delay, and completes its claim.
 
-        `leaves_claim`: without a claim here, the ledger's item may still hold one of this attempt.
+        `leaves_claim`: no `claim` is given, but the ledger may hold one of this attempt.
         """
         now, own = time.time(), claim.record if claim else None
         jitter = random.random()  # noqa: S311 - spreads load, protects nothing
@@ -355,7 +355,7 @@ class Delivery:
     def _note_health(
         self, is_probe: bool, event: LeadEvent, result: DeliveredLead | DeliveryError | None
     ) -> None:
-        """Gives the breaker what the attempt shows of the API that all leads share."""
+        """Reports to the breaker what the attempt shows of the API that all leads share."""
         assistant, now = str(event.lead["assistantEmail"]), time.time()
         if isinstance(result, DeliveredLead):
             self._last_taken = assistant, now
@@ -369,7 +369,7 @@ class Delivery:
 
 
 def _has_time(deadline: Deadline) -> bool:
-    """Whether there is time for one more AWS call, after which the visibility timeouts follow."""
+    """Whether there is time for one more AWS call and then the visibility timeouts."""
     return deadline() > 2 * LONGEST_AWS_CALL_S + 1
 
 

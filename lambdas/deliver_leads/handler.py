@@ -39,7 +39,7 @@ _config = client_config(settings.parallel_calls)
 _session = boto3.Session()
 # SQS is called only for messages that come back or are parked, so its client is made late.
 _sqs = LateClient(lambda: _session.client("sqs", config=_config))
-# The secret is read with the first token, while the ledger writes the first claims (batch.py).
+# This one is made with the first token, while the ledger writes the first claims (batch.py).
 _secrets = LateClient(lambda: _session.client("secretsmanager", config=_config))
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
@@ -81,6 +81,9 @@ runner = BatchRunner(
 )
 
 
+logger.info("started", extra={"version": os.environ.get("DEPLOYED_VERSION", "")})
+
+
 class UnknownEventError(Exception):
     """The function was invoked with an event that it has no use for; its text is for the caller."""
 
@@ -94,10 +97,10 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
     Raises `UnknownEventError` for any other event: an answer would let a wrong trigger drop leads unseen.
     """
 
-    def deadline() -> float:
+    def deadline() -> float:  # the seconds that are left
         return float(context.get_remaining_time_in_millis()) / 1000
 
-    # These are a fifth of each line's bytes and never change: the log group and `service` name the function.
+    # These are a fifth of each line's bytes, and the log group and `service` name the function anyway.
     logger.remove_keys(["function_arn", "function_name", "function_memory_size"])
     http.drop_idle_connections()
     if event == CHECK_EVENT:

@@ -34,9 +34,9 @@ MOST_FINAL_CREATES = 32
 MOST_SETTERS = 128
 SHOWN_EVENTS = 3
 LONGEST_REASON = 200
-# How far before its create an update may be sent that counts as sent after it.
+# An update or stop that was sent so shortly before its create counts as sent after it.
 SENT_BEFORE_ITS_CREATE_MS = 900_000
-RANKS_A_MS = 1_000_000
+RANKS_A_MS = 1_000_000  # more, so that these rank within their create's millisecond
 
 
 class State(StrEnum):
@@ -58,8 +58,8 @@ class EventRecord:
     that was after a parking. `due_s`: when its message is expected back. `unknown_since_s`: since when
     7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
     delivered the event; `crashes_alone`: those of them while no other event was under way.
-    `receive_count` (its message's) and `alone` are those of the last claim, while nothing is known of how it
-    ended. `reason` and `source` are free of personal data.
+    `receive_count` (its message's) and `alone` are those of the last claim if this was never completed, else
+    0 and False. `reason` and `source` are free of personal data.
     """
 
     key: str
@@ -97,10 +97,10 @@ class EventRecord:
     def was_only_unwritten(self, next_claim: "EventRecord") -> bool:
         """Whether the next claim shows that the environment of this one didn't crash, but failed to write.
 
-        Its message came back early then. An environment has a message for a sixth of the visibility timeout
-        at most (infra/config.py). Afterwards the message stays away for a third at most if the environment
-        went on (`after_call.py`), and for the other five sixths if it crashed; two thirds lie between. If the
-        message was received in between, the environment went on, too.
+        Then it follows within half the visibility timeout: an environment has a message for a sixth at most
+        (infra/config.py), and gives it a delay of a third at most (`after_call.py`). After a crash it follows
+        after five sixths at the earliest. Two thirds lie between. If the message was received between the two
+        claims, nothing is taken for a crash.
         """
         since_s, timeout_s = next_claim.updated_s - self.updated_s, self.due_s - self.updated_s
         was_between = next_claim.receive_count > self.receive_count + 1
@@ -135,8 +135,8 @@ class EventRecord:
     def _is_sent_again(self, claim: "EventRecord") -> bool:
         """Whether a message was sent after this event was parked. One from before is a copy of it.
 
-        `sent_s` is SQS's clock and `updated_s` the function's. A message that says that it was redriven needs
-        no other proof, unless it was certainly sent before: then two of one event were redriven together.
+        `sent_s` is SQS's clock and `updated_s` the function's. A redriven message counts as sent afterwards
+        unless it certainly was not: then two of one event were redriven together, and the other was parked.
         """
         if claim.redriven:
             is_later = claim.sent_s >= self.updated_s - CLOCK_SKEW_S
@@ -273,7 +273,7 @@ class LeadState:
     def _with_claim(self, entry: EventRecord) -> "LeadState":
         record = self.claimed(entry)
         if record.state is State.PARKED:
-            return self
+            return self  # a copy, which sends nothing
         # Nothing was written after this claim, so its request may have had its effect.
         return self.with_open(
             replace(
@@ -292,7 +292,7 @@ class LeadState:
 
 
 def _importance(event: EventRecord) -> tuple[bool, int, bool, bool, int]:
-    """What is forgotten first: events that only wait, the latest first, then those that are parked."""
+    """The least is forgotten first: events that only wait, the latest first, then those that are parked."""
     return (
         event.is_create and event.unanswered,
         event.crashes,

@@ -39,7 +39,7 @@ _LAST_ENTRY = f"journal[{MOST_JOURNAL_ENTRIES - 1}]"
 _HAS_ROOM = f"attribute_not_exists({_LAST_ENTRY})"
 # `#owner = :owner` lets the AWS client repeat this claim after a lost answer.
 _MAY_CLAIM = f"#owner = :owner OR ((attribute_not_exists(heldUntil) OR heldUntil <= :now) AND {_HAS_ROOM})"
-_COMPLETED = ("owner", "journal")
+_CLAIM_ATTRIBUTES = ("owner", "journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class EarlyClaim:
-    """What came of claiming a lead together with others. Without `claim`, claim it alone as this `owner`."""
+    """What came of claiming a lead together with others. Without `claim`, claim it again as this `owner`."""
 
     owner: str
     claim: Claim | None
@@ -136,7 +136,7 @@ class Ledger:
                 "#owner = :owner",
             )
         except ClientError as error:
-            # A write whose answer was lost is repeated, by the AWS client or alone, and finds its own result.
+            # A write whose answer was lost is repeated, here or by the AWS client, and finds its own result.
             held = _item_of(error)
             return all(held.get(name) == value for name, value in write_state(state).items())
         except BotoCoreError:
@@ -155,7 +155,7 @@ class Ledger:
                 (
                     key_of(claim.event.lead_hash) | attributes({"owner": claim.owner}),
                     self._completed(state, settling_s=0),
-                    _COMPLETED,
+                    _CLAIM_ATTRIBUTES,
                 )
                 for claim, state in ((each.claim, each.state) for each in completions)
             ]

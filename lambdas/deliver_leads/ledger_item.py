@@ -37,7 +37,7 @@ def write_state(state: LeadState) -> dict[str, Any]:
 
 
 def read_state(item: Item) -> LeadState:
-    """The state of an item in DynamoDB's notation, without its journal; of nothing for a lead without one."""
+    """The state of an item in DynamoDB's notation, without its journal; an empty one for no item."""
     values = plain(item)
     return LeadState(
         lead_id=values.get("leadId", ""),

@@ -5,8 +5,8 @@ The first row that fits applies. A *final* event was delivered or superseded bef
 | what holds                                | create              | update              | stop_followup      |
 |-------------------------------------------|---------------------|---------------------|--------------------|
 | it is a copy of a final event (1)         | `Skip` (duplicate)  | `Skip` (duplicate)  | `Skip` (duplicate) |
-| a final event has its key, other content  | `Refuse`            | `Refuse`            | `Refuse`           |
 | it is parked, and was not sent again      | `Skip` (as parked)  | `Skip` (as parked)  | `Skip` (as parked) |
+| a final event has its key, other content  | `Refuse`            | `Refuse`            | `Refuse`           |
 | three attempts at it alone left no result | `Refuse`            | `Refuse`            | `Refuse`           |
 | the function crashed over it, and other   |                     |                     |                    |
 | events are under way beside it            | `Wait`              | `Wait`              | `Wait`             |
@@ -25,16 +25,16 @@ sequence. An event with a used key and other content is refused.
 (1) Both have the same key and content, whatever came between. But a create without a producer's key is a copy
 only if the two were sent within one window; and a stop only if nothing has set the sequence between the two.
 (2) It counts as waiting until `overdue_s` after its message was due. A create waits for an update or stop
-only if an answer has shown the lead, because otherwise that one waits for a create. A stop waits for none,
-because e-mails to a person would go on; what it overtakes can't start them again.
+only if an answer has shown the lead, after any 404 to that event: otherwise that event waits for a create.
+A stop waits for none, because e-mails to a person would go on; what it overtakes can't start them again.
 (3) An answer showed the lead after the create was sent, or within one window before; or a create of the lead
 has no answer yet, and none has shown the lead since; or something was forgotten that a POST would need.
 (4) Without its sequence, which a second PUT sets if the answer shows another one; after a 404, as POST.
 
-`Send` leaves out what a later event has set, but for name, e-mail address and assistant. All orders and
-windows are between the times at which events were first sent, so an outage or a redrive changes nothing.
-While a request without an answer may still take effect, nothing of this is asked, because the ledger refuses
-the claim. `after_call.py` says what follows; docs/decisions/0001 says what remains possible.
+`Send` leaves out what a later event has set (a stop sets the sequence), but for name, e-mail address and
+assistant. All orders and windows are between the times at which events were first sent, so an outage or a
+redrive changes nothing. While a request without an answer may still take effect, the ledger grants no claim.
+`after_call.py` says what follows; docs/decisions/0001 says what remains possible.
 """
 
 from collections.abc import Mapping
@@ -105,8 +105,8 @@ def next_call(
     """`own` is the event as the state has it, or new; `window_s` is the setting duplicateWindowHours.
 
     `overdue_s`: an event whose message has not come back so long after it was due is no longer waited for,
-    because a person may have removed it. At least the lead queue's visibility timeout, after which a message
-    comes back whose own delay could not be set. `alone`: no other event is under way in this environment.
+    because a person may have removed it. It is at least the lead queue's visibility timeout, which applies if
+    SQS refuses a message's delay. `alone`: no other event is under way in this environment.
     """
     final = state.finals.get(own.key)
     if final and final.digest == own.digest:
@@ -139,7 +139,7 @@ def next_call(
         due_s = max(each.due_s for each in ahead)
         delay_s = due_s + 1 - now_s if due_s >= now_s else OVERDUE_CHECKED_AFTER_S
         return Wait(delay_s, "waits for an earlier event of its lead")
-    return _send(state, own, lead, _may_exist(state, own, window_s))
+    return _what_is_left(state, own, lead, _may_exist(state, own, window_s))
 
 
 def _is_copy(state: LeadState, own: EventRecord, final: Final, window_s: int | None) -> bool:
@@ -160,7 +160,7 @@ def _may_exist(state: LeadState, own: EventRecord, window_s: int) -> bool:
 
 
 def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
-    """`known_s`: when an answer showed the lead last."""
+    """Whether `own` would wait for `other`. `known_s`: when an answer showed the lead last."""
     if own.is_same(other) or own.operation is Operation.STOP_FOLLOWUP:
         return False
     if own.is_create and not other.is_create and known_s <= other.unknown_since_s:
@@ -168,7 +168,7 @@ def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
     return own.order_ms > other.order_ms
 
 
-def _send(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
+def _what_is_left(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
     setters, rank = state.setters, state.rank(own.order_ms, is_create=own.is_create)
     later = {name for name in lead if is_set_later(setters, name, rank)}
     fields = {name: value for name, value in lead.items() if name in MANDATORY or name not in later}

@@ -26,22 +26,22 @@ LONGEST_LINE_S = 60.0
 SLOWEST = 1 / PATIENCE_S
 LONGEST_PAUSE_S = 30.0
 SHORT_RUN = 3
-# After a call that is turned away, by whether one was taken since the last.
+# What a call that is turned away leaves of the pace: `CUT_AGAIN` if none was taken since the last cut.
 CUT, CUT_AGAIN = 0.9, 0.8
-# A call that is taken. In balance with the cuts if one call in 50 is turned away at one call a second, and
-# one in 160 at ten. In a run of calls that were all taken it grows, because the limit may be gone; after a
-# pause or the end of a `Retry-After` it is at its fastest, until a call is turned away.
+# By what part a call that is taken raises the pace. It balances the cuts if one call in 50 is turned away at
+# one call a second, and one in 160 at ten. In a run of calls that were all taken it grows, because the limit
+# may be gone; after a pause or the end of a `Retry-After` it is at its fastest, until a call is turned away.
 GROWTH, FASTEST_GROWTH = 0.002, 0.25
 LONG_RUN = 30
 NO_LIMIT = 1000.0
-# A second's calls take so many seconds, because not every call takes the same time to the API.
+# The calls of one second are spread over so many, because not every call takes the same time to the API.
 APART = 1.1
 
 
 class Pace:
     """Learns a number of calls a second: more with each call that is taken, fewer when one is turned away.
 
-    Who has calls to make lines up, waits for the turn of each, and leaves. `most`: the calls in any second,
+    A caller lines up, waits for the turn of each of its calls, and leaves. `most`: the calls in any second,
     if that is known; if it is 0, there is no limit until a call is turned away. Safe under threads.
     """
 
@@ -58,16 +58,16 @@ class Pace:
         self._sleep = sleep
         self._chance = chance
         self._lock = threading.RLock()
-        self._line: set[object] = set()
+        self._callers: set[object] = set()
         self._latest_s: deque[float] = deque(maxlen=64)
         self._next_s = 0.0
-        self._told_s = 0.0
+        self._closed_until_s = 0.0
         self._booked_s = 0.0
         self._cut_s = 0.0
         self._cause = "callsPerSecond allows no more calls now"
         self._run = 0
-        self._is_held_back = False
-        self._was_closed = False
+        self._is_used_up = False
+        self._after_pause = False
 
     @property
     def is_limited(self) -> bool:
@@ -77,20 +77,20 @@ class Pace:
     def has_room(self, calls: int) -> bool:
         """Whether so many more calls have their turns within `PATIENCE_S`."""
         with self._lock:
-            return self._wait_s(len(self._line) + calls - 1) <= PATIENCE_S
+            return self._wait_s(len(self._callers) + calls - 1) <= PATIENCE_S
 
     def line_up(self, who: object, patience_s: float = PATIENCE_S) -> None:
-        """Raises `NoRoomError` if the turn comes later than `patience_s`, of which `PATIENCE_S` count."""
+        """Raises `NoRoomError` if the turn comes after more than `patience_s` or `PATIENCE_S`."""
         with self._lock:
-            self._line.discard(who)
-            if self._wait_s(len(self._line)) > min(patience_s, PATIENCE_S):
+            self._callers.discard(who)
+            if self._wait_s(len(self._callers)) > min(patience_s, PATIENCE_S):
                 raise NoRoomError(self._cause, self.book())
-            self._line.add(who)
+            self._callers.add(who)
 
     def leave(self, who: object) -> None:
-        """Whether it is in the line or not."""
+        """Takes back `line_up`; does nothing for a caller that has not lined up."""
         with self._lock:
-            self._line.discard(who)
+            self._callers.discard(who)
 
     def book(self) -> float:
         """After how many seconds a lead without room should come back: its place in the line of such leads.
@@ -100,7 +100,7 @@ class Pace:
         with self._lock:
             now, front_s = self._clock(), self._clock() + self._wait_s(0)
             place_s = min(PLACE_S, self._interval_s() / 2)
-            self._booked_s = max(self._booked_s, front_s + len(self._line) * place_s) + place_s
+            self._booked_s = max(self._booked_s, front_s + len(self._callers) * place_s) + place_s
             at_s, end_s = self._booked_s, front_s + LONGEST_LINE_S
             if at_s > end_s:
                 self._booked_s = end_s
@@ -108,7 +108,7 @@ class Pace:
             return at_s - now
 
     def wait(self, who: object) -> None:
-        """Returns at the turn. Of those who wait, anyone may be next.
+        """Returns at the turn. Callers have no order among them.
 
         Raises `NoRoomError` if the turn is not soon, or not any more.
         """
@@ -120,39 +120,39 @@ class Pace:
             self._sleep(wait_s)
 
     def turn(self, who: object) -> float:
-        """Zero if `who` is to make a call now, for which it leaves the line; else when to ask again, in s."""
+        """Zero if `who` is to make a call now, which ends its `line_up`; else when to ask again, in s."""
         with self._lock:
             if wait_s := self._wait_s(0):
                 return wait_s
             now = self._clock()
-            self._is_held_back = now - self._next_s < self._interval_s()
+            self._is_used_up = now - self._next_s < self._interval_s()
             self._next_s = now + self._interval_s()
             self._latest_s.append(now)
-            self._line.discard(who)
+            self._callers.discard(who)
             return 0.0
 
     def note_taken(self) -> None:
         """The API took a call."""
         with self._lock:
             self._run += 1
-            if not self._is_held_back:
-                return  # more calls would change nothing
+            if not self._is_used_up:
+                return  # so slow a call shows nothing of the limit
             balance = math.sqrt(self.calls_a_second)
             growth = GROWTH / balance * max(1.0, self._run / (LONG_RUN * balance)) ** 2
-            growth = FASTEST_GROWTH if self._was_closed else min(FASTEST_GROWTH, growth)
+            growth = FASTEST_GROWTH if self._after_pause else min(FASTEST_GROWTH, growth)
             pace = self.calls_a_second * (1 + growth)
             self.calls_a_second = min(self._ceiling, pace if pace < NO_LIMIT else math.inf)
 
-    def note_turned_away(self, began_s: float, told_s: float | None, cause: str) -> None:
-        """The API turned away a call that began at `began_s`; `told_s`: its `Retry-After`, in seconds.
+    def note_turned_away(self, began_s: float, closed_s: float | None, cause: str) -> None:
+        """The API turned away a call that began at `began_s`; `closed_s`: its `Retry-After`, in seconds.
 
         `cause` goes into the reason of leads that wait, so it is free of personal data.
         A call that began before the last cut doesn't show that the cut was too small.
         """
         with self._lock:
             now, self._cause = self._clock(), cause
-            if told_s is not None:
-                self._told_s = max(self._told_s, now + min(told_s, LONGEST_RETRY_AFTER_S))
+            if closed_s is not None:
+                self._closed_until_s = max(self._closed_until_s, now + min(closed_s, LONGEST_RETRY_AFTER_S))
             if began_s < self._cut_s:
                 return
             if self.is_limited:
@@ -163,7 +163,7 @@ class Pace:
             self.calls_a_second = min(self._ceiling, max(SLOWEST, pace))
             pause_s = LONGEST_PAUSE_S * (1 + self._chance()) / 2 if is_last else self._interval_s()
             self._next_s = max(self._next_s, now + pause_s)
-            self._was_closed = is_last or (told_s or 0.0) > PATIENCE_S
+            self._after_pause = is_last or (closed_s or 0.0) > PATIENCE_S
             self._cut_s = now
             self._run = 0
 
@@ -172,5 +172,5 @@ class Pace:
 
     def _wait_s(self, ahead: int) -> float:
         """Until the turn of a call that has so many ahead of it."""
-        first_s = max(0.0, max(self._next_s, self._told_s) - self._clock())
+        first_s = max(0.0, max(self._next_s, self._closed_until_s) - self._clock())
         return first_s + ahead * self._interval_s()

@@ -12,9 +12,10 @@ from .event.loggable import sha256
 
 SEQUENCE = "sequence"
 SEQUENCE_FIELDS = frozenset({"scheduleId", "scheduleName"})
-# The sequence's value after a stop, and after a POST that names no sequence, which starts the assistant's
-# default one. An event that names a sequence, or stops one, wins over that even if it was sent before.
+# The sequence's value after a stop.
 STOPPED = "stopped"
+# Its value after a POST that names no sequence, which starts the assistant's default one: an event that names
+# or stops a sequence wins over this even if it was sent before.
 STARTED = "started"
 
 
@@ -60,8 +61,8 @@ def new_setters(
 ) -> dict[str, Setter]:
     """The entries that an event has set by sending these fields.
 
-    `begins`: it was sent as POST, which starts a sequence even if it names none. An entry of a later event
-    stays as it is, because the API wants name and assistant with each update.
+    `begins`: it was sent as POST, which starts a sequence even if it names none. The API wants name and
+    assistant with each update, so they are sent even if a later event has set them, whose entry stays.
     """
     if operation is Operation.STOP_FOLLOWUP:
         # Its fields only name the lead. It ends the sequence, which no earlier event may start again.

@@ -203,18 +203,23 @@ def _listeners(target: Target) -> Iterator[Finding]:
         yield Finding(name, UNPROVEN, f"{target.monitoring_stack} has no output AlarmTopicArn")
         return
     pages = target.client("sns").get_paginator("list_subscriptions_by_topic")
-    arns = [
-        each["SubscriptionArn"]
-        for page in pages.paginate(TopicArn=outputs["AlarmTopicArn"])
-        for each in page["Subscriptions"]
-    ]
-    pending = arns.count("PendingConfirmation")
+    topic = outputs["AlarmTopicArn"]
+    found = [each for page in pages.paginate(TopicArn=topic) for each in page["Subscriptions"]]
+    pending = [each["SubscriptionArn"] for each in found].count("PendingConfirmation")
+    endpoints = {each.get("Endpoint", "") for each in found}
+    wanted = [address for address in outputs.get("AlarmEmails", "").split(",") if address]
+    gone = [address for address in wanted if address not in endpoints]
     if pending:
-        what = f"{pending} of {len(arns)} didn't confirm the subscription"
-        yield Finding(name, WRONG, what, "follow the link in AWS's e-mail, or deploy again for a new one")
-    elif not arns:
+        what = f"{pending} of {len(found)} didn't confirm the subscription"
+        yield Finding(name, WRONG, what, "follow the link in AWS's e-mail; it works for two days")
+    if gone:
+        # A deployment makes no new subscription, because nothing in the template has changed.
+        again = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint"
+        what = f"they no longer reach {', '.join(gone)}: not confirmed within two days, or unsubscribed"
+        yield Finding(name, WRONG, what, f"{again} {gone[0]}")
+    if not found and not gone:
         yield Finding(name, WRONG, "nobody hears them", "set alarmEmails or alarmTopicArn, and deploy")
-    else:
+    elif not pending and not gone:
         yield Finding(name, RIGHT)
 
 

@@ -27,6 +27,8 @@ def version(invocation: Invocation) -> None:
         )
         found |= {
             "stack": target.stack_name,
+            "stackVersion": target.outputs.get("Version", "unknown"),
+            "stackCommit": target.outputs.get("Commit", "unknown"),
             "functionDeployed": function["LastModified"],
             "functionRuntime": function["Runtime"],
             "functionCodeSha256": function["CodeSha256"],

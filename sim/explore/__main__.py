@@ -95,7 +95,7 @@ def _explore_all(pool: ProcessPoolExecutor, faults: int, turns: int) -> Findings
     random.Random(0).shuffle(tasks)  # noqa: S311 - so that the progress that is shown is even
     for done, found in enumerate(pool.map(_explore_one, tasks), start=1):
         findings.add(found)
-        _show_progress(done, len(tasks), findings.distinct)
+        _show_progress(done, len(tasks), findings.distinct, len(findings.failures))
     print(
         f"{findings.distinct:,} distinct histories, explored exhaustively. Two are the same when the world"
         " is, and the sequence of (environment, step, what happened at it)."
@@ -119,15 +119,15 @@ def _wander_all(pool: ProcessPoolExecutor, walks: int, seed: str) -> list[Failur
     failures: list[Failure] = []
     for done, found in enumerate(pool.map(partial(_wander_some, seed=seed), numbers), start=1):
         failures += found
-        _show_progress(done, len(numbers), done * WALKS_PER_TASK)
+        _show_progress(done, len(numbers), done * WALKS_PER_TASK, len(failures))
     large = len(large_worlds())
     print(f"{walks:,} random histories of {large:,} large worlds, with up to 6 faults (seed {seed}).")
     return failures
 
 
-def _show_progress(done: int, of: int, histories: int) -> None:
+def _show_progress(done: int, of: int, histories: int, broken: int) -> None:
     if done * 10 // of > (done - 1) * 10 // of:
-        print(f"  {done * 10 // of * 10:3} %, {histories:,} histories", flush=True)
+        print(f"  {done * 10 // of * 10:3} %, {histories:,} histories, {broken} broken", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ ROOTS = {
     "leadctl": PROJECT,
     "local": PROJECT,
     "prove": PROJECT,
+    "release": PROJECT,
     "sim": PROJECT,
     "bench": PROJECT,
 }
@@ -73,6 +74,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "sim.mutants",
     ),
     "prove": ("prove", "local.stack", "bench.cost"),
+    "release": ("release", "app", "infra"),
     "sim": ("sim", "app", "infra", "deliver_leads"),
     "sim.mutants": (STANDARD_LIBRARY,),
     "bench": (

@@ -1,12 +1,17 @@
 """What the two managed policies allow, and what they must never."""
 
 import json
+import re
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
+import cfnlint  # type: ignore[import-untyped]
 import pytest
 
 from sim.synthesis import Template, output_target, resource_behind, synthesise
+from tests.aws_command import read_command
+from tests.documents import PROJECT, aws_commands, shell_blocks
 
 PRODUCER, OPERATOR = "ProducerPolicyArn", "OperatorPolicyArn"
 
@@ -45,9 +50,11 @@ def test_it_fits_into_a_managed_policy(output: str) -> None:
 
 
 def test_a_producer_may_publish_by_both_ways_and_nothing_else() -> None:
-    """Nothing can be read with it."""
+    """No message can be read with it."""
     template = synthesise().delivery
     assert allowed(template, PRODUCER) == {
+        "sqs:GetQueueAttributes": [arn(template, "LeadQueueUrl")],
+        "sqs:GetQueueUrl": [arn(template, "LeadQueueUrl")],
         "sqs:SendMessage": [arn(template, "LeadQueueUrl")],
         "events:PutEvents": [arn(template, "EventBusName")],
     }
@@ -116,6 +123,45 @@ def test_an_operator_may_do_what_the_documents_ask_for() -> None:
     assert rights["dynamodb:BatchGetItem"] == rights["dynamodb:GetItem"]
     assert "LeadRule" in json.dumps(rights["events:DescribeRule"])
     assert ":LeadMonitoring-dev-*" in json.dumps(rights["sns:ListSubscriptionsByTopic"])
+
+
+# The command line's word for an action that IAM calls otherwise.
+RENAMED = {"lambda:Invoke": "lambda:InvokeFunction"}
+FENCED = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
+
+
+def actions_of(document: str) -> set[str]:
+    """The IAM action of each aws command of a document, in a block or in a sentence."""
+    text = (PROJECT / document).read_text("utf-8")
+    in_sentences = re.findall(r"`(?:aws|enable-alarm-actions)\b[^`]*`", FENCED.sub("", text))
+    calls = [(words[0], words[1:]) for block in shell_blocks(text) for words in aws_commands(block)]
+    calls += [(words[1], words[2:]) for each in in_sentences if len(words := each.strip("`").split()) > 2]
+    return {action_of(service, rest) for service, rest in calls}
+
+
+def action_of(service: str, words: list[str]) -> str:
+    """`sqs`, `receive-message …` is sqs:ReceiveMessage; waiting is the call that it repeats."""
+    if words[0] == "wait":
+        command = read_command([service, *words], literal=False)
+        return f"{service}:{command.operation}"
+    name = "filter-log-events" if (service, words[0]) == ("logs", "tail") else words[0]
+    action = f"{service}:{''.join(part.capitalize() for part in name.split('-'))}"
+    return RENAMED.get(action, action)
+
+
+def test_every_aws_command_of_runbook_and_operate_is_allowed_or_says_who_may() -> None:
+    """The person who is called at night must not get AccessDenied from the first command."""
+    rights = allowed(synthesise().delivery, OPERATOR).keys()
+    table = (PROJECT / "docs/operate.md").read_text("utf-8").split("## Who may operate")[1].split("\n## ")[0]
+    others = set(re.findall(r"`(\w+:\w+)`", table))
+    asked = actions_of("docs/runbook.md") | actions_of("docs/operate.md")
+    assert {"sqs:ListQueues", "lambda:InvokeFunction", "logs:FilterLogEvents"} <= asked | rights
+    assert asked - rights == others
+    known = json.loads(
+        (Path(str(cfnlint.__file__)).parent / "data/AdditionalSpecs/Policies.json").read_text()
+    )
+    named = {f"{service}:{action}".lower() for service, of in known.items() for action in of["Actions"]}
+    assert [action for action in asked | rights if action.lower() not in named] == []
 
 
 @pytest.mark.parametrize("tracing", [False, True])

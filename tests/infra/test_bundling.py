@@ -13,7 +13,7 @@ import pytest
 
 import app
 from infra import bundling
-from infra.bundling import PROJECT, SANDBOX, BundlingError, LocalBundling, build_bundle
+from infra.bundling import PROJECT, SANDBOX, BundlingError, LocalBundling, build_bundle, function_code
 from infra.runtime_python import find_runtime_python
 from sim.settings import ENVIRONMENT
 
@@ -109,7 +109,8 @@ def test_every_module_is_compiled_for_the_function_s_python(bundle: Path) -> Non
 
 
 def test_the_handler_imports_from_the_bundle_alone(bundle: Path) -> None:
-    """It needs no package of the development environment, and imports no expensive package by accident."""
+    """It needs no package of the development environment, imports no expensive package by
+    accident, and says first which version it is."""
     program = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import deliver_leads.handler as h;"
         "json.dump([h.__file__, callable(h.handler), sorted(sys.modules)], sys.stdout)"
@@ -117,13 +118,15 @@ def test_the_handler_imports_from_the_bundle_alone(bundle: Path) -> None:
     # -I and -S: neither this environment's packages nor its variables. -B: the bundle stays as it is.
     done = subprocess.run(  # noqa: S603 - nothing comes from outside
         [find_runtime_python() or sys.executable, "-I", "-S", "-B", "-c", program, bundle],
-        env={**ENVIRONMENT, "AWS_DEFAULT_REGION": "us-east-1"},
+        env={**ENVIRONMENT, "AWS_DEFAULT_REGION": "us-east-1", "DEPLOYED_VERSION": "0.0.0 0123456789ab"},
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    file, is_callable, modules = json.loads(done.stdout)
+    started, shown = done.stdout.splitlines()
+    assert json.loads(started)["version"] == "0.0.0 0123456789ab"
+    file, is_callable, modules = json.loads(shown)
     assert Path(file) == bundle / "deliver_leads" / "handler.py"
     assert is_callable
     assert not {"pydantic", "aws_xray_sdk"} & set(modules)
@@ -181,6 +184,27 @@ def test_without_a_python_3_13_the_bundle_has_no_pyc_and_says_so_once(
     assert list(tmp_path.rglob("*.pyc")) == []
     (notice,) = capsys.readouterr().err.splitlines()
     assert "`uv python install 3.13` fixes that" in notice
+
+
+def test_the_hash_is_the_same_with_each_python_and_without_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two machines with other Pythons would replace each other's function at each deployment."""
+    compilers: list[Path | None] = [None, Path(sys.executable)]
+    if (runtime := find_runtime_python()) is not None:
+        compilers.append(runtime)
+    monkeypatch.setattr(bundling, "_install", lambda output_dir, *_: None)
+    hashes, compiled = set(), []
+    for number, python in enumerate(compilers):
+        monkeypatch.setattr(bundling, "find_runtime_python", lambda python=python: python)
+        stack = cdk.Stack(cdk.App(outdir=str(tmp_path / str(number))), "Stack")
+        location = function_code().bind(stack).s3_location
+        assert location is not None
+        hashes.add(location.object_key)
+        compiled.append({path.name for path in tmp_path.glob(f"{number}/asset.*/**/handler.*.pyc")})
+    assert len(hashes) == 1
+    # The bundles themselves differ, or this proves nothing.
+    assert [len(names) for names in compiled] == [0, *[1] * (len(compilers) - 1)]
 
 
 @pytest.mark.usefixtures("without_dependencies")

@@ -39,6 +39,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if origin.name == "bundle.zip":
             with zipfile.ZipFile(folder / target, "w") as bundle:
                 bundle.writestr("deliver_leads/handler.py", "")
+        elif origin.name == "commit.txt":
+            (folder / target).write_text("0123456789ab\n", "ascii")
         elif origin.is_dir():
             shutil.copytree(origin, folder / target, ignore=shutil.ignore_patterns("__pycache__"))
         else:

@@ -84,6 +84,7 @@ def test_the_environment_is_exactly_what_the_function_reads() -> None:
         "POWERTOOLS_SERVICE_NAME",
         "POWERTOOLS_METRICS_NAMESPACE",
         "POWERTOOLS_LOG_LEVEL",
+        "DEPLOYED_VERSION",
     }
 
 

@@ -213,6 +213,24 @@ def test_each_of_the_alarm_e_mails_subscribes_to_the_topic() -> None:
         ("email", "ops@example.com"),
         ("email", "sales@example.com"),
     ]
+    assert template["Outputs"]["AlarmEmails"]["Value"] == "ops@example.com,sales@example.com"
+
+
+def test_an_alarm_that_was_just_made_mails_nobody() -> None:
+    """Each of some twenty goes from "no data" to OK within minutes of the first deployment."""
+    template = synthesise(alarmEmails="ops@example.com").monitoring
+    subscription = properties(template, "AWS::SNS::Subscription")
+    assert subscription["FilterPolicyScope"] == "MessageBody"
+    wanted = subscription["FilterPolicy"]["$or"]
+
+    def is_sent(old: str, new: str) -> bool:
+        message = {"OldStateValue": old, "NewStateValue": new}
+        return any(all(message[name] in values for name, values in each.items()) for each in wanted)
+
+    assert is_sent("OK", "ALARM")
+    assert is_sent("INSUFFICIENT_DATA", "ALARM")
+    assert is_sent("ALARM", "OK")
+    assert not is_sent("INSUFFICIENT_DATA", "OK")
 
 
 def test_an_existing_topic_gets_the_alarms_and_nothing_is_made_beside_it() -> None:
@@ -250,7 +268,8 @@ def test_synth_warns_when_nobody_gets_the_alarms_of_a_stage_that_keeps_its_data(
     app = new_app()
     _, monitoring = build(stage, app=app, **settings)
     app.synth()
-    notes = [str(entry.data) for entry in monitoring.node.metadata if entry.type == "aws:cdk:warning"]
+    entries = [entry for each in monitoring.node.find_all() for entry in each.node.metadata]
+    notes = [str(entry.data) for entry in entries if entry.type == "aws:cdk:warning"]
     assert any("set alarmEmails or alarmTopicArn" in note for note in notes) is warned
 
 

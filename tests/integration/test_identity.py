@@ -95,6 +95,17 @@ class TestKeyUsedTwice:
         assert letter["reason"] == "rejected"
         assert re.search(USED_BEFORE, letter["detail"])
 
+    def test_copies_of_an_event_that_is_parked_for_its_used_key_add_nothing_to_the_dead_letter_queue(
+        self, pipeline: Pipeline, queue: SimulatedQueue
+    ) -> None:
+        """All of them were sent before it was parked."""
+        queue.send(create(context="first") | KEY)
+        queue.deliver()
+        copies = [queue.send(create(context="second") | KEY) for _ in range(4)]
+        for copy in copies:
+            assert queue.deliver(copy) == set()
+        assert len(queue.parked()) == 1
+
     @pytest.mark.parametrize("after_s", [-2, 10, HOUR_S])
     def test_other_content_after_a_parked_event_is_a_new_try_whenever_it_was_sent(
         self, pipeline: Pipeline, queue: SimulatedQueue, after_s: int

@@ -95,6 +95,25 @@ def test_what_only_shows_from_outside(healthy: Stage) -> None:
     assert "DeliveryBlocked" in str(found["alarms"][1])
 
 
+def test_an_address_whose_subscription_is_gone_is_named_with_the_remedy(healthy: Stage) -> None:
+    """SNS deletes what wasn't confirmed within two days, and no deployment makes it again."""
+    outputs = healthy.stacks["LeadMonitoring-dev"]
+    boto3.client("sns").subscribe(
+        TopicArn=outputs["AlarmTopicArn"], Protocol="email", Endpoint="ops@example.com"
+    )
+    outputs["AlarmEmails"] = "ops@example.com"
+    assert findings(healthy)["alarms' subscribers"] == ("right", None)
+    outputs["AlarmEmails"] = "ops@example.com,gone@example.com"
+    result = healthy.run("doctor", "-o", "json")
+    [row] = [each for each in json.loads(result.stdout) if each["part"] == "alarms' subscribers"]
+    assert "gone@example.com" in row["what"]
+    assert "ops@example.com" not in row["what"]
+    assert row["do"] == (
+        f"aws sns subscribe --topic-arn {outputs['AlarmTopicArn']} --protocol email "
+        "--notification-endpoint gone@example.com"
+    )
+
+
 def test_a_missing_right_leaves_its_part_unchecked_only(healthy: Stage) -> None:
     """The others are checked all the same."""
     healthy.failures |= {

@@ -194,6 +194,7 @@ def zipped(name: str) -> bytes:
         (zipped("word/document.xml"), "a text document"),
         (zipped("leads.csv"), "a zip archive"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_no_table_is_recognised_by_its_content(content: bytes, said: str) -> None:
     """Whatever its name: it is one sentence, with what to do, and without the content."""

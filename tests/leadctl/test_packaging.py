@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import leadctl
+from infra.version import VERSION
 
 PROJECT = Path(__file__).parents[2]
 PYPROJECT = PROJECT / "leadctl" / "pyproject.toml"
@@ -48,7 +49,7 @@ def test_version_and_requirements_are_the_projects() -> None:
     """Two places that a release would forget."""
     project = settings(PROJECT / "pyproject.toml")
     alone = settings(PYPROJECT)["project"]
-    assert leadctl.__version__ == project["project"]["version"]
+    assert leadctl.__version__ == project["project"]["version"] == VERSION
     names = sorted(requirement.partition(">=")[0] for requirement in alone["dependencies"])
     assert names == project["dependency-groups"]["leadctl"]
     assert alone["requires-python"] == project["project"]["requires-python"]

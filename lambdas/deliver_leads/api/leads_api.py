@@ -79,13 +79,13 @@ class LeadsApi:
             self._pace.wait(get_ident())
             began_s = time.time()
             answer = self._call_now(operation, lead, token, user_identifier, deadline)
-            told_s = read_retry_after(answer.headers.get("Retry-After"), time.time())
+            closed_s = read_retry_after(answer.headers.get("Retry-After"), time.time())
             is_turned_away = answer.status_code == LIMITED
             # Some gateways answer so when there are too many calls, others while the service is down.
             if is_turned_away or (
-                answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and told_s is not None
+                answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and closed_s is not None
             ):
-                self._pace.note_turned_away(began_s, told_s, f"the leads API answered {answer.status_code}")
+                self._pace.note_turned_away(began_s, closed_s, f"the leads API answered {answer.status_code}")
             elif answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
                 self._pace.note_taken()
             if not is_turned_away or time.time() > until_s or not self._pace.has_room(1):
