@@ -11,6 +11,7 @@ import pytest
 
 from infra.bundling import PROJECT
 from tests.documents import section, shell_blocks
+from tests.repository import ENVIRONMENT, publish
 
 pytestmark = pytest.mark.shipped
 
@@ -20,32 +21,16 @@ INSTALLED = (".venv", "node_modules")
 
 def run(folder: Path, script: str, **variables: str) -> str:
     """Runs a script as a person's shell does, and returns what it prints."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_", "GIT_"))
-    }
-    who = {
-        f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-    }
     done = subprocess.run(  # noqa: S603 - the project's own documents
         [shutil.which("sh") or "sh", "-ec", script],
         cwd=folder,
-        env=kept | who | {"GIT_CONFIG_GLOBAL": os.devnull} | variables,
+        env=ENVIRONMENT | variables,
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def publish(upstream: Path) -> None:
-    """The project as it is here, as a repository that somebody can clone."""
-    listed = run(PROJECT, "git ls-files --cached --others --exclude-standard")
-    for name in listed.splitlines():
-        if (PROJECT / name).is_file():
-            (upstream / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(PROJECT / name, upstream / name)
-    run(upstream, "git init -q -b main && git add . && git commit -q -m First")
 
 
 def publish_next_version(upstream: Path) -> None:

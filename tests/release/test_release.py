@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,29 +14,7 @@ from cfnlint.api import lint_all  # type: ignore[import-untyped]
 from infra.bundling import PROJECT
 from infra.version import VERSION
 from release.__main__ import ReleaseError, check_source
-
-_IDENTITY = {
-    f"GIT_{who}_{what}": value
-    for who in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "a"), ("EMAIL", "a@example.com"), ("DATE", "2026-11-30T12:00:00Z"))
-}
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_", "GIT_"))},
-    **_IDENTITY,
-    "GIT_CONFIG_GLOBAL": os.devnull,
-}
-
-
-def git(folder: Path, *words: str) -> str:
-    """Runs git in a folder, without this user's configuration."""
-    return subprocess.run(  # noqa: S603
-        ["git", *words],  # noqa: S607
-        cwd=folder,
-        env=ENVIRONMENT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+from tests.repository import ENVIRONMENT, git, publish
 
 
 @pytest.fixture
@@ -96,13 +72,7 @@ def make_release(clone: Path, umask: int) -> Path:
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with this project's files as they are now, and the version's tag."""
     folder = tmp_path_factory.mktemp("upstream")
-    for name in git(PROJECT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
-        if (PROJECT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, folder / name)
-    git(folder, "init", "-q", "-b", "main")
-    git(folder, "add", ".")
-    git(folder, "commit", "-q", "-m", f"Release {VERSION}")
+    publish(folder)
     git(folder, "tag", f"v{VERSION}")
     return folder
 
