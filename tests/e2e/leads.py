@@ -35,6 +35,19 @@ def wait_for_leads(deployment: Deployment, leads: list[dict[str, Any]]) -> None:
     wait_until("an empty lead queue", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)
 
 
+def wait_for_dead_letter(deployment: Deployment) -> tuple[dict[str, Any], dict[str, str]]:
+    """The only parked message, which is taken out, and its attributes."""
+    letters: list[dict[str, Any]] = []
+
+    def is_parked() -> bool:
+        letters.extend(deployment.take_dead_letters())
+        return letters != []
+
+    wait_until("the dead letter", is_parked, timeout_s=EVENT_TIMEOUT_S)
+    [letter] = letters
+    return letter, {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+
+
 def park(deployment: Deployment, *leads: dict[str, Any]) -> list[str]:
     """Parks leads by an API that refuses them for the moment. Returns the parked messages' ids."""
     refusal = {"kind": "status", "status": 422, "body": {"message": "not now"}}

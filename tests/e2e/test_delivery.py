@@ -2,13 +2,12 @@
 
 import json
 import uuid
-from typing import Any
 
 import pytest
 
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
-from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, plain, send, wait_for_leads
+from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, plain, send, wait_for_dead_letter, wait_for_leads
 
 pytestmark = pytest.mark.e2e
 
@@ -71,15 +70,7 @@ def test_a_misspelt_detail_type_on_the_bus_is_parked_with_its_reason(deployment:
             }
         ]
     )
-    letters: list[dict[str, Any]] = []
-
-    def is_parked() -> bool:
-        letters.extend(deployment.take_dead_letters())
-        return letters != []
-
-    wait_until("the dead letter", is_parked, timeout_s=EVENT_TIMEOUT_S)
-    [letter] = letters
-    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    letter, attributes = wait_for_dead_letter(deployment)
     assert attributes["reason"] == "rejected"
     assert attributes["detail"] == (
         'detail-type: must be one of "Lead Created", "Lead Updated", "Lead Followup Stopped"'

@@ -9,7 +9,7 @@ import pytest
 from local.stack.deployment import Deployment, deployed
 from local.stack.waiting import wait_until
 from tests.e2e.foreign import foreign_mappings, new_foreign_event, put
-from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, wait_for_leads
+from tests.e2e.leads import EVENT_TIMEOUT_S, new_lead, wait_for_dead_letter, wait_for_leads
 from tests.foreign_events import EXAMPLES, IGNORED, STOP
 
 pytestmark = pytest.mark.e2e
@@ -70,15 +70,7 @@ def test_a_wrong_foreign_event_is_parked_whole_with_its_mapping_s_name(deploymen
     answers = event["detail"]["form_response"]["answers"]
     event["detail"]["form_response"]["answers"] = [each for each in answers if each["type"] != "email"]
     event_id = put(deployment, event)
-    letters: list[dict[str, Any]] = []
-
-    def is_parked() -> bool:
-        letters.extend(deployment.take_dead_letters())
-        return letters != []
-
-    wait_until("the dead letter", is_parked, timeout_s=EVENT_TIMEOUT_S)
-    [letter] = letters
-    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    letter, attributes = wait_for_dead_letter(deployment)
     assert attributes["reason"] == "rejected"
     assert attributes["eventId"] == event_id
     assert attributes["detail"] == (
