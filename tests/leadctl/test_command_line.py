@@ -20,7 +20,6 @@ from leadctl.options import Command
 from tests.documents import PROJECT, shell_blocks
 from tests.leadctl.conftest import Stage
 from tests.leadctl.stage_content import BODY, JANE, parked_body
-from tests.leadctl.test_parked_table import write
 
 
 def commands(group: click.Command = cli, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -222,17 +221,3 @@ def test_a_field_by_another_name_is_not_sent_as_an_unknown_one(stage: Stage, nam
     result = stage.run("send", "--operation", "create", "--set", f"{name}=x")
     assert result.exit_code == 2
     assert f"there is no field {name}; did you mean " in result.stderr
-
-
-def test_a_corrected_table_is_an_import_like_any_other_to_a_script(stage: Stage) -> None:
-    """Its end is in the table of exit codes."""
-    stage.park(BODY)
-    result = stage.run("parked", "export", "-o", "leads.csv")
-    assert result.exit_code == 0
-    assert result.stderr.splitlines()[-1] == (
-        "Correct the cells, leave parked_id alone, then: leadctl import leads.csv"
-    )
-    assert stage.run("import", "leads.csv", "--yes").exit_code == 3  # unchanged, so still parked
-    assert stage.run("import", "leads.csv").exit_code == 3
-    write([{"parked_id": "message-1#0", "name": "Jane"}])
-    assert stage.run("import", "leads.csv", "--yes").exit_code == 3

@@ -388,6 +388,20 @@ def test_stdout_takes_either_form(stage: Stage) -> None:
     assert stage.run("parked", "export").exit_code == 2
 
 
+def test_a_corrected_table_is_an_import_like_any_other_to_a_script(stage: Stage) -> None:
+    """Its end is in the table of exit codes."""
+    park(stage, parked_body())
+    result = stage.run("parked", "export", "-o", "leads.csv")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-1] == (
+        "Correct the cells, leave parked_id alone, then: leadctl import leads.csv"
+    )
+    assert stage.run("import", "leads.csv", "--yes").exit_code == 3  # unchanged, so still parked
+    assert stage.run("import", "leads.csv").exit_code == 3
+    write([{"parked_id": "message-1#0", "name": "Jane"}])
+    assert stage.run("import", "leads.csv", "--yes").exit_code == 3
+
+
 @given(st.text(st.sampled_from(FORMULAS + "'a0\"; \t\r\n,1"), max_size=8) | st.text(max_size=20))
 def test_a_cell_is_never_a_formula_and_comes_back_as_it_was(text: str) -> None:
     """Nor where another delimiter would begin a cell."""
