@@ -125,6 +125,14 @@ def test_the_most_receives_until_a_lead_is_parked_are_those_of_the_default_delay
     assert shown in read("docs/decisions/0003-delays-by-visibility-timeout-parking-by-age.md")
 
 
+def test_each_decision_has_the_number_of_its_file() -> None:
+    """Pages name decisions by number."""
+    files = sorted((PROJECT / "docs/decisions").glob("0*.md"))
+    numbers = [file.read_text("utf-8").split()[1] for file in files]
+    assert numbers == [file.name[:4] for file in files]
+    assert len(set(numbers)) == len(numbers)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_every_relative_link_leads_to_a_file(document: Path) -> None:
     """Files move; a reader must not notice."""
