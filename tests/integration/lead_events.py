@@ -68,11 +68,3 @@ def break_api(queue: SimulatedQueue) -> None:
     """Until `pipeline.fail()`: six other leads have opened the breaker."""
     queue.pipeline.fail({"operation": "leads", "fault": {"kind": "status", "status": 503}})
     queue.deliver(*[queue.send(create(f"other{number}")) for number in range(6)])
-
-
-def deliver_with_lost_answer(pipeline: Pipeline) -> None:
-    """One attempt at the next batch, and another when what had no answer has settled, which ends it."""
-    records = pipeline.receive()
-    pipeline.deliver(records)
-    pipeline.settle()
-    assert pipeline.deliver(pipeline.bring_back(records)) == set()

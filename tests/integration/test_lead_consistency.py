@@ -11,16 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.ledger import Ledger
 from tests.integration.conftest import Pipeline
-from tests.integration.lead_events import (
-    DAY_S,
-    create,
-    deliver_with_lost_answer,
-    fail_once,
-    jane,
-    lead,
-    stop,
-    update,
-)
+from tests.integration.lead_events import DAY_S, create, fail_once, jane, lead, stop, update
 
 KEY = {"idempotencyKey": "crm-record-1"}
 
@@ -62,7 +53,10 @@ class TestCreates:
         hold_before(pipeline)
         pipeline.fail(fail_once("create", kind="status", status=504))
         pipeline.send(create(context="webinar", scheduleName="Demo") | KEY)
-        deliver_with_lost_answer(pipeline)
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.settle()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
         assert (jane(pipeline)["context"], jane(pipeline)["scheduleName"]) == ("webinar", "Demo")
         assert jane(pipeline)["creates"] == 1
 
@@ -74,7 +68,10 @@ class TestCreates:
         pipeline.pass_time(2 * DAY_S)
         pipeline.fail(fail_once("create", kind="status", status=504))
         pipeline.send(create(context="webinar") | KEY)
-        deliver_with_lost_answer(pipeline)
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.settle()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
         assert jane(pipeline)["context"] == "webinar"
 
     def test_two_producers_of_one_lead_do_not_create_it_twice(self, pipeline: Pipeline) -> None:
@@ -174,7 +171,10 @@ class TestCreates:
             {"operation": "update", "times": 1, "fault": {"kind": "status", "status": 422}},
         )
         pipeline.send(create() | {"idempotencyKey": "webinar-1"})
-        deliver_with_lost_answer(pipeline)
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.settle()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
         [letter] = pipeline.dead_letters()
         assert letter["reason"] == "unconfirmed"
         pipeline.pass_time(60)
@@ -220,7 +220,10 @@ class TestCreates:
         """A gateway answers 503 while the service behind it works on."""
         pipeline.fail(fail_once("create", kind="status", status=status, stored=True))
         pipeline.send(create())
-        deliver_with_lost_answer(pipeline)
+        records = pipeline.receive()
+        pipeline.deliver(records)
+        pipeline.settle()
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
         assert jane(pipeline)["creates"] == 1
 
 
