@@ -83,11 +83,13 @@ def _count_effects(requests: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, 
 
 
 def _identity(operation: str, lead: Mapping[str, Any]) -> tuple[str, str, str]:
-    # An update that a stop has overtaken is sent without its sequence.
-    fields = {name: value for name, value in lead.items() if name not in {"scheduleId", "scheduleName"}}
+    # An update that a stop has overtaken is sent without its sequence, and an address in its one form.
+    email = str(lead["email"]).lower()
+    sequence = {"scheduleId", "scheduleName"}
+    fields = {name: value for name, value in lead.items() if name not in sequence} | {"email": email}
     return (
         operation,
-        str(lead["email"]).lower(),
+        email,
         "" if operation == "create" else json.dumps(fields, sort_keys=True),
     )
 

@@ -69,6 +69,15 @@ def test_an_update_that_its_stop_has_overtaken_adds_up_without_its_sequence() ->
     ]
 
 
+def test_an_update_adds_up_though_its_address_is_sent_in_another_form() -> None:
+    """The function sends each address in its one form."""
+    as_written = {**CHANGED, "email": "Zoe@EXAMPLE.com"}
+    update = request("update", {**CHANGED, "email": "Zoe@example.com"}, "updated")
+    assert (
+        discrepancies([CREATE, event("update", as_written)], CREATED, update, held={**HELD, **CHANGED}) == []
+    )
+
+
 def test_a_rejected_event_adds_up_when_its_detail_names_the_field() -> None:
     """A parked event is where it must be only if its detail names the very field."""
     published = [event("create", {"name": "Zoë"}, "rejected", "lead.email")]

@@ -21,7 +21,6 @@ METRICS = [
     "ApiDown.breaker",
     "ApiDown.failed",
     "ApiDown.oldest",
-    "ApiDown.slowed",
     "ApiDown.taken",
     "ApiDown.tokens",
     "ApiDown.unanswered",
