@@ -398,20 +398,26 @@ def _await_alarm(stage: Stage, name: str) -> None:
 
 
 def traffic_until(stage: Stage, is_over: Callable[[], bool]) -> int:
-    """One event a second on the bus, from the moment at which the stage's rule is there; how many."""
+    """One event a second on the bus, from the moment at which the stage's rule is there; how many.
+
+    At least one, at the end, because a rule that comes last may be seen by no look before.
+    """
     sent = 0
-    while not is_over():
-        try:
-            names = [
-                rule["Name"] for rule in stage.client("events").list_rules(EventBusName=stage.bus)["Rules"]
-            ]
-        except ClientError:
-            names = []
-        if names:
+    while True:
+        is_last = is_over()
+        if _has_rule(stage) and not (is_last and sent):
             stage.put({"Detail": {"lead": _lead("busy", sent)}})
             sent += 1
+        if is_last:
+            return sent
         time.sleep(1)
-    return sent
+
+
+def _has_rule(stage: Stage) -> bool:
+    try:
+        return bool(stage.client("events").list_rules(EventBusName=stage.bus)["Rules"])
+    except ClientError:
+        return False
 
 
 def busy_bus_loses_nothing(stage: Stage, sent: int) -> Seen:
