@@ -63,12 +63,14 @@ def actions_on(policy: Resource, resource: object) -> set[str]:
     return {a for s in found for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])}
 
 
+@pytest.mark.shipped
 def test_a_stage_has_its_place_in_its_stacks() -> None:
     """So an assembly that was synthesised elsewhere can't be deployed into another account either."""
     stacks = build("prod", account="111122223333", region="eu-central-1")
     assert {(stack.account, stack.region) for stack in stacks} == {("111122223333", "eu-central-1")}
 
 
+@pytest.mark.shipped
 def test_the_prefix_is_before_both_stacks_names_and_all_that_is_named_after_them() -> None:
     """CloudFormation's own names begin with the stack's: roles, queues, tables."""
     stack, watching = build("prod", namePrefix="acme-")

@@ -200,6 +200,7 @@ def test_a_queue_of_another_app_is_taken_with_a_warning() -> None:
     )
 
 
+@pytest.mark.shipped
 def test_a_topic_s_subscription_has_the_topic_s_own_id() -> None:
     """Its ARN is known to CloudFormation only, and a subscription that is made anew loses messages."""
     ids = []

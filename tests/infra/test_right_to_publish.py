@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import aws_cdk as cdk
+import pytest
 from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Template
 
@@ -19,6 +20,7 @@ def block(language: str) -> str:
     return str(found)
 
 
+@pytest.mark.shipped
 def test_the_cdk_example_attaches_the_policy() -> None:
     """It is executed as it is written, in a stack with a role."""
     names: dict[str, Any] = {}

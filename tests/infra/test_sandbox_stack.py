@@ -96,6 +96,7 @@ def test_the_function_outlasts_the_longest_delay() -> None:
     assert properties(sandbox(), "AWS::Lambda::Function")["Timeout"] >= LONGEST_DELAY_S + 10
 
 
+@pytest.mark.shipped
 def test_a_company_without_public_function_urls_takes_an_http_api() -> None:
     """One or the other, never both."""
     of_url, of_api = sandbox("functionUrl"), sandbox("httpApi")
