@@ -658,7 +658,7 @@ class TestFairQueue:
     def test_lanes_follow_the_lead_and_not_the_group(self, pipeline: Pipeline) -> None:
         """Two events of one lead in two groups run one after another; a group's failure holds up no other."""
         pipeline.fail(
-            {"operation": "create", "email": "kim@example.com", "fault": {"kind": "status", "status": 429}}
+            {"operation": "create", "email": "kim@example.com", "fault": {"kind": "status", "status": 425}}
         )
         pipeline.send(create("kim"), MessageGroupId="tenant-1")
         pipeline.send(create(), MessageGroupId="tenant-1")
