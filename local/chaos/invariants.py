@@ -104,9 +104,11 @@ class _Judge:
         if not any(_OVERRULED in letter["detail"] for letter in self._letters.get(published.id, [])):
             return False
         event, place = published.event, self._evidence.published.index(published)
+        # The bus may swap such an update and its create, and the ledger's order is that of the queue.
+        first = 0 if event.own_field == EARLY_FIELD else place + 1
         return any(
             later.event.email == event.email and later.event.lead["name"] != event.lead["name"]
-            for later in self._evidence.published[place + 1 :]
+            for later in self._evidence.published[first:]
             if later.event.expected == "delivered" and later.event.operation != "stop_followup"
         )
 

@@ -178,6 +178,16 @@ def test_an_event_that_would_undo_a_later_ones_name_may_be_parked() -> None:
     assert Promise.LOST in broken(of_the_same_name)
 
 
+def test_an_update_may_be_parked_for_the_other_name_of_the_create_with_which_the_bus_has_swapped_it() -> None:
+    """It was published after its create, but came into the queue before."""
+    renamed = published("update", UPDATE | {"name": "Early 1"}, EARLY_FIELD)
+    letters = [letter(renamed.id, OVERRULED)]
+    for events in ((CREATE, renamed), (renamed, CREATE)):
+        evidence = run(*events, requests=(CREATED,), held=FORM | MADE_BY_API, dead_letters=letters)
+        evidence.ledger[renamed.event.ledger_key(renamed.id)] = "parked"
+        assert broken(evidence) == []
+
+
 @pytest.mark.parametrize(
     ("change", "promises"),
     [
