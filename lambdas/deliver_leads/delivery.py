@@ -349,7 +349,7 @@ class Delivery:
             status=error.status,
             reason=reason,
             ledger_written=written,
-            deferred=isinstance(error, DeferredError),
+            deferred=isinstance(error, DeferredError | NotNowError),
             parking_refused=parking_refused,
         )
 
@@ -366,7 +366,7 @@ class Delivery:
             taken, at = self._last_taken
             subject = assistant if taken != assistant and now - at < ASSISTANT_TAKEN_S else subject
         cause = result.summary if isinstance(result, DeliveryError) else ""
-        self._breaker.settle(is_probe, _evidence(result), subject, cause)
+        self._breaker.note(is_probe, _evidence(result), subject, cause)
 
 
 def _has_time(deadline: Deadline) -> bool:
