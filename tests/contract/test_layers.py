@@ -83,6 +83,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
         "leadctl.importing",
         "local.publishing",
         "local.stack",
+        "sim.expressions",
         "sim.partiql",
         "sim.settings",
     ),
