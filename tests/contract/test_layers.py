@@ -80,6 +80,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "bench": (
         "bench",
         "infra.runtime_python",
+        "infra.version",
         "leadctl.importing",
         "local.publishing",
         "local.stack",
