@@ -2,12 +2,14 @@
 
 Source: the DynamoDB developer guide, "Using update expressions" and "Condition and filter expressions,
 operators, and functions". Items are never changed in place: an update returns a new item, which shares its
-values with the old one.
+values with the old one. Python's own parser reads the expressions, once their few differences are written
+as it wants them.
 """
 
+import ast
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -20,14 +22,12 @@ Operand: TypeAlias = Callable[[Item, Values], Value | None]
 Condition: TypeAlias = Callable[[Item, Values], bool]
 Names: TypeAlias = tuple[tuple[str, str], ...]
 
-_TOKEN = re.compile(r"\s*(<=|[=>()\[\],]|[#:]?[A-Za-z0-9_]+)")
-_NAME = re.compile(r"#?[A-Za-z_][A-Za-z0-9_]*")
-_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "<=": operator.le,
-    ">": operator.gt,
+_PLACEHOLDER = re.compile(r"[#:]\w+")
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
 }
-_CLAUSES = {"SET", "REMOVE"}
 
 
 class ExpressionError(Exception):
@@ -53,7 +53,7 @@ def holds(item: Item, expression: str, names: Mapping[str, str], values: Values)
 
 def check_used(names: Mapping[str, str], values: Values, *expressions: str) -> None:
     """Raises `ExpressionError` for a placeholder that no expression uses, as DynamoDB does."""
-    used = {token for expression in expressions for token in _tokens(expression)}
+    used = {name for expression in expressions for name in _PLACEHOLDER.findall(expression)}
     for kind, given in (("Names", names), ("Values", values)):
         unused = [name for name in given if name not in used]
         if unused:
@@ -63,170 +63,107 @@ def check_used(names: Mapping[str, str], values: Values, *expressions: str) -> N
 
 
 @lru_cache(maxsize=1024)
-def _tokens(expression: str) -> tuple[str, ...]:
-    tokens, at = [], 0
-    text = expression.rstrip()
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise ExpressionError(f"Syntax error at {text[at : at + 10]!r}")
-        tokens.append(match.group(1))
-        at = match.end()
-    return tuple(tokens)
-
-
-@lru_cache(maxsize=1024)
 def _parse_update(expression: str, names: Names) -> tuple[dict[str, Operand], frozenset[str]]:
-    return _Parser(expression, dict(names)).read_update()
+    """What is set, and what is removed."""
+    before, *clauses = re.split(r"\b(SET|REMOVE)\b", expression)
+    if before.strip() or len(set(clauses[::2])) < len(clauses[::2]):
+        raise ExpressionError(f"Syntax error: {expression!r} has another clause, or one of them twice")
+    sets: dict[str, Operand] = {}
+    removals: set[str] = set()
+    for clause, text in zip(clauses[::2], clauses[1::2], strict=True):
+        # As the arguments of a call.
+        match _python(f"{clause}({text})"):
+            case ast.Call(_, [_, *_] as actions, []):
+                pass
+            case _:
+                raise ExpressionError(f"Syntax error in {clause}")
+        for action in actions:
+            match clause, action:
+                case "REMOVE", target:
+                    operand = None
+                case "SET", ast.Compare(target, [ast.Eq()], [value]):
+                    operand = _operand(value, dict(names))
+                case _:
+                    raise ExpressionError(f"Syntax error: SET {ast.unparse(action)}")
+            name = _name(target, dict(names))
+            if name in sets or name in removals:
+                raise ExpressionError(f"Two document paths overlap with each other: {name}")
+            if operand is None:
+                removals.add(name)
+            else:
+                sets[name] = operand
+    return sets, frozenset(removals)
 
 
 @lru_cache(maxsize=1024)
 def _parse_condition(expression: str, names: Names) -> Condition:
-    parser = _Parser(expression, dict(names))
-    condition = parser.read_or()
-    parser.expect_end()
-    return condition
+    return _condition(_python(expression), dict(names))
 
 
-class _Parser:
-    """A recursive-descent parser; each `read_` method takes what it is named for from the tokens."""
+def _python(expression: str) -> ast.expr:
+    """The expression as Python would have it, with the placeholders as texts."""
+    text = re.sub(r"\b(AND|OR)\b", lambda word: word[0].lower(), _PLACEHOLDER.sub(r"'\g<0>'", expression))
+    try:
+        return ast.parse(re.sub(r"(?<![<>])=", "==", text).strip(), mode="eval").body
+    except SyntaxError as error:
+        raise ExpressionError(f"Syntax error: {expression!r}") from error
 
-    def __init__(self, expression: str, names: Mapping[str, str]) -> None:
-        self._tokens = _tokens(expression)
-        self._names = names
-        self._at = 0
 
-    def read_update(self) -> tuple[dict[str, Operand], frozenset[str]]:
-        """What is set, and what is removed."""
-        sets: dict[str, Operand] = {}
-        removals: set[str] = set()
-        seen: set[str] = set()
-        while self._peek():
-            clause = self._next()
-            if clause not in _CLAUSES or clause in seen:
-                raise ExpressionError(f"Syntax error: {clause} is no clause, or it is there twice")
-            seen.add(clause)
-            for _ in self._separated():
-                name = self._read_name()
-                if name in sets or name in removals:
-                    raise ExpressionError(f"Two document paths overlap with each other: {name}")
-                if clause == "REMOVE":
-                    removals.add(name)
-                else:
-                    self._expect("=")
-                    sets[name] = self._read_operand()
-        return sets, frozenset(removals)
+def _condition(node: ast.expr, names: Mapping[str, str]) -> Condition:
+    match node:
+        case ast.BoolOp(either, nodes):
+            parts, combine = [_condition(part, names) for part in nodes], any
+            if isinstance(either, ast.And):
+                combine = all
+            return lambda item, values: combine(part(item, values) for part in parts)
+        case ast.Compare(one, [comparator], [other]) if type(comparator) in _COMPARISONS:
+            compare, left, right = (
+                _COMPARISONS[type(comparator)],
+                _operand(one, names),
+                _operand(other, names),
+            )
+            return lambda item, values: _is(compare, left(item, values), right(item, values))
+        case ast.Call(ast.Name("attribute_not_exists"), [path], []):
+            exists = _existence(path, names)
+            return lambda item, _values: not exists(item)
+        case ast.Call(ast.Name("attribute_exists"), [path], []):
+            exists = _existence(path, names)
+            return lambda item, _values: exists(item)
+    raise ExpressionError(f"Syntax error: {ast.unparse(node)} is no condition")
 
-    def _read_operand(self) -> Operand:
-        token = self._peek()
-        if token.startswith(":"):
-            self._next()
-            return lambda _item, values: _bound(token, values)
-        if self._peek(1) == "(":
-            return self._read_function()
-        name = self._read_name()
-        return lambda item, _values: item.get(name)
 
-    def _read_function(self) -> Operand:
-        function = self._next()
-        self._expect("(")
-        first = self._read_operand()
-        self._expect(",")
-        second = self._read_operand()
-        self._expect(")")
-        if function == "if_not_exists":
+def _existence(path: ast.expr, names: Mapping[str, str]) -> Callable[[Item], bool]:
+    match path:
+        case ast.Subscript(of, ast.Constant(int(index))):
+            name = _name(of, names)
+            return lambda item: len(item.get(name, {}).get("L", ())) > index
+    name = _name(path, names)
+    return lambda item: name in item
+
+
+def _operand(node: ast.expr, names: Mapping[str, str]) -> Operand:
+    match node:
+        case ast.Constant(str(value)) if value.startswith(":"):
+            return lambda _item, values: _bound(value, values)
+        case ast.Call(ast.Name("if_not_exists"), [one, other], []):
+            first, second = _operand(one, names), _operand(other, names)
             return lambda item, values: (
                 second(item, values) if (found := first(item, values)) is None else found
             )
-        if function == "list_append":
+        case ast.Call(ast.Name("list_append"), [one, other], []):
+            first, second = _operand(one, names), _operand(other, names)
             return lambda item, values: _joined(first(item, values), second(item, values))
-        raise ExpressionError(f"Invalid function name; function: {function}")
+    name = _name(node, names)
+    return lambda item, _values: item.get(name)
 
-    def read_or(self) -> Condition:
-        """Alternatives."""
-        parts = [self._read_and()]
-        while self._peek() == "OR":
-            self._next()
-            parts.append(self._read_and())
-        return lambda item, values: any(part(item, values) for part in parts)
 
-    def _read_and(self) -> Condition:
-        parts = [self._read_test()]
-        while self._peek() == "AND":
-            self._next()
-            parts.append(self._read_test())
-        return lambda item, values: all(part(item, values) for part in parts)
-
-    def _read_test(self) -> Condition:
-        if self._peek() == "(":
-            self._next()
-            inner = self.read_or()
-            self._expect(")")
-            return inner
-        if self._peek(1) == "(":
-            return self._read_existence()
-        left = self._read_operand()
-        comparator = self._next()
-        if comparator not in _COMPARISONS:
-            raise ExpressionError(f"Syntax error: {comparator} is no comparator")
-        compare, right = _COMPARISONS[comparator], self._read_operand()
-        return lambda item, values: _is(compare, left(item, values), right(item, values))
-
-    def _read_existence(self) -> Condition:
-        function = self._next()
-        self._expect("(")
-        name, index = self._read_name(), 0
-        is_element = self._peek() == "["
-        if is_element:
-            self._next()
-            index = int(self._next())
-            self._expect("]")
-        self._expect(")")
-        if function not in {"attribute_exists", "attribute_not_exists"}:
-            raise ExpressionError(f"Invalid function name; function: {function}")
-        wanted = function == "attribute_exists"
-        if is_element:
-            return lambda item, _values: (len(item.get(name, {}).get("L", ())) > index) == wanted
-        return lambda item, _values: (name in item) == wanted
-
-    def _read_name(self) -> str:
-        token = self._next()
-        if not _NAME.fullmatch(token):
-            raise ExpressionError(f"Syntax error: {token!r} is no attribute name")
-        if not token.startswith("#"):
-            return token
-        if token not in self._names:
-            raise ExpressionError(
-                f"An expression attribute name used in the document path is not defined: {token}"
-            )
-        return self._names[token]
-
-    def _separated(self) -> Iterator[None]:
-        yield
-        while self._peek() == ",":
-            self._next()
-            yield
-
-    def _peek(self, ahead: int = 0) -> str:
-        at = self._at + ahead
-        return self._tokens[at] if at < len(self._tokens) else ""
-
-    def _next(self) -> str:
-        token = self._peek()
-        if not token:
-            raise ExpressionError("Syntax error: the expression ends too early")
-        self._at += 1
-        return token
-
-    def _expect(self, token: str) -> None:
-        found = self._next()
-        if found != token:
-            raise ExpressionError(f"Syntax error: {found!r} where {token!r} was expected")
-
-    def expect_end(self) -> None:
-        """Nothing is left."""
-        if self._peek():
-            raise ExpressionError(f"Syntax error at {self._peek()!r}")
+def _name(node: ast.expr, names: Mapping[str, str]) -> str:
+    match node:
+        case ast.Name(name):
+            return name
+        case ast.Constant(str(placeholder)) if placeholder in names:
+            return names[placeholder]
+    raise ExpressionError(f"Syntax error: {ast.unparse(node)} is no attribute name, or one not defined")
 
 
 def _bound(name: str, values: Values) -> Value:
