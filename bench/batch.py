@@ -43,9 +43,9 @@ CASES = (
 )
 
 
-def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> dict[str, Any]:
+def measure(packages: Packages, servers: Servers, seed: int) -> dict[str, Any]:
     """Every case at every latency; each number of `wall_ms` and `cpu_ms` is of one turn."""
-    rounds, leads = 2 if quick else 9, Leads("batch", seed)
+    rounds, leads = 9, Leads("batch", seed)
     measured = []
     for latency_ms in API_LATENCIES_MS:
         samples: dict[Case, list[Sample]] = {case: [] for case in CASES}

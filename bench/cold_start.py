@@ -27,9 +27,9 @@ _SHOWN_MODULES = 12
 _IMPORT_LINE = re.compile(r"import time: +(\d+) \| +(\d+) \|( *)(\S+)")
 
 
-def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> dict[str, Any]:
+def measure(packages: Packages, servers: Servers, seed: int) -> dict[str, Any]:
     """Every variant in turns, as in `bench.batch`; `left_out` says why there is no share of a CPU."""
-    rounds, leads = 1 if quick else 11, Leads("start", seed)
+    rounds, leads = 11, Leads("start", seed)
     result: dict[str, Any] = {
         "rounds": rounds,
         "leads": _LEADS,
@@ -54,7 +54,7 @@ def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> 
             for variant in variants:
                 _measure_one(packages, servers, leads, variant, shares[variant["cpu"]])
     bundle = {"zip_bytes": packages.zip_bytes, "unzipped_bytes": packages.unzipped_bytes}
-    imports = _import_times(packages, servers, 1 if quick else 5)
+    imports = _import_times(packages, servers, 5)
     return result | {"variants": variants, "bundle": bundle, "imports": imports}
 
 

@@ -18,14 +18,14 @@ from local.stack.waiting import wait_until
 _TIMEOUT_S = 120.0
 
 
-def measure(folder: Path, seed: int, *, quick: bool) -> dict[str, Any]:
+def measure(folder: Path, seed: int) -> dict[str, Any]:
     """A burst, whose end shows the throughput; then a trickle, whose leads wait for no other."""
     leads = Leads("end-to-end", seed)
     with deployed(folder, seed=seed) as deployment:
         # Starts the execution environments, which is no part of this.
         _run(deployment, leads, batches=5, pause_s=0)
-        burst = _run(deployment, leads, batches=5 if quick else 50, pause_s=0)
-        trickle = _run(deployment, leads, batches=3 if quick else 20, pause_s=1)
+        burst = _run(deployment, leads, batches=50, pause_s=0)
+        trickle = _run(deployment, leads, batches=20, pause_s=1)
         return {
             "burst": burst,
             "trickle": trickle,
@@ -38,7 +38,7 @@ def _run(deployment: Deployment, leads: Leads, batches: int, pause_s: float) -> 
     before = len(deployment.sandbox.requests())
     sent_at: dict[str, float] = {}
     for _ in range(batches):
-        events = [_event(lead) for lead in leads.take(10)]
+        events = [event_of(lead) for lead in leads.take(10)]
         sent_at |= dict.fromkeys((event.email for event in events), time.time())
         for _ in publish(deployment, events):
             pass
@@ -61,6 +61,7 @@ def _run(deployment: Deployment, leads: Leads, batches: int, pause_s: float) -> 
     }
 
 
-def _event(lead: dict[str, Any]) -> LeadToPublish:
+def event_of(lead: dict[str, Any]) -> LeadToPublish:
+    """A message that creates the lead."""
     body = json.dumps({"operation": "create", "lead": lead, "idempotencyKey": lead["email"]})
     return LeadToPublish("sqs", "create", lead, body, "delivered")

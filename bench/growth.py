@@ -15,7 +15,7 @@ _BATCH = 10
 EVENTS_OF_A_LEAD = 20
 
 
-def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> dict[str, Any]:
+def measure(packages: Packages, servers: Servers, seed: int) -> dict[str, Any]:
     """Each growth in an execution environment of its own."""
     leads = Leads("growth", seed)
     variables = environment(servers, packages.bundle, servers.api_urls[0], _BATCH)
@@ -24,11 +24,11 @@ def measure(packages: Packages, servers: Servers, seed: int, *, quick: bool) -> 
         return Child(packages.python, "function", servers, variables)
 
     with start() as child:
-        batch = _by_batch_size(child, leads, rounds=2 if quick else 9)
+        batch = _by_batch_size(child, leads, rounds=9)
     with start() as child:
-        backlog = _by_backlog(child, leads, total=400 if quick else 20_000, parts=2 if quick else 20)
+        backlog = _by_backlog(child, leads, total=20_000, parts=20)
     with start() as child:
-        events = _by_events(child, leads, groups=1 if quick else 7)
+        events = _by_events(child, leads, groups=7)
     return {"batch": batch, "backlog": backlog, "events": events}
 
 

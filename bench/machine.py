@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bench.packages import PROJECT, Packages, versions
+from bench.packages import Packages, versions
 from bench.pinning import IS_PINNED
+from infra.version import commit
 
 _SHOWN = ("aws_lambda_powertools", "boto3", "botocore", "requests", "urllib3")
 
@@ -25,7 +26,7 @@ def describe(packages: Packages) -> dict[str, Any]:
     found = versions(packages.plain)
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
-        "commit": _commit(),
+        "commit": commit(),
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "pinned": IS_PINNED,
@@ -36,16 +37,6 @@ def describe(packages: Packages) -> dict[str, Any]:
         "openssl": ssl.OPENSSL_VERSION,
         "packages": {name: found[name] for name in _SHOWN},
     }
-
-
-def _commit() -> str:
-    """Empty where there is no git."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    try:
-        done = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)  # noqa: S603
-    except OSError:
-        return ""
-    return done.stdout.strip()
 
 
 def _cpu_model() -> str:

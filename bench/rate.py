@@ -3,22 +3,22 @@
     python -m bench rate
 
 What takes long is simulated. The bundle runs in the deployed shape: on the emulator, with as many
-environments at a time as the default of `maximumConcurrency`, against the sandbox. A run that isn't quick
-writes its table into docs/measurements.md.
+environments at a time as the default of `maximumConcurrency`, against the sandbox. It writes its table into
+docs/measurements.md.
 """
 
 import bisect
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.documents import table, write
+from bench.end_to_end import event_of
 from bench.leads import Leads
 from bench.scale.scenarios import at_once
 from bench.scale.simulation import Answer, LeadsApi, Result, Simulation
-from local.publishing import LeadToPublish, publish
+from local.publishing import publish
 from local.stack.deployment import Deployment, deployed
 from local.stack.waiting import wait_until
 
@@ -34,18 +34,16 @@ _SEEDS = range(1, 6)
 Row = tuple[str, str, str, str]
 
 
-def measure(folder: Path, seed: int, *, quick: bool) -> list[Row]:
+def measure(folder: Path, seed: int) -> list[Row]:
     """The rows of the table."""
-    rows = [*_bundle(folder, seed, quick=quick), *_simulated(quick=quick)]
-    if not quick:
-        write(DOCUMENT, {"rate": table(HEAD, rows)})
+    rows = [*_bundle(folder, seed), *_simulated()]
+    write(DOCUMENT, {"rate": table(HEAD, rows)})
     print(table(HEAD, rows))
     return rows
 
 
-def _bundle(folder: Path, seed: int, *, quick: bool) -> Iterator[Row]:
-    number = 30 if quick else 150
-    leads = Leads("rate", seed)
+def _bundle(folder: Path, seed: int) -> Iterator[Row]:
+    number, leads = 150, Leads("rate", seed)
     with deployed(folder, seed=seed) as deployment:
         for retry_after, words in (("", "without"), ("seconds", "with")):
             limit = {"calls_per_second": 5, "burst": 5, "retry_after": retry_after}
@@ -74,7 +72,7 @@ def _run(
     rules = [{"operation": "leads", "fault": {"kind": "limited", **limit}}] if limit else []
     deployment.sandbox.set_faults(rules)
     before = len(deployment.sandbox.requests())
-    for _ in publish(deployment, [_event(lead) for lead in leads.take(number)]):
+    for _ in publish(deployment, [event_of(lead) for lead in leads.take(number)]):
         pass
 
     def calls() -> list[dict[str, Any]]:
@@ -86,11 +84,6 @@ def _run(
 
     wait_until("all leads", is_done, timeout_s=_TIMEOUT_S, interval_s=1)
     return calls()
-
-
-def _event(lead: dict[str, Any]) -> LeadToPublish:
-    body = json.dumps({"operation": "create", "lead": lead, "idempotencyKey": lead["email"]})
-    return LeadToPublish("sqs", "create", lead, body, "delivered")
 
 
 def _set_known_limit(deployment: Deployment, calls_per_second: int) -> None:
@@ -116,10 +109,8 @@ def _steady(requests: Sequence[Mapping[str, Any]], a_second: float) -> tuple[flo
     return sum(answers) / (a_second * (last_s - first_s)), answers.count(False) / len(answers)
 
 
-def _simulated(*, quick: bool) -> Iterator[Row]:
+def _simulated() -> Iterator[Row]:
     for a_second, number, least in ((50, 5_000, "≥ 85 %"), (5, 5_000, "≥ 90 %"), (1, 20_000, "-")):
-        if quick and number > 5_000:
-            continue
         result = Simulation(at_once(number, LeadsApi(a_second=a_second)), sample_every_s=1).run()
         share = result.delivered / a_second / result.ended_s
         what = f"{a_second} a second, {number:,} leads at once: share of the rate"

@@ -68,28 +68,12 @@ def plots(results: Results) -> dict[str, str]:
         ways = [
             (what, _plain(words), batch_case(results, what, 10, threads)) for what, words, threads in _WAYS
         ]
-        times = [
-            (what, words, ratio(case["wall_ms"], call["wall_ms"]), median(case["cpu_ms"]) / 10)
-            for what, words, case in ways
-        ]
+        times = [(what, words, ratio(case["wall_ms"], call["wall_ms"])) for what, words, case in ways]
         drawn["batch-of-10"] = bars(
             "10 leads at 200 ms: time ÷ one call",
-            [Row(words, wall, f"{wall:.2f}", what == "function") for what, words, wall, _ in times],
-        )
-        drawn["cpu-per-lead"] = bars(
-            "CPU for each lead, ms (10 leads at 200 ms)",
-            [Row(words, cpu, f"{cpu:.1f}", what == "function") for what, words, _, cpu in times],
+            [Row(words, wall, f"{wall:.2f}", what == "function") for what, words, wall in times],
         )
     if "cold_start" in results:
-        variants = results["cold_start"]["variants"]
-        drawn["cold-start"] = bars(
-            "Start of a process until it can deliver, ms",
-            [
-                Row(_variant(each), wall, f"{wall:,.0f}", each["what"] == "function")
-                for each in variants
-                for wall in [median(each["start_wall_ms"])]
-            ],
-        )
         drawn["import-time"] = bars(
             "Import time by package, ms (python -X importtime)",
             [
@@ -138,7 +122,6 @@ def _batch(results: Results) -> Iterator[str]:
     yield _image(
         "batch-of-10", "Time for ten leads, divided by that of one call; the numbers are in the table."
     )
-    yield _image("cpu-per-lead", "CPU time for each lead; the numbers are in the table.")
     yield "**The function by batch and latency**, ms for the whole batch:"
     latencies = sorted({case["latency_ms"] for case in results["batch"]["cases"]})
     by_batch = []
@@ -177,7 +160,6 @@ def _cold_start(results: Results) -> Iterator[str]:
         f"first call), at an API that takes {start['latency_ms']} ms. {_share_words(start)}"
     )
     yield table(("process", "start: CPU ms", "÷ floor", "ms", "first batch: ms", "÷ one warm call"), rows)
-    yield _image("cold-start", "Time until a new process can deliver; the numbers are in the table.")
     slowest = ", ".join(f"{each['package']} {each['ms']:g} ms" for each in start["imports"][:4])
     yield _image("import-time", f"Import time by package: {slowest}, and so on.")
 
@@ -190,12 +172,12 @@ def _share_words(start: Results) -> str:
 
 def _growth(growth: Results) -> Iterator[str]:
     yield "**As things grow**, at an API that answers at once, in batches of ten:"
-    yield _row_table("leads in a batch", "CPU ms a lead", growth["batch"], "leads", "cpu_ms_per_lead")
+    yield _row_table("leads in a batch", "CPU ms a lead", growth["batch"], "leads")
     every = max(1, len(growth["backlog"]) // 5)
     backlog = growth["backlog"][every - 1 :: every]
-    yield _row_table("leads delivered", "CPU ms a lead", backlog, "leads", "cpu_ms_per_lead")
+    yield _row_table("leads delivered", "CPU ms a lead", backlog, "leads")
     events = [row for row in growth["events"] if row["events"] in {1, 2, 5, 10, 15, 20}]
-    yield _row_table("events of the lead", "CPU ms an event", events, "events", "cpu_ms_per_lead")
+    yield _row_table("events of the lead", "CPU ms an event", events, "events")
     yield (
         "A lead's item in the ledger is read and written whole with each event, up to a bound. "
         "So the later events of a lead cost more, up to that bound."
@@ -223,9 +205,9 @@ def _lead_import(measured: Sequence[Results]) -> Iterator[str]:
     yield table(("rows", "s", "rows a second", "peak memory, MiB"), rows)
 
 
-def _row_table(head: str, name: str, rows: Sequence[Results], column: str, value: str) -> str:
+def _row_table(head: str, name: str, rows: Sequence[Results], column: str) -> str:
     """A table of what grows, to the right; with a second row for the memory where that was measured."""
-    shown = [(name, value)] + [("memory, MiB", "memory_mib")] * ("memory_mib" in rows[0])
+    shown = [(name, "cpu_ms_per_lead")] + [("memory, MiB", "memory_mib")] * ("memory_mib" in rows[0])
     return table(
         (head, *(f"{row[column]:,}" for row in rows)),
         [(words, *(f"{row[key]:.1f}" for row in rows)) for words, key in shown],

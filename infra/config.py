@@ -4,7 +4,6 @@ Everything that is wrong is found before anything is built, and reported togethe
 """
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -210,15 +209,6 @@ SETTINGS: Mapping[str, tuple[str, Rule]] = {
     for f in dataclasses.fields(DeploymentConfig)
     if "rule" in f.metadata
 }
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence on a word that isn't known: the closest one that is, or nothing."""
-    if word.lower() == "fifo":
-        return "; docs/decisions/0005 says why, and how FIFO queues and topics connect"
-    by_lower_case = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
-    return f"; did you mean {by_lower_case[close[0]]}?" if close else ""
 
 
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:

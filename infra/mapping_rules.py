@@ -4,7 +4,6 @@ A mapping is `{"name", "pattern", "operation", "fields", "constants"}`, without 
 events out; docs/events/mappings.md explains them.
 """
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,8 @@ from deliver_leads.contract import (
     OWN_EVENT_SOURCE,
 )
 from deliver_leads.event.mapping_functions import MappingFunctions
+
+from .setting_rules import suggestion
 
 OPERATIONS = (*DETAIL_TYPES.values(), MAPPING_IGNORES)
 KEYS = ("name", "pattern", "operation", "fields", "constants")
@@ -61,7 +62,7 @@ def mapping_problems(mappings: Sequence[Any], lead_defaults: Collection[str]) ->
 
 
 def _problems_of(mapping: Mapping[str, Any], lead_defaults: Collection[str]) -> Iterator[str]:
-    yield from (f"{key} is not known{_suggestion(key, KEYS)}" for key in mapping if key not in KEYS)
+    yield from (f"{key} is not known{suggestion(key, KEYS)}" for key in mapping if key not in KEYS)
     operation, fields = mapping.get("operation"), mapping.get("fields")
     constants = mapping.get("constants", {})
     yield from _pattern_problems(mapping.get("pattern"))
@@ -93,7 +94,7 @@ def _pattern_problems(pattern: object) -> Iterator[str]:
         return
     for key, value in pattern.items():
         if key not in PATTERN_KEYS:
-            yield f"pattern.{key} is not known{_suggestion(key, PATTERN_KEYS)}"
+            yield f"pattern.{key} is not known{suggestion(key, PATTERN_KEYS)}"
         elif key == "detail":
             yield from _detail_problems(value, "pattern.detail")
         elif not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
@@ -122,7 +123,7 @@ def _is_exact(value: object) -> bool:
 def _field_problems(fields: Mapping[str, object]) -> Iterator[str]:
     for field, expression in fields.items():
         if field not in MAPPED_FIELDS:
-            yield f"fields.{field} is no field of a lead{_suggestion(field, MAPPED_FIELDS)}"
+            yield f"fields.{field} is no field of a lead{suggestion(field, MAPPED_FIELDS)}"
         if not isinstance(expression, str):
             yield f"fields.{field} must be a JMESPath expression"
             continue
@@ -139,7 +140,7 @@ def _function_problems(node: Mapping[str, Any]) -> Iterator[str]:
     if node["type"] == "function_expression":
         known, name, count = MappingFunctions.FUNCTION_TABLE, node["value"], len(node["children"])
         if name not in known:
-            yield f"calls {name}(), which there isn't{_suggestion(name, known)}"
+            yield f"calls {name}(), which there isn't{suggestion(name, known)}"
         else:
             signature = known[name]["signature"]
             is_open = bool(signature) and signature[-1].get("variadic", False)
@@ -153,11 +154,6 @@ def _function_problems(node: Mapping[str, Any]) -> Iterator[str]:
 def _constant_problems(constants: Mapping[str, object]) -> Iterator[str]:
     for field, text in constants.items():
         if field not in CONSTANT_FIELDS:
-            yield f"constants.{field} can't be a constant{_suggestion(field, CONSTANT_FIELDS)}"
+            yield f"constants.{field} can't be a constant{suggestion(field, CONSTANT_FIELDS)}"
         elif not isinstance(text, str) or not text.strip():
             yield f"constants.{field} must be a text"
-
-
-def _suggestion(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -1,9 +1,10 @@
 """What values a setting may take: in code, in words, and as a JSON Schema for editors."""
 
+import difflib
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -256,3 +257,12 @@ HOSTS = _list_of("hosts, or ends of hosts, each once", r"[A-Za-z0-9.-]{1,253}")
 FILE_OR_EMPTY = _text_like(
     "the path of a file of PEM certificates, from the settings file's folder, or empty", r"[^\x00]{0,1024}"
 )
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence on a word that isn't known: the closest one that is, or nothing."""
+    if word.lower() == "fifo":
+        return "; docs/decisions/0005 says why, and how FIFO queues and topics connect"
+    by_lower_case = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
+    return f"; did you mean {by_lower_case[close[0]]}?" if close else ""

@@ -8,7 +8,8 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .config import SETTINGS, ConfigError, DeploymentConfig, suggestion
+from .config import SETTINGS, ConfigError, DeploymentConfig
+from .setting_rules import suggestion
 
 FOLDER = Path(__file__).resolve().parent.parent / "settings"
 # `settings/local.toml` is for the run on a machine, which is the stage dev; example.toml is to be copied.

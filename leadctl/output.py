@@ -38,8 +38,7 @@ class Column:
 class Output:
     """Prints in the form that `-o` chose."""
 
-    def __init__(self, form: str = "table") -> None:
-        self.form = form
+    form = "table"
 
     def note(self, text: str) -> None:
         """Progress and remarks, for the person at the terminal."""
@@ -131,9 +130,9 @@ def without_mark(text: str) -> str:
     return text.lstrip("\ufeff")
 
 
-def count(number: int, thing: str, things: str = "") -> str:
+def count(number: int, thing: str) -> str:
     """With its noun: "1 lead", "1,200 leads"."""
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

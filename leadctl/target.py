@@ -8,6 +8,7 @@
 There is no stage by default, and what was meant for the local run never reaches AWS.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,6 +101,13 @@ class Target:
 
     def _client(self, service: str, read_timeout_s: int = 60, tries: int = 3) -> Any:  # noqa: ANN401
         return _client(self._session, self.local, service, read_timeout_s, tries)
+
+    def invoke(self, output: str, event: object, **client: int) -> tuple[Any, bool]:
+        """What the function that an output names answers to an event, and whether it failed."""
+        answer = self.client("lambda", **client).invoke(
+            FunctionName=self.output(output), Payload=json.dumps(event).encode()
+        )
+        return json.loads(answer["Payload"].read() or b"null"), "FunctionError" in answer
 
     def monitoring_outputs(self) -> dict[str, str] | None:
         """The outputs of the stage's monitoring stack; None when there is no such stack."""

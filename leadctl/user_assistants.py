@@ -1,6 +1,5 @@
 """The assistants of the user with whose credentials a stage delivers, as its function can list them."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,17 +26,12 @@ class UserAssistants:
             return cls(None, why)
         from botocore.exceptions import BotoCoreError, ClientError
 
-        client = target.client("lambda", read_timeout_s=_LONGEST_LISTING_S, tries=1)
         try:
-            answer = client.invoke(
-                FunctionName=target.output("FunctionName"), Payload=json.dumps(ASSISTANTS_EVENT).encode()
+            found, failed = target.invoke(
+                "FunctionName", ASSISTANTS_EVENT, read_timeout_s=_LONGEST_LISTING_S, tries=1
             )
         except (ClientError, BotoCoreError) as error:
             return cls(None, f"the function doesn't answer ({_short(error)})")
-        return cls._read(json.loads(answer["Payload"].read() or b"null"), failed="FunctionError" in answer)
-
-    @classmethod
-    def _read(cls, found: Any, *, failed: bool) -> "UserAssistants":  # noqa: ANN401 - any JSON
         if failed or not isinstance(found, dict):
             return cls(None, "the deployed function can't list them")
         if "assistants" not in found:

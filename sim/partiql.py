@@ -17,7 +17,7 @@ KEYS = ("lead", "event")
 _INSERT = re.compile(r"INSERT INTO \"(?P<table>.+)\" VALUE \{(?P<values>.*)\}")
 _UPDATE = re.compile(r"UPDATE \"(?P<table>.+?)\" (?P<changes>SET .*) WHERE (?P<condition>.*)")
 _VALUE = re.compile(r"'(\w+)': \?(?:, )?")
-_CHANGE = re.compile(r"(?:SET \"(?P<set>\w+)\" = \?|REMOVE (?P<removed>\"\w+\"|\w+\[\d+\])) ?")
+_CHANGE = re.compile(r"(?:SET \"(?P<set>\w+)\" = \?|REMOVE \"(?P<removed>\w+)\") ?")
 _EQUAL = re.compile(r"\"(\w+)\" = \?(?: AND )?")
 
 
@@ -76,14 +76,12 @@ def _parse(text: str) -> tuple[list[str], dict[str, Any]]:
         raise StatementError(update["changes"])
     is_set = [change["set"] for change in changes if change["set"]]
     removed = [change["removed"] for change in changes if change["removed"]]
-    quoted = [path.strip('"') for path in removed if path.startswith('"')]
-    places = [f"#{path.strip(chr(34))}" if path.startswith('"') else path for path in removed]
     compared = _all(_EQUAL, update["condition"])
     others = [name for name in compared if name not in KEYS]
     expression = "SET " + ", ".join(f"#{name} = :{name}" for name in is_set)
-    expression += " REMOVE " + ", ".join(places) if places else ""
+    expression += " REMOVE " + ", ".join(f"#{name}" for name in removed) if removed else ""
     condition = " AND ".join(["attribute_exists(#lead)", *(f"#{name} = :is_{name}" for name in others)])
-    used = dict.fromkeys(["lead", *is_set, *quoted, *others])
+    used = dict.fromkeys(["lead", *is_set, *removed, *others])
     parameters = [f":{name}" for name in is_set]
     parameters += [name if name in KEYS else f":is_{name}" for name in compared]
     return parameters, {

@@ -83,19 +83,14 @@ def logged_bytes(leads: float, batches: float, inputs: Inputs) -> float:
     return leads * inputs.lead_log_bytes + batches * of_batch + lines * inputs.line_overhead_bytes
 
 
-def usage_of_a_million(
-    leads: float, seconds: float, config: DeploymentConfig, inputs: Inputs, *, by_event: bool = True
-) -> Usage:
-    """What a million leads use in batches of `leads`, of which each takes `seconds`.
-
-    `by_event`: they come as events on a bus, else as messages to the queue.
-    """
+def usage_of_a_million(leads: float, seconds: float, config: DeploymentConfig, inputs: Inputs) -> Usage:
+    """What a million leads, events on a bus, use in batches of `leads`, of which each takes `seconds`."""
     batches = MILLION / leads
     logged_gb = logged_bytes(MILLION, batches, inputs) / GB
     billed_s = seconds + inputs.cold_share * start_seconds(config, inputs)
     stored_gb = MILLION * (inputs.item_bytes + inputs.item_overhead_bytes) / GB
     return Usage(
-        events=MILLION if by_event else 0,
+        events=MILLION,
         sqs_requests=MILLION + 2 * batches * math.ceil(leads / SQS_BATCH),
         invocations=batches,
         gb_seconds=batches * billed_s * config.memory_megabytes / 1024,

@@ -1,6 +1,5 @@
 """`leadctl doctor`: the function checks what it needs from inside; the rest is looked at from outside."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -101,12 +100,8 @@ def _function(target: Target) -> Iterator[Finding]:
 
 def _inside(target: Target) -> Iterator[Finding]:
     """The function's own check, as it reports it."""
-    client = target.client("lambda", read_timeout_s=LONGEST_CHECK_S, tries=1)
-    answer = client.invoke(
-        FunctionName=target.output("FunctionName"), Payload=json.dumps(CHECK_EVENT).encode()
-    )
-    payload = json.loads(answer["Payload"].read() or b"null")
-    if answer.get("FunctionError"):
+    payload, failed = target.invoke("FunctionName", CHECK_EVENT, read_timeout_s=LONGEST_CHECK_S, tries=1)
+    if failed:
         yield _failed_check(payload)
         return
     for part in payload.get("checked", []):

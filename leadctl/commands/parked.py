@@ -1,6 +1,5 @@
 """`leadctl parked`: what was not delivered, and why."""
 
-import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -191,7 +190,7 @@ def export(invocation: Invocation, file: str | None, output: str | None, **optio
     if form == "csv" or (form is None and path.casefold().endswith(".csv")):
         left_out = _export_table(invocation, path, messages)
     else:
-        _write(path, (json.dumps(each.as_json(), ensure_ascii=False) + "\n" for each in messages))
+        _write(path, (each.json_line() for each in messages))
         invocation.out.note(f"Exported: {count(len(messages), 'message')}, with personal data.")
     for remark in remarks(looked):
         invocation.out.note(remark)

@@ -9,7 +9,7 @@ import click
 from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
 from leadctl.parked.message import Parked
-from leadctl.parked.private_file import write_json_lines
+from leadctl.parked.private_file import write_text
 from leadctl.parked.queues import Looked, ParkedQueues, batches
 from leadctl.parked.resending import (
     SENT_TWICE,
@@ -106,7 +106,7 @@ def drop(
         )
         if not invocation.may_go_on(question, yes=yes, dry_run=dry_run):
             return None
-        write_json_lines(file, (each.as_json() for each in messages))
+        write_text(file, (each.json_line() for each in messages))
         invocation.resume = f"All of them are in {file}; what is still parked can be dropped again."
         dropped = len(queues.delete(queues.hold(messages)))
     invocation.out.text(f"Dropped: {dropped:,}. They are in {file}, with personal data.")

@@ -1,7 +1,5 @@
 """`leadctl sandbox`: what a stage without 7Targets has delivered, to the sandbox in its own account."""
 
-import json
-
 import click
 
 from leadctl.options import Command, Group, Invocation, Result, pass_invocation, target_options
@@ -47,12 +45,8 @@ def leads(invocation: Invocation) -> Result:
         raise ProblemError(
             f'{target.stack_name} delivers to 7Targets: its setting leadsApi isn\'t "sandbox".'
         )
-    answer = target.client("lambda").invoke(
-        FunctionName=target.output("SandboxFunctionName"),
-        Payload=json.dumps({"method": "GET", "path": "leads"}).encode(),
-    )
-    payload = json.loads(answer["Payload"].read() or b"null")
-    if answer.get("FunctionError"):
+    payload, failed = target.invoke("SandboxFunctionName", {"method": "GET", "path": "leads"})
+    if failed:
         raise ProblemError(f"The sandbox failed: {payload.get('errorMessage', payload)}")
     invocation.out.rows(_COLUMNS, payload["body"])
     return None if payload["body"] else ExitCode.A_PERSON_HAS_TO_ACT

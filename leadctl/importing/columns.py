@@ -161,7 +161,7 @@ class Columns:
                 continue
             lead[name] = value
             if name == "phone" and isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
-                problems.append(f"phone: a spreadsheet has cut its digits off: {value}; correct or empty it")
+                problems.append("phone: a spreadsheet has cut its digits off; correct or empty it")
         if self.splits_names and self._plan.has_whole_names:
             _split(lead)
         for at in self._plan.lists:

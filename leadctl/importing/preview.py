@@ -24,8 +24,6 @@ _SHOWN_ASSISTANTS = 20
 _SHOWN_COLUMNS = 20
 _SAMPLES = 3
 _OTHER_ROW = re.compile(r"(?<=same lead as )(line|row) \d+")
-_ROUNDED = re.compile(r"(?<=cut its digits off): [^;]*")
-_CUT_OFF = "phone: a spreadsheet has cut its digits off; correct or empty it"
 _ODD_NAME = "name with digits or signs, or a word like test"
 _WHOLE_NAME = "name of several words without a last name (--split-name divides it)"
 _ODD_PHONE = "phone with letters, or with fewer digits than any number has"
@@ -41,7 +39,6 @@ class Preview:
     assistants: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, list[int]] = field(default_factory=dict)
     reason_counts: Counter[str] = field(default_factory=Counter)
-    first_reasons: dict[str, str] = field(default_factory=dict)
     example: Lead | None = None
     samples: list[str] = field(default_factory=list)
     odd: dict[str, list[int]] = field(default_factory=dict)
@@ -60,10 +57,8 @@ class Preview:
     def _add_wrong(self, wrong: Wrong) -> None:
         self.wrong += 1
         for reason in wrong.reasons:
-            group = _OTHER_ROW.sub(r"an earlier \1", _ROUNDED.sub("", reason))
+            group = _OTHER_ROW.sub(r"an earlier \1", reason)
             self.reason_counts[group] += 1
-            if group != reason:
-                self.first_reasons.setdefault(group, reason)
             _note(self.reasons, group, wrong.row.number)
 
     def _add(self, planned: Planned) -> None:
@@ -157,11 +152,7 @@ class Preview:
         together = f", with {self.reason_counts.total():,} reasons, because some have several" if more else ""
         yield f"Wrong: {_rows(self.wrong)}{together}"
         for reason, count in self.reason_counts.most_common():
-            yield _counted(count, self._shown_reason(reason), unit, self.reasons[reason])
-
-    def _shown_reason(self, group: str) -> str:
-        """With the cell of the first row, where a reason has one: a person can look for that."""
-        return self.first_reasons[group] if group == _CUT_OFF else group
+            yield _counted(count, reason, unit, self.reasons[reason])
 
     def _odd_lines(self, unit: str, *, splits_names: bool) -> Iterator[str]:
         shown = [each for each in self.odd_counts if not (splits_names and each == _WHOLE_NAME)]

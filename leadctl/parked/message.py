@@ -160,6 +160,10 @@ class Parked:
         typed = {str(name): {"DataType": "String", "StringValue": text} for name, text in added.items()}
         return dict(islice((typed | {n: v for n, v in known.items() if n not in typed}).items(), 10))
 
+    def json_line(self) -> str:
+        """Everything, for a file."""
+        return json.dumps(self.as_json(), ensure_ascii=False) + "\n"
+
     def as_json(self) -> dict[str, Any]:
         """Everything, for `show` and for files: personal data too."""
         return {

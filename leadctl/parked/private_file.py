@@ -1,17 +1,10 @@
 """A new file with personal data, for this user only."""
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from leadctl.problems import ProblemError
-
-
-def write_json_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """As `write_text`."""
-    write_text(path, (json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def write_text(path: Path, pieces: Iterable[str], encoding: str = "utf-8") -> None:

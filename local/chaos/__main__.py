@@ -21,10 +21,9 @@ from local.chaos.events import make_plan
 from local.chaos.faults import scale_time
 from local.chaos.invariants import Verdict, check
 from local.chaos.report import figures
-from local.stack.child_process import PROJECT
 from local.stack.deployment import Deployment, deployed
 from local.supervised_run import supervise
-from sim.mutants import MUTANTS, PACKAGE, Mutant, PatchError, patch
+from sim.mutants import MUTANTS, Mutant
 
 _MOST_SHOWN = 30
 # Many of the calls only wait, for a delay on purpose: more workers than the default keep the run short.
@@ -116,13 +115,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not 0.5 <= options.outage_hours <= 24:
         parser.error("--outage-hours must be from 0.5 to 24")
-    if options.mutant:
-        mutant = MUTANTS[options.mutant]
-        try:
-            for file in mutant.patches:
-                patch(mutant.patches, file, (PROJECT / "lambdas" / PACKAGE / file).read_text("utf-8"))
-        except PatchError as error:
-            parser.error(str(error))
     if options.seed is None:
         options.seed = random.randrange(100_000)  # noqa: S311 - guards nothing
     return options

@@ -15,9 +15,9 @@ A rule: {"operation": …, "email": …, "rate": 0..1, "times": n, "fault": {"ki
     huge                the call takes effect; its answer is followed by `megabytes` (1-1024) of white space,
                         which is good JSON still; with `gzip` all of it is compressed to a thousandth
     revoked_token       401 for this request, whatever its token
-    limited             takes `calls_per_second`, and `burst` (default: 1) at once; answers `status` (429, the
-                        default, or 503) to the others, with a `Retry-After` if `retry_after` is "seconds" or
-                        "date": when it takes the next call, in whole seconds
+    limited             takes `calls_per_second`, and `burst` (default: 1) at once; answers `status` (default:
+                        429) to the others, with a `Retry-After` if `retry_after` is "seconds" or "date": when
+                        it takes the next call, in whole seconds
 """
 
 from __future__ import annotations
@@ -27,31 +27,74 @@ import random
 import re
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 _LEADS = frozenset({"create", "update", "stop_followup", "list_assistants"})
 _ALL = _LEADS | {"token"}
 _OPERATIONS = {"any": _ALL, "leads": _LEADS, **{one: frozenset({one}) for one in sorted(_ALL)}}
-_KEYS_OF_KIND = {
-    "status": {"status", "headers", "body", "stored"},
-    "delay": {"seconds"},
-    "late": {"seconds", "status"},
-    "cut_before": set[str](),
-    "cut_after": set[str](),
-    "wrong_content_type": set[str](),
-    "drip": {"part", "seconds"},
-    "huge": {"megabytes", "gzip"},
-    "revoked_token": set[str](),
-    "limited": {"calls_per_second", "burst", "status", "retry_after"},
-}
 _KINDS_WITHOUT_EFFECT = {"status", "cut_before", "revoked_token", "limited"}
-_HIGHEST_LIMIT = 10_000
-_LONGEST_S = 600
-_LARGEST_MEGABYTES = 1024
 _HEADER = re.compile(r"[A-Za-z0-9-]+: [ -~]*")
+# Whether a value is accepted, and what it must be, in words.
+_Check = tuple[Callable[[Any], bool], str]
+
+
+def _whole(least: int, most: int) -> _Check:
+    words = f"a whole number from {least} to {most}"
+    return lambda value: type(value) is int and least <= value <= most, words
+
+
+def _number(least: float, most: float) -> _Check:
+    words = f"a number from {least} to {most}"
+    return lambda value: type(value) in (int, float) and least <= value <= most, words
+
+
+def _are_headers(value: Any) -> bool:  # noqa: ANN401 - any JSON
+    return isinstance(value, dict) and all(
+        isinstance(text, str) and _HEADER.fullmatch(f"{name}: {text}") for name, text in value.items()
+    )
+
+
+_FLAG: _Check = (lambda value: isinstance(value, bool), "true or false")
+_CHECKS: Mapping[str, _Check] = {
+    "operation": (
+        lambda value: isinstance(value, str) and value in _OPERATIONS,
+        f"one of {', '.join(_OPERATIONS)}",
+    ),
+    "email": (lambda value: value is None or isinstance(value, str), "a text or null"),
+    "rate": _number(0, 1),
+    "times": (
+        lambda value: value is None or (type(value) is int and value >= 1),
+        "a whole number from 1, or null for no limit",
+    ),
+    "status": _whole(200, 599),
+    "headers": (_are_headers, "an object of header names and their texts, in ASCII"),
+    "body": (lambda _: True, "any JSON"),
+    "stored": _FLAG,
+    "seconds": _number(0, 600),
+    "part": (lambda value: value in ("headers", "body"), "headers or body"),
+    "megabytes": _whole(1, 1024),
+    "gzip": _FLAG,
+    "calls_per_second": _number(0.001, 10_000),
+    "burst": _number(1, 10_000),
+    "retry_after": (lambda value: value in ("", "seconds", "date"), "seconds or date"),
+}
+# What a fault of each kind must have, and what it may have.
+_KINDS: Mapping[str, tuple[set[str], set[str]]] = {
+    "status": ({"status"}, {"headers", "body", "stored"}),
+    "delay": ({"seconds"}, set()),
+    "late": ({"seconds"}, {"status"}),
+    "cut_before": (set(), set()),
+    "cut_after": (set(), set()),
+    "wrong_content_type": (set(), set()),
+    "drip": ({"part", "seconds"}, set()),
+    "huge": ({"megabytes"}, {"gzip"}),
+    "revoked_token": (set(), set()),
+    "limited": ({"calls_per_second"}, {"burst", "status", "retry_after"}),
+}
 
 
 class FaultRuleError(ValueError):
@@ -83,9 +126,9 @@ class _Limit:
     """A bucket that holds `burst` calls and gets `calls_per_second` more."""
 
     calls_per_second: float
-    burst: float
-    status: int
-    retry_after: str
+    burst: float = 1
+    status: int = 429
+    retry_after: str = ""
     kind: str = "limited"
     _left: float = math.inf
     _at_s: float = 0.0
@@ -171,84 +214,33 @@ def read_rules(rules: object) -> list[Rule]:
 
 
 def _read_rule(value: object, where: str) -> Rule:
-    rule = _object(value, {"operation", "email", "rate", "times", "fault"}, where)
-    operation, email, times = rule.get("operation"), rule.get("email"), rule.get("times")
-    if not isinstance(operation, str) or operation not in _OPERATIONS:
-        raise FaultRuleError(f"{where}: operation must be one of {', '.join(_OPERATIONS)}")
-    if email is not None and not isinstance(email, str):
-        raise FaultRuleError(f"{where}: email must be a text or null")
-    if times is not None and (type(times) is not int or times < 1):
-        raise FaultRuleError(f"{where}: times must be a whole number from 1, or null for no limit")
-    rate = _number(rule.get("rate", 1), 1, f"{where}: rate")
-    fault = _read_fault(rule.get("fault"), f"{where}: fault")
-    if isinstance(fault, Fault) and fault.kind == "revoked_token" and "token" in _OPERATIONS[operation]:
+    rule: dict[str, Any] = {"rate": 1, "email": None, "times": None}
+    rule |= _object(value, {"operation", "fault", *rule}, where)
+    for name in ("operation", "email", "rate", "times"):
+        _require(rule, name, f"{where}: {name}")
+    operations, fault = _OPERATIONS[rule["operation"]], _read_fault(rule.get("fault"), f"{where}: fault")
+    if fault.kind == "revoked_token" and "token" in operations:
         raise FaultRuleError(f"{where}: revoked_token needs an operation of the leads API")
-    return Rule(_OPERATIONS[operation], email, rate, times, fault)
+    return Rule(operations, rule["email"], rule["rate"], rule["times"], fault)
 
 
 def _read_fault(value: object, where: str) -> Fault | _Limit:
     kind = value.get("kind") if isinstance(value, dict) else None
-    if not isinstance(kind, str) or kind not in _KEYS_OF_KIND:
-        raise FaultRuleError(f"{where}.kind must be one of {', '.join(_KEYS_OF_KIND)}")
-    fault = _object(value, {"kind"} | _KEYS_OF_KIND[kind], where)
-    match kind:
-        case "status":
-            return _read_status_fault(fault, where)
-        case "limited":
-            return _read_limit(fault, where)
-        case "huge":
-            return _read_huge_fault(fault, where)
-        case "late":
-            status = _status(fault["status"], where) if "status" in fault else 0
-            return Fault(kind, status, body=_phrase(status), seconds=_seconds(fault, where))
-        case "drip":
-            part = fault.get("part")
-            if part not in {"headers", "body"}:
-                raise FaultRuleError(f"{where}.part must be headers or body")
-            return Fault(kind, part=str(part), seconds=_seconds(fault, where))
-        case "delay":
-            return Fault(kind, seconds=_seconds(fault, where))
-        case _:
-            return Fault(kind)
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise FaultRuleError(f"{where}.kind must be one of {', '.join(_KINDS)}")
+    needed, optional = _KINDS[kind]
+    fault = _object(value, {"kind"} | needed | optional, where)
+    for name in sorted(needed | (fault.keys() - {"kind"})):
+        _require(fault, name, f"{where}.{name}")
+    if kind == "limited":
+        return _Limit(**fault)
+    return Fault(**({"body": _phrase(fault["status"])} if "status" in fault else {}) | fault)
 
 
-def _read_status_fault(fault: dict[str, object], where: str) -> Fault:
-    headers, status = fault.get("headers", {}), _status(fault.get("status"), where)
-    if not isinstance(headers, dict) or not all(
-        isinstance(value, str) and _HEADER.fullmatch(f"{name}: {value}") for name, value in headers.items()
-    ):
-        raise FaultRuleError(f"{where}.headers must be an object of header names and their texts, in ASCII")
-    return Fault("status", status, headers, fault.get("body", _phrase(status)), _flag(fault, "stored", where))
-
-
-def _read_limit(fault: dict[str, object], where: str) -> _Limit:
-    a_second = _number(fault.get("calls_per_second"), _HIGHEST_LIMIT, f"{where}.calls_per_second")
-    burst = _number(fault.get("burst", 1), _HIGHEST_LIMIT, f"{where}.burst")
-    if a_second == 0 or burst < 1:
-        raise FaultRuleError(f"{where}.calls_per_second must be more than 0, and burst at least 1")
-    status, retry_after = fault.get("status", 429), fault.get("retry_after", "")
-    if status not in (429, 503):
-        raise FaultRuleError(f"{where}.status must be 429 or 503")
-    if retry_after not in ("", "seconds", "date"):
-        raise FaultRuleError(f"{where}.retry_after must be seconds or date")
-    return _Limit(a_second, burst, _status(status, where), str(retry_after))
-
-
-def _read_huge_fault(fault: dict[str, object], where: str) -> Fault:
-    megabytes = fault.get("megabytes")
-    if type(megabytes) is not int or not 1 <= megabytes <= _LARGEST_MEGABYTES:
-        raise FaultRuleError(f"{where}.megabytes must be a whole number from 1 to {_LARGEST_MEGABYTES}")
-    return Fault("huge", megabytes=megabytes, gzip=_flag(fault, "gzip", where))
-
-
-def _seconds(fault: dict[str, object], where: str) -> float:
-    return _number(fault.get("seconds"), _LONGEST_S, f"{where}.seconds")
-
-
-def _status(value: object, where: str) -> int:
-    if type(value) is not int or not 200 <= value <= 599:
-        raise FaultRuleError(f"{where}.status must be a whole number from 200 to 599")
-    return value
+def _require(found: Mapping[str, Any], name: str, where: str) -> None:
+    accepts, must_be = _CHECKS[name]
+    if not accepts(found.get(name)):
+        raise FaultRuleError(f"{where} must be {must_be}")
 
 
 def _phrase(status: int) -> dict[str, str]:
@@ -256,23 +248,10 @@ def _phrase(status: int) -> dict[str, str]:
     return {"message": HTTPStatus(status).phrase if status in set(HTTPStatus) else f"status {status}"}
 
 
-def _flag(fault: dict[str, object], name: str, where: str) -> bool:
-    value = fault.get(name, False)
-    if not isinstance(value, bool):
-        raise FaultRuleError(f"{where}.{name} must be true or false")
-    return value
-
-
-def _object(value: object, known: set[str], where: str) -> dict[str, object]:
+def _object(value: object, known: set[str], where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FaultRuleError(f"{where} must be a JSON object")
     unknown = sorted(value.keys() - known)
     if unknown:
         raise FaultRuleError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    return value
-
-
-def _number(value: object, highest: int, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest:
-        raise FaultRuleError(f"{where} must be a number from 0 to {highest}")
     return value

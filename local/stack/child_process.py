@@ -17,22 +17,20 @@ class ChildFailedError(Exception):
 
 
 class ChildProcess:
-    """Runs `command` in `folder` with exactly this `environment`; output is appended to `log`.
+    """Runs `command` in the project with exactly this `environment`; output is appended to `log`.
 
     In a process group of its own a Ctrl-C in the terminal doesn't reach it: this process decides the order in
     which things end.
     """
 
-    def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str], log: Path, folder: Path = PROJECT
-    ) -> None:
+    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
         self.name = log.stem
         self.log = log
         try:
             with log.open("ab") as output:
                 self._process = subprocess.Popen(  # noqa: S603 - commands of this project
                     command,
-                    cwd=folder,
+                    cwd=PROJECT,
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,

@@ -3,8 +3,6 @@
 import random
 import socket
 
-import psutil
-
 from local.stack.child_process import ChildFailedError
 
 # Below the ranges from which Linux and macOS take the ports of outgoing connections.
@@ -14,7 +12,7 @@ PAGE_PORT = 8700
 
 
 class PortTakenError(ChildFailedError):
-    """A port that was asked for is taken; the text says by whom, and what to do."""
+    """A port that was asked for is taken; the text says what to do."""
 
 
 def free_port() -> int:
@@ -33,9 +31,7 @@ def usual_port(port: int) -> int:
 def require_free(port: int, variable: str) -> None:
     """Raises `PortTakenError`; `variable` is the one of make that chooses another port."""
     if not _is_free(port):
-        raise PortTakenError(
-            f"port {port} is taken{_owner(port)}: end what uses it, or choose another, {variable}=<port>"
-        )
+        raise PortTakenError(f"port {port} is taken: end what uses it, or choose another, {variable}=<port>")
 
 
 def _is_free(port: int) -> bool:
@@ -47,15 +43,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _owner(port: int) -> str:
-    """The process that has the port, where the operating system shows it (macOS shows it to root only)."""
-    try:
-        for connection in psutil.net_connections("tcp"):
-            is_it = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)
-            if is_it and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-    except psutil.Error:
-        pass
-    return ""

@@ -112,7 +112,7 @@ def _empty_rule_dead_letters(simulation: Simulation) -> None:
     simulation.rule_dead_letter_queue.messages.clear()
 
 
-def _one_lead(reply: Callable[[Simulation], HttpAnswer], method: str = "POST", **lead: str) -> Change:
+def _one_lead(reply: Callable[[Simulation], HttpAnswer], **lead: str) -> Change:
     """It alone gets this reply."""
 
     def change(simulation: Simulation) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from sim.explore.expressions import ExpressionError, Value, check_used, holds, update
+from sim.expressions import ExpressionError, Value, check_used, holds, update
 
 KEYS = frozenset({"lead", "event"})
 # DynamoDB's quotas.

@@ -10,7 +10,6 @@ import pytest
 from bench.cost.inputs import Inputs
 from bench.cost.model import (
     batch_seconds,
-    bill,
     cost_of_a_million,
     monthly,
     sequential_seconds,
@@ -124,9 +123,6 @@ def test_the_items_are_what_a_million_leads_use_times_the_prices() -> None:
 def test_a_batch_of_more_than_ten_is_received_and_deleted_by_tens() -> None:
     """A call of SQS takes no more."""
     assert usage_of_a_million(100, 1.0, CONFIG, INPUTS).sqs_requests == pytest.approx(1.2e6)
-    assert bill(usage_of_a_million(1, 1.0, CONFIG, INPUTS, by_event=False), PRICES)[
-        "EventBridge: an event each"
-    ] == pytest.approx(0)
 
 
 def test_the_readme_shows_the_models_figures() -> None:

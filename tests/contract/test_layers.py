@@ -80,9 +80,11 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "bench": (
         "bench",
         "infra.runtime_python",
+        "infra.version",
         "leadctl.importing",
         "local.publishing",
         "local.stack",
+        "sim.expressions",
         "sim.partiql",
         "sim.settings",
     ),

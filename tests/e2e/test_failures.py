@@ -49,23 +49,3 @@ def test_a_wrong_secret_blocks_without_parking_and_fixing_it_is_enough(deploymen
     deployment.fill_secret()
     wait_for_leads(deployment, leads)
     assert deployment.take_dead_letters() == []
-
-
-def test_a_rejected_lead_is_parked_with_its_body_and_its_reason(deployment: Deployment) -> None:
-    """A lead that the API refuses lies in the dead-letter queue with all that is needed to fix it."""
-    lead = new_lead()
-    refusal = {"kind": "status", "status": 422, "body": {"message": "the address bounces"}}
-    deployment.sandbox.set_faults([{"operation": "create", "fault": refusal}])
-    message_id = send(deployment, plain(lead))
-    wait_until("an empty lead queue", lambda: deployment.lead_queue_count() == 0, timeout_s=EVENT_TIMEOUT_S)
-    [letter] = deployment.take_dead_letters()
-    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
-    assert letter["Body"] == plain(lead)
-    assert attributes.pop("firstSeen").endswith("+00:00")
-    assert attributes == {
-        "reason": "rejected",
-        "detail": "leads API answered 422: the address bounces",
-        "status": "422",
-        "messageId": message_id,
-        "eventId": message_id,
-    }

@@ -94,11 +94,10 @@ class FakeQueues:
 
 
 class FakeSandbox:
-    """The control calls of a sandbox that runs in this process; `is_down` after `kill`."""
+    """The control calls of a sandbox that runs in this process."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self.is_down = False
         self.faults: list[dict[str, Any]] = []
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
@@ -110,12 +109,6 @@ class FakeSandbox:
     def set_faults(self, rules: list[dict[str, Any]]) -> None:
         assert self._caller.call("PUT", "/_sandbox/faults", rules).ok
         self.faults = rules
-
-    def kill(self) -> None:
-        self.is_down = True
-
-    def start(self) -> None:
-        self.is_down = False
 
 
 class FakeRun:

@@ -409,47 +409,11 @@ def test_a_retry_that_could_not_be_sent_stays_parked(run: FakeRun, reader: Reade
 # The switch, and publishing
 
 
-@pytest.mark.parametrize(("mode", "status"), [("503", 503), ("up", 201)])
-def test_the_switch_drives_the_sandbox(reader: Reader, api: Caller, mode: str, status: int) -> None:
-    """What it says is what a create meets."""
-    assert reader.post("/api", {"mode": mode}).json() == {"mode": mode}
-    assert api.create().status_code == status
-
-
 def test_a_slow_api_answers_within_the_functions_time_out(run: FakeRun, reader: Reader) -> None:
     """Else it would be one that loses answers."""
     reader.post("/api", {"mode": "slow"})
     (rule,) = run.sandbox.faults
     assert 1 < rule["fault"]["seconds"] < float(QUICK_SETTINGS["readTimeoutSeconds"])
-
-
-def test_an_api_that_loses_answers_stores_the_lead(run: FakeRun, reader: Reader, api: Caller) -> None:
-    """And the question that follows is answered."""
-    reader.post("/api", {"mode": "loses answers"})
-    with pytest.raises(requests.ConnectionError):
-        api.create()
-    assert api.update().status_code == 200
-
-
-def test_down_ends_the_sandbox_and_any_other_mode_starts_it(run: FakeRun, reader: Reader) -> None:
-    """Down means that no process listens, which the function distinguishes from a 503."""
-    reader.post("/api", {"mode": "down"})
-    assert run.sandbox.is_down
-    reader.post("/api", {"mode": "slow"})
-    assert not run.sandbox.is_down
-
-
-def test_a_wrong_secret_is_refused_at_once_and_only_until_the_switch_is_turned(
-    reader: Reader, api: Caller
-) -> None:
-    """With a token that it has the function would go on for an hour, and a good secret would buy another."""
-    reader.post("/api", {"mode": "wrong secret"})
-    assert api.create().status_code == 401
-    refused = api.token()
-    assert (refused.status_code, refused.json()) == (400, {"error": "invalid_client"})
-    reader.post("/api", {"mode": "up"})
-    assert api.create().status_code == 201
-    assert api.token().status_code == 200
 
 
 def test_an_unknown_mode_changes_nothing(reader: Reader) -> None:
@@ -476,17 +440,6 @@ def test_made_up_leads_are_published_by_both_ways_in(run: FakeRun, reader: Reade
 
 
 # The page itself
-
-
-def test_examples_name_this_run(reader: Reader) -> None:
-    """The endpoint is in them, because version 1 of the command line ignores its variable for SQS."""
-    examples = dict(reader.get("/examples")["examples"])
-    assert all("http://127.0.0.1:4566" in text for text in examples.values())
-    assert (
-        f"--endpoint-url http://127.0.0.1:4566 \\\n  --queue-url {LEAD_QUEUE}"
-        in examples["Shell, to the queue"]
-    )
-    assert "LeadDelivery-dev" in examples["Shell, an event on the bus"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(reader: Reader) -> None:

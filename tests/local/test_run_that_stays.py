@@ -23,7 +23,7 @@ from local.dev import __main__ as dev
 from local.dev.code_watch import CodeWatch, shipped, zip_code
 from local.run_file import AnotherRunError
 from local.stack.deployment import Deployment
-from local.stack.ports import PortTakenError, free_port, require_free, usual_port
+from local.stack.ports import free_port, usual_port
 from local.steps import Steps
 
 
@@ -76,13 +76,6 @@ def ended_process() -> int:
     return process.pid
 
 
-def test_a_taken_port_is_reported_with_the_remedy(taken_port: int) -> None:
-    """A second `make dev`, or another product's emulator, is there already."""
-    with pytest.raises(PortTakenError, match=rf"port {taken_port} is taken.*PAGE_PORT=<port>"):
-        require_free(taken_port, "PAGE_PORT")
-    require_free(free_port(), "PAGE_PORT")
-
-
 def test_a_usual_port_that_is_taken_gives_way_to_a_free_one(taken_port: int) -> None:
     """A bookmark works wherever it can; two products with the same usual port can both run."""
     free = free_port()
@@ -128,18 +121,6 @@ def test_the_file_of_a_killed_run_counts_for_nothing(place: Path) -> None:
     place.write_text(describe_run(os.getpid()), "utf-8")
     with pytest.raises(AnotherRunError):
         run_file.require_no_other()
-
-
-def test_make_env_prints_what_a_shell_takes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """After `eval` the variables are there, and no command of the notes was run."""
-    place.write_text(describe_run(os.getpid()), "utf-8")
-    assert environment.main() == 0
-    script = capsys.readouterr().out + '\necho "$AWS_ENDPOINT_URL $AWS_ACCESS_KEY_ID $LEAD_BUS_NAME"'
-    done = subprocess.run(  # noqa: S603 - what this project's own program prints
-        [shutil.which("sh") or "sh", "-ec", script], check=True, capture_output=True, text=True
-    )
-    assert done.stdout == "http://127.0.0.1:4566 test LeadDelivery-dev\n"
-    assert "--endpoint-url" in script
 
 
 @pytest.mark.usefixtures("place")

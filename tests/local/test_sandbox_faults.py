@@ -259,14 +259,9 @@ def test_a_rate_follows_the_seed_and_a_missed_draw_tries_the_next_rule(tokens: O
             [{"operation": "any", "fault": {"kind": "huge", "megabytes": 1, "gzip": 1}}],
             "gzip must be true or false",
         ),
-        ([{"operation": "any", "fault": {"kind": "limited"}}], "calls_per_second must be a number"),
         (
             [{"operation": "any", "fault": {"kind": "limited", "calls_per_second": 0}}],
-            "calls_per_second must be more than 0",
-        ),
-        (
-            [{"operation": "any", "fault": {"kind": "limited", "calls_per_second": 1, "status": 200}}],
-            "status must be 429 or 503",
+            "calls_per_second must be a number from 0.001",
         ),
         (
             [{"operation": "any", "fault": {"kind": "limited", "calls_per_second": 1, "retry_after": [5]}}],

@@ -46,15 +46,12 @@ def test_requests_are_recorded_in_order_without_credentials(api: Caller) -> None
     assert api.control(f"requests?since={create['seq']}") == [stop]
 
 
-def test_the_summary_counts_requests_tokens_and_leads(api: Caller) -> None:
-    """One line per operation, status, fault and effect; the totals stand beside them."""
+def test_the_summary_counts_tokens_and_leads(api: Caller) -> None:
+    """A create that was refused makes no lead."""
     api.log_in()
     api.create()
     api.create(email="")
-    summary = api.control("summary")
-    counts = {(r["operation"], r["status"], r["effect"]): r["count"] for r in summary.pop("requests")}
-    assert counts == {("token", 200, None): 2, ("create", 201, "created"): 1, ("create", 400, None): 1}
-    assert summary == {"leads": 1, "created_again": 0, "tokens_fetched": 2, "distinct_jti": 1}
+    assert api.control("summary") == {"leads": 1, "created_again": 0, "tokens_fetched": 2}
 
 
 def test_a_reset_forgets_leads_requests_revocations_and_faults(api: Caller) -> None:

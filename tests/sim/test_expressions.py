@@ -91,44 +91,29 @@ def test_every_expression_of_the_ledger_is_evaluated_as_moto_evaluates_it(
 NUMBERS = st.integers(-5, 5).map(lambda number: {"N": str(number)})
 TEXTS = st.sampled_from(["", "a", "ab", "b", "é"]).map(lambda text: {"S": text})
 LISTS = st.lists(NUMBERS | TEXTS, max_size=4).map(lambda values: {"L": values})
-MAPS = st.dictionaries(st.sampled_from(["x", "y"]), NUMBERS | TEXTS | LISTS).map(lambda values: {"M": values})
-VALUES = NUMBERS | TEXTS | LISTS | MAPS
 ITEMS = st.fixed_dictionaries(
-    {}, optional={"tally": NUMBERS, "label": TEXTS, "journal": LISTS, "details": MAPS, "#until": NUMBERS}
+    {}, optional={"tally": NUMBERS, "label": TEXTS, "journal": LISTS, "#until": NUMBERS}
 )
 SETS = st.sampled_from(
     [
         ("tally", "tally = :number"),
-        ("tally", "tally = tally + :number"),
-        ("tally", "tally = if_not_exists(tally, :zero) - :number"),
         ("label", "label = :text"),
         ("label", "label = if_not_exists(label, :text)"),
         ("journal", "journal = list_append(if_not_exists(journal, :empty), :entries)"),
         ("journal", "journal = list_append(:entries, if_not_exists(journal, :empty))"),
-        ("details", "details.x = :text"),
-        ("details", "details = :map"),
         ("twin", "twin = tally"),
         ("until", "#until = :number"),
     ]
 )
 REMOVALS = st.sampled_from(
-    [
-        ("label", "label"),
-        ("journal", "journal[0]"),
-        ("journal", "journal[0], journal[1], journal[7]"),
-        ("details", "details.y"),
-        ("gone", "gone"),
-        ("until", "#until"),
-    ]
+    [("label", "label"), ("journal", "journal"), ("gone", "gone"), ("until", "#until")]
 )
-ADDITIONS = st.sampled_from([("tally", "tally :number"), ("fresh", "fresh :number")])
 PLACEHOLDERS = {
     ":number": {"N": "3"},
     ":zero": {"N": "0"},
     ":text": {"S": "ab"},
     ":empty": {"L": []},
     ":entries": {"L": [{"S": "entry"}]},
-    ":map": {"M": {"x": {"N": "1"}}},
 }
 
 
@@ -137,7 +122,7 @@ def updates(draw: st.DrawFn) -> str:
     """An update expression of the shapes that a ledger uses, each attribute changed once."""
     used: set[str] = set()
     clauses = []
-    for name, actions in (("SET", SETS), ("REMOVE", REMOVALS), ("ADD", ADDITIONS)):
+    for name, actions in (("SET", SETS), ("REMOVE", REMOVALS)):
         texts = []
         for attribute, text in draw(st.lists(actions, max_size=3)):
             if attribute not in used:
@@ -152,27 +137,19 @@ TESTS = st.sampled_from(
     [
         "attribute_exists(tally)",
         "attribute_not_exists(label)",
-        "attribute_exists(details.x)",
+        "attribute_exists(journal[1])",
+        "attribute_not_exists(journal[1])",
         "tally <= :number",
-        "tally <> :number",
         "label = :text",
-        "label < :text",
+        "label <= :text",
         "#until > :zero",
-        "tally IN (:zero, :number)",
-        "tally BETWEEN :zero AND :number",
-        "(attribute_exists(journal) AND size(journal) > :zero)",
-        "contains(journal, :entry)",
-        "begins_with(label, :text)",
     ]
 )
 OPERATORS = st.sampled_from([" AND ", " OR "])
 # No pair of parentheses is redundant, because DynamoDB refuses that.
 GROUPS = st.recursive(
     TESTS,
-    lambda inner: st.one_of(
-        inner.map(lambda text: text if text.startswith("NOT") else f"NOT {text}"),
-        st.tuples(inner, OPERATORS, inner).map(lambda parts: f"({''.join(parts)})"),
-    ),
+    lambda inner: st.tuples(inner, OPERATORS, inner).map(lambda parts: f"({''.join(parts)})"),
     max_leaves=4,
 )
 CONDITIONS = st.tuples(GROUPS, OPERATORS, GROUPS, OPERATORS, GROUPS).map("".join) | GROUPS
@@ -181,8 +158,7 @@ CONDITIONS = st.tuples(GROUPS, OPERATORS, GROUPS, OPERATORS, GROUPS).map("".join
 def request_of(update: str, condition: str | None) -> dict[str, Any]:
     """An UpdateItem with the placeholders that its expressions use, and no others."""
     text = f"{update} {condition or ''} "
-    bound = {**PLACEHOLDERS, ":entry": {"S": "entry"}}
-    values = {name: value for name, value in bound.items() if re.search(rf"{name}\b", text)}
+    values = {name: value for name, value in PLACEHOLDERS.items() if re.search(rf"{name}\b", text)}
     request: dict[str, Any] = {
         "TableName": TABLE,
         "Key": KEY,
@@ -233,7 +209,7 @@ class TestAsAwsDocumentsIt:
 
     def test_two_paths_that_overlap_are_refused(self) -> None:
         values = {":a": {"L": [{"N": "1"}]}}
-        text = "SET journal = :a REMOVE journal[0]"
+        text = "SET journal = :a REMOVE journal"
         assert "overlap" in self.refused(text, ExpressionAttributeValues=values)
 
     def test_an_attribute_of_the_primary_key_is_not_changed(self) -> None:
@@ -248,12 +224,6 @@ class TestAsAwsDocumentsIt:
         table = Table({PLACE: {"a": {"N": "1"}, "b": {"N": "2"}}})
         table.update_item(Key=KEY, UpdateExpression="SET a = b, b = a")
         assert table.items[PLACE] == {"a": {"N": "2"}, "b": {"N": "1"}, **KEY}
-
-    def test_indexes_mean_places_before_the_update(self) -> None:
-        numbers = [{"N": str(number)} for number in range(5)]
-        table = Table({PLACE: {"journal": {"L": numbers}}})
-        table.update_item(Key=KEY, UpdateExpression="REMOVE journal[0], journal[2], journal[9]")
-        assert table.items[PLACE]["journal"] == {"L": [{"N": "1"}, {"N": "3"}, {"N": "4"}]}
 
     def test_an_item_that_was_returned_is_not_changed_by_the_next_update(self) -> None:
         table = Table({PLACE: {"journal": {"L": []}}})

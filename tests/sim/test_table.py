@@ -16,38 +16,6 @@ RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 pytestmark = [pytest.mark.simulation, pytest.mark.xdist_group("templates")]
 WELL = [each for each in FAILURES if each.name.startswith("nothing")]
 MADE = sorted(TEXTS)
-METRICS = [
-    "ApiDown.blocked",
-    "ApiDown.breaker",
-    "ApiDown.failed",
-    "ApiDown.oldest",
-    "ApiDown.taken",
-    "ApiDown.tokens",
-    "ApiDown.unanswered",
-    "CheckFailed.metric",
-    "DeliveryBlocked.found",
-    "EventsLost.found",
-    "EventsUndelivered.events",
-    "EventsUndelivered.retried",
-    "FunctionFailing.found",
-    "FunctionNearTimeout.found",
-    "FunctionThrottled.found",
-    "InFlightNearLimit.found",
-    "LeadsNearParking.found",
-    "LeadsNotMailed.found",
-    "LeadsNotTaken.ready",
-    "LeadsNotTaken.received",
-    "LeadsParked.found",
-    "LeadsParkedForLong.events",
-    "LeadsParkedForLong.leads",
-    "LeadsWaiting.found",
-    "LedgerFailing.found",
-    "ManyRejected.delivered",
-    "ManyRejected.rejected",
-    "NoLeads.sent",
-    "OutcomeEventsLost.found",
-    "ParkingRefused.found",
-]
 
 
 def by_name(failure: Failure) -> str:
@@ -150,18 +118,13 @@ def test_a_deleted_alarm_changes_the_table(name: str) -> None:
     assert differs(without(templates(), name))
 
 
-def test_every_metric_that_an_alarm_watches_is_among_those_renamed_below() -> None:
-    """A new one has to be added."""
-    assert sorted(metrics_in(templates())) == METRICS
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_a_metric_that_is_renamed_on_one_side_changes_the_table(metric: str) -> None:
+def test_a_metric_that_is_renamed_on_one_side_changes_the_table() -> None:
     """The alarm would watch a name that nothing writes."""
     stage = templates()
-    changed = Templates(stage.delivery, copy.deepcopy(stage.monitoring))
-    metrics_in(changed)[metric]["MetricName"] += "Renamed"
-    assert differs(changed)
+    for metric in metrics_in(stage):
+        changed = Templates(stage.delivery, copy.deepcopy(stage.monitoring))
+        metrics_in(changed)[metric]["MetricName"] += "Renamed"
+        assert differs(changed), metric
 
 
 @pytest.mark.parametrize("dimension", ["FunctionName", "QueueName", "RuleName", "EventBusName", "service"])
