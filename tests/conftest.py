@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import pickle
 import re
 import signal
 import time
@@ -18,9 +19,11 @@ import moto.backend_index
 import moto.core.responses
 import moto.core.serialize
 import moto.core.utils
+import moto.dynamodb.parsing.expressions
 import pytest
 import werkzeug.routing
 from hypothesis import HealthCheck, settings
+from moto.dynamodb.parsing import ast_nodes, validators
 
 from sim.partiql import run_together
 
@@ -95,6 +98,19 @@ def _pick_from_dict(picker: Any, context: Any) -> Any:
 
 
 setattr(moto.core.serialize.AttributePicker, "__call__", _pick_from_dict)  # noqa: B010
+
+# Of each write of the ledger moto parses the expression twice, copies the tree piece by piece, and looks through it once for
+# each of its nodes. From the root these two checks see all of it; its classes are abstract, which makes `isinstance` slow.
+_parser = moto.dynamodb.parsing.expressions.UpdateExpressionParser
+setattr(_parser, "make", functools.cache(_parser.make))  # noqa: B010
+setattr(validators, "deepcopy", lambda tree: pickle.loads(pickle.dumps(tree)))  # noqa: B010, S301
+for _class, _check in (
+    (validators.ActionCountValidator, "verify_action_counts"),
+    (validators.OverlappingPathsValidator, "check_for_overlapping_paths"),
+):
+    setattr(_class, "traverse", getattr(_class, _check))  # noqa: B010
+_is_subclass = functools.cache(issubclass)
+setattr(ast_nodes, "isinstance", lambda node, kinds: _is_subclass(type(node), kinds))  # noqa: B010
 
 
 # moto doesn't understand all of the ledger's PartiQL statements. moto's manual replaces this method, too.
