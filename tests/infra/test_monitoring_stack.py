@@ -10,6 +10,7 @@ import pytest
 from bench.cost.inputs import Inputs
 from bench.cost.model import monthly
 from bench.cost.prices import Prices
+from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from infra.alarm_texts import TEXTS
 from infra.bundling import PROJECT
 from sim.synthesis import (
@@ -49,6 +50,15 @@ def text_of(alarm: Resource) -> str:
         return text
     parts = text["Fn::Join"][1]
     return "".join(p if isinstance(p, str) else f"<{p['Fn::GetStackOutput']['OutputName']}>" for p in parts)
+
+
+def test_every_metric_of_ours_that_an_alarm_watches_is_the_function_s() -> None:
+    """A misspelt one would never raise it. tests/integration/test_metrics.py has the cause of each."""
+    alarms = all_alarms(synthesise("prod", **WITH_EVERY_ALARM).monitoring).values()
+    watched = [each["Metric"] for alarm in alarms for each in metrics_of(alarm)]
+    ours = {each["MetricName"] for each in watched if each["Namespace"] == METRICS_NAMESPACE}
+    assert ours
+    assert ours <= set(Metric)
 
 
 def test_every_alarm_is_in_the_template_under_its_own_name() -> None:
