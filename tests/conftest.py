@@ -43,7 +43,7 @@ os.umask(0o022)
 
 # While tests are imported there is no garbage to speak of, and later a test makes little.
 gc.disable()
-gc.set_threshold(50_000)
+gc.set_threshold(5_000)
 
 # Machines are shared and noisy: no test may fail for the time it takes.
 settings.register_profile(

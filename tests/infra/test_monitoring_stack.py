@@ -281,12 +281,3 @@ def test_synth_warns_when_nobody_gets_the_alarms_of_a_stage_that_keeps_its_data(
     entries = [entry for each in monitoring.node.find_all() for entry in each.node.metadata]
     notes = [str(entry.data) for entry in entries if entry.type == "aws:cdk:warning"]
     assert any("set alarmEmails or alarmTopicArn" in note for note in notes) is warned
-
-
-def test_what_the_alarms_cost_is_what_the_documents_say() -> None:
-    """USD 0.10 a month for each metric of a metric alarm, 0.50 for a composite one (us-east-1)."""
-    alarms = all_alarms(synthesise("prod").monitoring)
-    cost = 0.10 * sum(len(metrics_of(each)) for each in alarms.values()) + 0.50
-    assert f"cost USD {cost:.2f} a month" in " ".join(
-        (PROJECT / "docs/runbook.md").read_text("utf-8").split()
-    )

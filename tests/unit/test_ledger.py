@@ -286,14 +286,6 @@ class TestACompletion:
         clock.now += 5
         assert ledger.complete(granted, done)
 
-    def test_a_completion_that_the_aws_client_repeats_counts_as_written(
-        self, dynamodb: DynamoDBClient, clock: Clock
-    ) -> None:
-        """The first answer was lost; the repeat is refused, because the lead is free already."""
-        ledger = Ledger(AnswersAreLost(dynamodb), SETTINGS)
-        granted = claim(ledger)
-        assert ledger.complete(granted, delivered(granted)) is True
-
 
 class TestTheJournal:
     """The claims that were not completed."""
