@@ -44,16 +44,6 @@ class TestDelivery:
         assert pipeline.ask_sandbox("summary")["tokens_fetched"] == 1
         assert len(pipeline.leads()) == 6
 
-    def test_a_revoked_token_is_renewed_and_the_call_repeated_once(self, pipeline: Pipeline) -> None:
-        """No lead waits for it."""
-        pipeline.send(create("jane"))
-        pipeline.deliver()
-        pipeline.revoke_tokens()
-        pipeline.send(create("kim"))
-        assert pipeline.deliver() == set()
-        assert pipeline.calls() == [("create", 201), ("create", 401), ("create", 201)]
-        assert pipeline.ask_sandbox("summary")["tokens_fetched"] == 2
-
 
 class TestOnlyRecipients:
     """A stage that may send to some leads only."""

@@ -554,9 +554,7 @@ class TestLedger:
         assert '"reason":"delivery ledger: AccessDenied"' in pipeline.log.getvalue()
         assert '"ledger_written":false' in pipeline.log.getvalue()
 
-    @pytest.mark.parametrize(
-        ("status", "outcome"), [(201, Metric.UNCONFIRMED), (429, Metric.RETRY), (503, Metric.UNCONFIRMED)]
-    )
+    @pytest.mark.parametrize(("status", "outcome"), [(201, Metric.UNCONFIRMED), (429, Metric.RETRY)])
     def test_a_result_that_is_not_written_counts_under_what_was_sent(
         self,
         pipeline: Pipeline,
@@ -609,8 +607,9 @@ class TestTokens:
 class TestNotMailed:
     """Delivered, and yet 7Targets writes to no one."""
 
-    @pytest.mark.parametrize("state", ["New", "DeActivated", "Deactivated", "Pending", "PENDING"])
-    @pytest.mark.parametrize("operation", ["create", "update"])
+    @pytest.mark.parametrize(
+        ("operation", "state"), [("create", "New"), ("create", "DeActivated"), ("update", "PENDING")]
+    )
     def test_a_lead_in_such_a_state_is_counted(
         self, pipeline: Pipeline, written: Written, state: str, operation: str
     ) -> None:
@@ -620,7 +619,7 @@ class TestNotMailed:
         values = written()
         assert (values[Metric.NOT_MAILED], values[Metric.DELIVERED]) == ([1], [1])
 
-    @pytest.mark.parametrize("state", ["Cold", "Engaged", "UnSubscribed", "", None])
+    @pytest.mark.parametrize("state", ["UnSubscribed", "", None])
     def test_a_lead_in_another_state_is_not(
         self, pipeline: Pipeline, written: Written, state: str | None
     ) -> None:
