@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev env prove check test chaos explore bench release lint types quick-tests all-tests lock synth clean
+.PHONY: help run dev env prove check test chaos explore bench release lint types quick-tests other-tests all-tests lock synth clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /: /' | awk -F': ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -40,7 +40,7 @@ prove: .venv/ready $(if $(LOCAL),.emulator/ready) node_modules/ready ## Deploy a
 check: .venv/tests-ready ## Lint, check types, run the tests of the code in front of you
 	@$(CHECK_NODE)
 	@begun=$$(date +%s); status=0; \
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types quick-tests || status=1; \
+	$(MAKE) --no-print-directory --jobs 4 --output-sync=target lint types quick-tests other-tests || status=1; \
 	echo "make check took $$(($$(date +%s) - begun)) s"; exit $$status
 
 test: .venv/tests-ready .emulator/ready node_modules/ready ## Lint, check types, run all tests, the deployed stack included (15 minutes)
@@ -67,10 +67,16 @@ lint: .venv/tests-ready
 types: .venv/tests-ready
 	$(VENV)/mypy
 
-# The folders hold tests with these markers only: importing them takes a second in each process.
+# Three processes, because importing the tests takes each of them seconds: what needs the CDK runs in one of its own. The
+# ignored folders hold tests with these markers only.
+QUICK = $(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -p no:cov --hypothesis-profile=quick
+APART = unit integration leadctl
+
 quick-tests: .venv/tests-ready
-	$(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -n 3 --dist loadgroup -p no:cov \
-		--hypothesis-profile=quick --ignore=tests/e2e --ignore=tests/sim
+	$(QUICK) -n 2 $(addprefix tests/,$(APART))
+
+other-tests: .venv/tests-ready
+	$(QUICK) -n 0 --ignore=tests/e2e --ignore=tests/sim $(addprefix --ignore=tests/,$(APART))
 
 # More workers than two cores, because end-to-end tests mostly wait; in the order of tests/conftest.py.
 all-tests: .venv/tests-ready .emulator/ready node_modules/ready

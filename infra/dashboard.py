@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aws_cdk import Aws, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from deliver_leads.contract import Metric
@@ -39,7 +40,7 @@ class Dashboard:
         self._runbook = delivery.config.runbook_url
         self._log_group = delivery.lead_function.log_group.log_group_name
         self._metrics = StageMetrics(delivery)
-        log_queries.save_queries(scope, folder=self._stage, log_group_name=self._log_group)
+        self._save_queries(scope)
         alarms = [each for each in scope.node.find_all() if isinstance(each, cloudwatch.AlarmBase)]
         # The alarm that pages comes first.
         alarms.sort(key=lambda each: not isinstance(each, cloudwatch.CompositeAlarm))
@@ -351,6 +352,18 @@ class Dashboard:
             using_metrics={"untried": self._never_tried(), "returned": self._sent_back()},
             period=PERIOD,
         )
+
+    def _save_queries(self, scope: Construct) -> None:
+        # The console lists them under the stage's name; they cost nothing.
+        for name, query in log_queries.SAVED.items():
+            words = name.replace("'", "").replace(",", "").split()
+            logs.CfnQueryDefinition(
+                scope,
+                "Query" + "".join(word.capitalize() for word in words),
+                name=f"{self._stage}/{name}",
+                query_string=query,
+                log_group_names=[self._log_group],
+            )
 
     def _table(self, title: str, query: str) -> cloudwatch.LogQueryWidget:
         return cloudwatch.LogQueryWidget(

@@ -6,9 +6,6 @@ nothing of how a query sees true and false.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html
 """
 
-from aws_cdk import aws_logs as logs
-from constructs import Construct
-
 _PARKED = (
     'filter message = "attempt" and outcome not in ["delivered", "duplicate", "ignored"] '
     "and not ispresent(delay_s)"
@@ -65,16 +62,3 @@ SAVED = {
     "Unknown fields": UNKNOWN_FIELDS,
     "Leads not mailed": NOT_MAILED,
 }
-
-
-def save_queries(scope: Construct, *, folder: str, log_group_name: str) -> None:
-    """Saves each query under `folder` in the console's list; saved queries cost nothing."""
-    for name, query in SAVED.items():
-        construct_id = "".join(word.capitalize() for word in name.replace("'", "").replace(",", "").split())
-        logs.CfnQueryDefinition(
-            scope,
-            f"Query{construct_id}",
-            name=f"{folder}/{name}",
-            query_string=query,
-            log_group_names=[log_group_name],
-        )

@@ -3,11 +3,12 @@
 import functools
 import gc
 import os
+import pickle
 import re
 import signal
 import time
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import botocore.client
 import botocore.hooks
@@ -21,6 +22,7 @@ import moto.core.utils
 import pytest
 import werkzeug.routing
 from hypothesis import HealthCheck, settings
+from moto.dynamodb.parsing import ast_nodes, expressions, validators
 
 from sim.partiql import run_together
 
@@ -38,6 +40,10 @@ for _name in ("NO_PROXY", "no_proxy"):
 os.environ["TZ"] = "UTC"
 time.tzset()
 os.umask(0o022)
+
+# While tests are imported there is no garbage to speak of, and later a test makes little.
+gc.disable()
+gc.set_threshold(5_000)
 
 # Machines are shared and noisy: no test may fail for the time it takes.
 settings.register_profile(
@@ -96,6 +102,19 @@ def _pick_from_dict(picker: Any, context: Any) -> Any:
 
 setattr(moto.core.serialize.AttributePicker, "__call__", _pick_from_dict)  # noqa: B010
 
+# Of each write of the ledger moto parses the expression twice, copies its tree node by node, and lets two
+# checks begin anew at each node, though from the root they see all. The nodes' abstract classes make
+# `isinstance` slow.
+_parser = vars(expressions)["UpdateExpressionParser"]
+_parser.make = functools.cache(_parser.make)
+setattr(validators, "deepcopy", lambda tree: pickle.loads(pickle.dumps(tree)))  # noqa: B010, S301
+for _class, _check in (
+    (validators.ActionCountValidator, "verify_action_counts"),
+    (validators.OverlappingPathsValidator, "check_for_overlapping_paths"),
+):
+    _class.traverse = getattr(_class, _check)
+_is_subclass = functools.cache(issubclass)
+setattr(ast_nodes, "isinstance", lambda node, kinds: _is_subclass(cast(Any, type(node)), kinds))  # noqa: B010
 
 # moto doesn't understand all of the ledger's PartiQL statements. moto's manual replaces this method, too.
 _call_api = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
@@ -135,6 +154,7 @@ def pytest_collection_finish() -> None:
     """Spares the garbage collector what stays until the end: modules and tests."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

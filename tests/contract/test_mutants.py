@@ -33,7 +33,7 @@ KILLED_BY = {
     "parked": f"{DELIVERY}::TestVisibility::test_a_failed_message_comes_back_after_a_growing_delay",
     "dropped": f"{REJECTIONS}::test_what_the_api_rejects_is_parked_at_once_in_the_apis_own_words",
     "breaker": f"{DELIVERY}::TestOutage::test_after_five_faults_the_rest_of_the_leads_is_deferred_untried",
-    "overtaking": f"{CONSISTENCY}::TestGracePeriod::test_it_is_not_parked_while_its_create_waits",
+    "overtaking": "tests/unit/test_after_call.py::TestALeadThat7TargetsDoesNotKnow",
     "stop-waits": f"{ORDER}::test_a_stop_does_not_wait_for_an_earlier_update_that_fails_alone",
     "order": f"{DELIVERY}::TestOrder::test_after_a_failure_the_later_events_of_the_lead_go_back_untried",
 }

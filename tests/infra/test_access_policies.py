@@ -3,10 +3,10 @@
 import json
 import re
 from fnmatch import fnmatchcase
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-import cfnlint  # type: ignore[import-untyped]
 import pytest
 
 from sim.synthesis import Template, output_target, resource_behind, synthesise
@@ -158,7 +158,9 @@ def test_every_aws_command_of_runbook_and_operate_is_allowed_or_says_who_may() -
     assert {"sqs:ListQueues", "lambda:InvokeFunction", "logs:FilterLogEvents"} <= asked | rights
     assert asked - rights == others
     known = json.loads(
-        (Path(str(cfnlint.__file__)).parent / "data/AdditionalSpecs/Policies.json").read_text()
+        Path(
+            str(distribution("cfn-lint").locate_file("cfnlint/data/AdditionalSpecs/Policies.json"))
+        ).read_text()
     )
     named = {f"{service}:{action}".lower() for service, of in known.items() for action in of["Actions"]}
     assert [action for action in asked | rights if action.lower() not in named] == []

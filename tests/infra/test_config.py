@@ -187,7 +187,6 @@ WRONG: list[tuple[str, object, str]] = [
     ("producerAccounts", [111122223333], "a list of AWS account ids, texts of 12 digits"),
     ("producerAccounts", ["1111"], "a list of AWS account ids, texts of 12 digits"),
     ("producerOrganization", "ou-a1b2-c3d4", "the id of an organization"),
-    ("tracing", "on", "true or false"),
     (
         "ledgerTableName",
         "ab",
@@ -370,11 +369,6 @@ def test_delays_after_which_the_function_parks_a_lead_long_before_sqs_are_accept
 ) -> None:
     """docs/settings.md and the alarm's text name those at the edge."""
     assert read(settings).stage == "dev"
-
-
-def test_by_default_a_nightly_repetition_is_within_the_duplicate_window() -> None:
-    """A day is the most common period, and no job starts on the second."""
-    assert read().duplicate_window_hours == 36
 
 
 def test_no_setting_outgrows_what_sqs_allows() -> None:

@@ -7,10 +7,10 @@ import functools
 import json
 import os
 import re
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-import cfnlint  # type: ignore[import-untyped]
 import pytest
 
 from infra.bundling import PROJECT
@@ -19,7 +19,7 @@ from sim.synthesis import WITH_EVERY_ALARM, synthesise
 pytestmark = pytest.mark.shipped  # it reads all of AWS's schemas
 
 FILE = PROJECT / "docs/execution-policy.json"
-SCHEMAS = Path(str(cfnlint.__file__)).parent / "data/schemas/resources"
+SCHEMAS = Path(str(distribution("cfn-lint").locate_file("cfnlint/data/schemas/resources")))
 # Which settings make resources of further types.
 VARIANTS: tuple[dict[str, str], ...] = (
     {},

@@ -10,6 +10,7 @@ import pytest
 from bench.cost.inputs import Inputs
 from bench.cost.model import monthly
 from bench.cost.prices import Prices
+from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from infra.alarm_texts import TEXTS
 from infra.bundling import PROJECT
 from sim.synthesis import (
@@ -49,6 +50,15 @@ def text_of(alarm: Resource) -> str:
         return text
     parts = text["Fn::Join"][1]
     return "".join(p if isinstance(p, str) else f"<{p['Fn::GetStackOutput']['OutputName']}>" for p in parts)
+
+
+def test_every_metric_of_ours_that_an_alarm_watches_is_the_function_s() -> None:
+    """A misspelt one would never raise it. tests/integration/test_metrics.py has the cause of each."""
+    alarms = all_alarms(synthesise("prod", **WITH_EVERY_ALARM).monitoring).values()
+    watched = [each["Metric"] for alarm in alarms for each in metrics_of(alarm)]
+    ours = {each["MetricName"] for each in watched if each["Namespace"] == METRICS_NAMESPACE}
+    assert ours
+    assert ours <= set(Metric)
 
 
 def test_every_alarm_is_in_the_template_under_its_own_name() -> None:
@@ -265,12 +275,3 @@ def test_synth_warns_when_nobody_gets_the_alarms_of_a_stage_that_keeps_its_data(
     entries = [entry for each in monitoring.node.find_all() for entry in each.node.metadata]
     notes = [str(entry.data) for entry in entries if entry.type == "aws:cdk:warning"]
     assert any("set alarmEmails or alarmTopicArn" in note for note in notes) is warned
-
-
-def test_what_the_alarms_cost_is_what_the_documents_say() -> None:
-    """USD 0.10 a month for each metric of a metric alarm, 0.50 for a composite one (us-east-1)."""
-    alarms = all_alarms(synthesise("prod").monitoring)
-    cost = 0.10 * sum(len(metrics_of(each)) for each in alarms.values()) + 0.50
-    assert f"cost USD {cost:.2f} a month" in " ".join(
-        (PROJECT / "docs/runbook.md").read_text("utf-8").split()
-    )

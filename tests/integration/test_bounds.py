@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.sandbox import server
 from tests.integration.conftest import Pipeline
-from tests.integration.lead_events import create, fail_once, update
+from tests.integration.lead_events import create
 from tests.integration.simulated_queue import LEDGER_WRITES, SimulatedQueue, before_aws_calls
 
 MOST_FIELDS = 100
@@ -35,32 +34,6 @@ class TestFields:
         assert queue.deliver() == set()
         assert pipeline.calls() == [("create", 201)]
 
-    @pytest.mark.parametrize("count", [MOST_FIELDS + 1, 800, 17_000])
-    @pytest.mark.usefixtures("aws_quotas")
-    def test_an_event_with_more_fields_is_parked_at_once_and_its_reason_names_the_bound(
-        self, pipeline: Pipeline, queue: SimulatedQueue, count: int
-    ) -> None:
-        """What is noted of them must fit into the lead's item."""
-        queue.send(with_fields(count))
-        assert queue.deliver() == set()
-        assert pipeline.calls() == []
-        [letter] = queue.parked()
-        assert letter["reason"] == "rejected"
-        assert f"{MOST_FIELDS} fields" in letter["detail"]
-        assert len(letter["detail"]) < 2000
-
-    def test_an_event_with_a_longer_name_is_parked_at_once_and_its_reason_names_the_bound(
-        self, pipeline: Pipeline, queue: SimulatedQueue
-    ) -> None:
-        """And not the name, which may be anything."""
-        queue.send(create(**{"n" * (LONGEST_NAME + 1): "x"}))
-        assert queue.deliver() == set()
-        assert pipeline.calls() == []
-        [letter] = queue.parked()
-        assert letter["reason"] == "rejected"
-        assert f"{LONGEST_NAME} characters" in letter["detail"]
-        assert "n" * (LONGEST_NAME + 1) not in letter["detail"]
-
 
 class TestAnswers:
     """What the API, or something before it, may answer."""
@@ -78,33 +51,6 @@ class TestAnswers:
         [letter] = queue.parked()
         assert (letter["reason"], letter["status"]) == ("rejected", str(status))
         assert "No such assistant." in letter["detail"]
-
-    def test_a_create_turned_away_with_a_long_answer_is_posted_again(
-        self, pipeline: Pipeline, queue: SimulatedQueue
-    ) -> None:
-        """429 says that it left nothing."""
-        pipeline.fail(fail_once("create", kind="status", status=429, body="x" * 3 * 2**20))
-        queue.send(create())
-        queue.run(hours=1)
-        assert pipeline.calls() == [("create", 429), ("create", 201)]
-
-    def test_an_interim_answer_is_read_over(
-        self, pipeline: Pipeline, queue: SimulatedQueue, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """RFC 9110, 15.2: a client has to read on after any 1xx."""
-        handler = server._KeepAliveHandler
-        original = handler.run_wsgi
-
-        def hint_first(self: Any) -> None:
-            if not self.path.startswith("/_sandbox"):
-                self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
-            original(self)
-
-        monkeypatch.setattr(handler, "run_wsgi", hint_first)
-        for body in (create(), update(phone="+1")):
-            queue.send(body)
-            assert queue.deliver() == set()
-        assert pipeline.calls() == [("create", 201), ("update", 200)]
 
     def test_an_assistant_that_is_refused_for_all_leads_is_called_for_no_more_often_than_a_broken_api(
         self, pipeline: Pipeline, queue: SimulatedQueue

@@ -115,23 +115,6 @@ class TestDuplicateWindow:
         assert pipeline.calls() == [("create", 201)]
 
 
-class TestWindowOfRepetitions:
-    """The same with a window of 36 hours, whatever the default."""
-
-    @pytest.fixture
-    def settings(self) -> dict[str, str]:
-        """A day and a half."""
-        return {"DUPLICATE_WINDOW_S": str(36 * HOUR_S)}
-
-    def test_a_repetition_starts_the_window_anew(self, pipeline: Pipeline, queue: SimulatedQueue) -> None:
-        """Two days after the first, but one day after the last."""
-        for _ in range(3):
-            queue.send(create(context="same every night"))
-            assert queue.deliver() == set()
-            pipeline.pass_time(DAY_S)
-        assert pipeline.calls() == [("create", 201)]
-
-
 class TestOrder:
     """Which of two events of one lead is the later one."""
 

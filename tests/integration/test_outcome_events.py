@@ -226,14 +226,12 @@ def test_events_of_two_leads_with_one_id_are_distinguished(pipeline: Pipeline, b
 HOSTILE_KEYS = [f"key-{PRIVATE['email']}", PRIVATE["phone"], f"{PRIVATE['name']} {PRIVATE['lastName']}"]
 
 
-@pytest.mark.parametrize("fault", [None, 422, 403, 302], ids=str)
+@pytest.mark.parametrize("fault", [422, 403])
 def test_a_hostile_producer_gets_no_personal_data_into_the_events(
-    pipeline: Pipeline, bus: Bus, fault: int | None, capsys: pytest.CaptureFixture[str]
+    pipeline: Pipeline, bus: Bus, fault: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Addresses, names and numbers in keys, ids, sources, names of fields, sequence and state."""
-    if fault:
-        answer = {"kind": "status", "status": fault, "body": ECHO}
-        pipeline.fail({"operation": "leads", "fault": answer})
+    pipeline.fail({"operation": "leads", "fault": {"kind": "status", "status": fault, "body": ECHO}})
     email, name = PRIVATE["email"], f"{PRIVATE['name']} {PRIVATE['lastName']}"
     lead = PRIVATE | {"state": email, "scheduleName": name, "scheduleId": email, email: 1, name: 2}
     for key in HOSTILE_KEYS:
@@ -252,7 +250,7 @@ def test_a_hostile_producer_gets_no_personal_data_into_the_events(
     pipeline.send({"detail-type": name, "detail": {"lead": lead}})
     pipeline.deliver()
     types = {event["detail-type"] for event in bus.published()}
-    assert types >= ({"Lead Rejected", "Lead Parked"} if fault in {403, 302} else {"Lead Rejected"})
+    assert types >= ({"Lead Rejected", "Lead Parked"} if fault == 403 else {"Lead Rejected"})
     assert len(bus.calls) >= 4
     shown = json.dumps(bus.calls) + pipeline.log.getvalue() + capsys.readouterr().out
     for value in PRIVATE.values():

@@ -2,8 +2,6 @@
 
 import time
 
-import pytest
-
 from deliver_leads.event.idempotency_key import hash_address
 from deliver_leads.lead_state import State
 from tests.leadctl.conftest import Stage
@@ -94,13 +92,3 @@ def test_a_dry_run_names_what_there_is(stage: Stage) -> None:
     assert result.exit_code == 0
     assert "Delete 1 parked message of this person" in result.stderr
     assert len(stage.take("DeadLetterQueueUrl")) == 1
-
-
-@pytest.mark.parametrize("parked", [0, 1])
-def test_a_dry_run_says_nothing_in_the_past_tense(stage: Stage, parked: int) -> None:
-    """It would be read as done."""
-    if parked:
-        stage.park(BODY)
-    result = stage.run("erase", JANE, "--ledger", "--dry-run")
-    assert "Deleted" not in result.output
-    assert ("There is nothing to delete." in result.stdout) is not bool(parked)

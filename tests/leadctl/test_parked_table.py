@@ -179,9 +179,9 @@ def test_what_is_still_wrong_stays_parked_with_its_line_and_the_same_file_is_cor
 
 
 @pytest.mark.parametrize(
-    "operation", ["SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"]
+    ("operation", "batch"),
+    [("ChangeMessageVisibilityBatch", 1), ("SendMessageBatch", 2), ("DeleteMessageBatch", 1)],
 )
-@pytest.mark.parametrize("batch", [1, 2])
 def test_ctrl_c_at_any_call_loses_nothing_and_repeats_only_the_same_event(
     stage: Stage, operation: str, batch: int
 ) -> None:

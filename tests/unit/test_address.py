@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from deliver_leads.event import address
@@ -155,7 +155,6 @@ DOMAINS = st.sampled_from(
 )
 
 
-@settings(max_examples=60)
 @given(LOCALS, DOMAINS, st.lists(st.sampled_from(DECORATIONS), max_size=3), st.lists(st.sampled_from(UNSEEN)))
 def test_decorations_in_any_order_change_nothing(
     local: str, domain: str, around: list[str], unseen: list[str]
@@ -174,7 +173,6 @@ def test_decorations_in_any_order_change_nothing(
     assert same_address(text) == plain.lower()
 
 
-@settings(max_examples=150)
 @given(st.text(max_size=12) | st.builds("{}@{}.com".format, st.text(max_size=6), st.text(max_size=6)))
 def test_what_comes_out_is_an_address_and_its_own_one_form(text: str) -> None:
     """Whatever comes in, nothing invisible gets through, and a second reading changes nothing."""
@@ -191,7 +189,6 @@ def test_what_comes_out_is_an_address_and_its_own_one_form(text: str) -> None:
     assert local.isprintable()
 
 
-@settings(max_examples=60)
 @given(
     st.lists(st.text("aZ0_+-", min_size=1, max_size=4), min_size=1, max_size=3).map(".".join),
     st.lists(st.sampled_from(["a", "0", "b-c", "x0-1-y", "xn"]), min_size=1, max_size=4).map(".".join),

@@ -236,11 +236,6 @@ class TestACompletion:
         ledger.complete(granted := claim(ledger), delivered(granted))
         assert calls == ["UpdateItem", "UpdateItem"]
 
-    def test_the_next_event_may_be_claimed_at_once(self, ledger: Ledger) -> None:
-        """It sees the event before it."""
-        ledger.complete(first := claim(ledger), done := delivered(first))
-        assert claim(ledger, event("key#2")).state == done
-
     def test_after_a_request_without_an_answer_the_lead_is_left_alone_for_a_while(
         self, ledger: Ledger, clock: Clock
     ) -> None:
@@ -286,14 +281,6 @@ class TestACompletion:
         clock.now += 5
         assert ledger.complete(granted, done)
 
-    def test_a_completion_that_the_aws_client_repeats_counts_as_written(
-        self, dynamodb: DynamoDBClient, clock: Clock
-    ) -> None:
-        """The first answer was lost; the repeat is refused, because the lead is free already."""
-        ledger = Ledger(AnswersAreLost(dynamodb), SETTINGS)
-        granted = claim(ledger)
-        assert ledger.complete(granted, delivered(granted)) is True
-
 
 class TestTheJournal:
     """The claims that were not completed."""
@@ -310,20 +297,6 @@ class TestTheJournal:
         own = claim(ledger, by=message(receive_count=2))
         assert (own.record.crashes, own.record.unanswered) == (1, True)
         assert {each.key for each in own.state.open} == {"key#1", "key#2"}
-
-    def test_a_crash_is_counted_once_however_many_claims_follow(
-        self, ledger: Ledger, dynamodb: DynamoDBClient, clock: Clock
-    ) -> None:
-        """The completion has written it into the state."""
-        claim(ledger)
-        clock.now += CRASHED_S
-        for _ in range(2):
-            granted = claim(ledger, event("key#2"))
-            ledger.complete(granted, waits(granted))
-            assert "journal" not in item(dynamodb)
-        granted = claim(ledger, by=message(receive_count=2))
-        ledger.complete(granted, waits(granted))
-        assert claim(ledger, by=message(receive_count=3)).record.crashes == 1
 
     def test_an_attempt_whose_completion_failed_counts_as_without_an_answer(
         self, ledger: Ledger, clock: Clock
