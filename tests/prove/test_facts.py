@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import boto3
 import pytest
@@ -95,6 +95,12 @@ ANSWERS: Answers = {
 }
 
 
+class FakeResponse:
+    """Of the HTTP response boto3 looks at the status only."""
+
+    status_code = 200
+
+
 @pytest.fixture
 def answers() -> Answers:
     return ANSWERS | {"ReceiveMessage": Queues().receive}
@@ -102,28 +108,15 @@ def answers() -> Answers:
 
 @pytest.fixture
 def stage(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    def answer(model: Any, params: dict[str, Any], **_: Any) -> tuple[FakeResponse, dict[str, Any]]:
+        return FakeResponse(), answers[model.name](params) if model.name in answers else {}
+
+    session = boto3.Session()
+    hooks: Any = session.events  # whose type has no answer
+    hooks.register("before-call", answer)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    stage, make = Stage("prove", tmp_path), cast(Callable[[Stage, str], Any], Stage.client)
-
-    def answer(model: Any, params: dict[str, Any], **_: Any) -> Any:
-        return FakeResponse(), answers.get(model.name, lambda _: {})(params)
-
-    def client(self: Stage, service: str) -> Any:
-        is_new = service not in self._clients
-        made = make(self, service)
-        if is_new:
-            made.meta.events.register("before-call", answer)
-        return made
-
-    monkeypatch.setattr(Stage, "client", client)
-    return stage
-
-
-class FakeResponse:
-    """Of the HTTP response boto3 looks at the status only."""
-
-    status_code = 200
+    return Stage("prove", tmp_path)
 
 
 @pytest.mark.parametrize("fact", ON_AWS, ids=lambda fact: fact.look.__name__)
