@@ -195,15 +195,21 @@ class Stage:
             self.reach_the_sandbox()
 
     def destroy(self) -> None:
-        """Deletes all that there may be of the stage, whoever made it. Does no harm where nothing is."""
+        """Deletes all that there may be of the stage, whoever made it. Does no harm where nothing is.
+
+        Raises `ProofError` when something is left, or went only by rights that the execution policy lacks.
+        """
         self._end_deployment()
-        cloudformation = self.client("cloudformation")
+        by_force = []
         for name in reversed(self.stack_names()):
             if name in self.states():
                 if self.is_emulated:  # it would go on to make what it is making
                     self.until(f"the making of {name}", partial(self._is_made, name), 120)
-                cloudformation.delete_stack(StackName=name)
-                self.until(f"the end of {name}", partial(self._is_gone, name), _DELETION_S)
+                try:
+                    self._delete(name)
+                except ProofError:
+                    by_force.append(name)
+                    self._delete_by_force(name)
         events, sqs = self.client("events"), self.client("sqs")
         if self.bus in [bus["Name"] for bus in events.list_event_buses(NamePrefix=self.bus)["EventBuses"]]:
             for rule in events.list_rules(EventBusName=self.bus)["Rules"]:
@@ -225,6 +231,25 @@ class Stage:
             self.client("iam").delete_policy(
                 PolicyArn=f"arn:{partition}:iam::{self.account}:policy/{self.bootstrap}"
             )
+        if by_force:
+            raise ProofError(f"{', '.join(by_force)}: deleted only by an administrator's rights")
+
+    def _delete(self, stack: str) -> None:
+        self.client("cloudformation").delete_stack(StackName=stack)
+        self.until(f"the end of {stack}", partial(self._is_gone, stack), _DELETION_S)
+
+    def _delete_by_force(self, stack: str) -> None:
+        """What nobody deletes costs money, also if it is the execution policy that is too narrow."""
+        administrator = {
+            "RoleName": f"cdk-{self._qualifier}-cfn-exec-role-{self.account}-{self.region}",
+            "PolicyArn": f"arn:{self._arn.split(':')[1]}:iam::aws:policy/AdministratorAccess",
+        }
+        self.client("iam").attach_role_policy(**administrator)
+        try:
+            time.sleep(15)  # until IAM has spread it
+            self._delete(stack)
+        finally:
+            self.client("iam").detach_role_policy(**administrator)
 
     def _destroy_bucket(self) -> None:
         """The bootstrap's, which its stack keeps."""

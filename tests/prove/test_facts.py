@@ -13,7 +13,7 @@ import pytest
 from prove import facts
 from prove.cost import estimate
 from prove.facts import FACTS, Fact
-from prove.stage import EXECUTION_POLICY, Stage
+from prove.stage import EXECUTION_POLICY, ProofError, Stage
 
 ON_AWS = [fact for fact in FACTS if fact.aws_only]
 URL, ARN = "https://sqs.eu-central-1.amazonaws.com/111122223333/", "arn:aws:sqs:eu-central-1:111122223333:"
@@ -171,3 +171,41 @@ def test_the_cost_is_counted_from_what_was_used(stage: Stage, answers: Answers) 
     most, _ = estimate(stage, time.time())
     assert "200 invocations, 0 GB-seconds, 600 write units" in text
     assert usd < more < most == pytest.approx(more + 0.40)
+
+
+def test_a_stack_that_the_narrow_policy_cannot_delete_goes_all_the_same(
+    stage: Stage, answers: Answers
+) -> None:
+    """Else it would stay on somebody's bill; the proof doesn't hold, because the policy isn't enough."""
+    calls = ["nothing yet"]
+    there = ["LeadDelivery-prove"]
+
+    def describe(params: dict[str, Any]) -> dict[str, Any]:
+        if params["body"]["StackName"] not in there:
+            return {"Stacks": [{"StackStatus": "DELETE_COMPLETE"}]}
+        return {"Stacks": [{"StackStatus": "DELETE_FAILED" if "DeleteStack" in calls else "CREATE_COMPLETE"}]}
+
+    def delete(_: dict[str, Any]) -> dict[str, Any]:
+        if calls[-1] == "AttachRolePolicy":
+            there.clear()
+        calls.append("DeleteStack")
+        return {}
+
+    def noted(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        def answer(_: dict[str, Any]) -> dict[str, Any]:
+            calls.append(name)
+            return {}
+
+        return answer
+
+    answers |= {name: noted(name) for name in ("AttachRolePolicy", "DetachRolePolicy", "DeletePolicy")}
+    answers |= {
+        "DescribeStacks": describe,
+        "DeleteStack": delete,
+        "GetCallerIdentity": lambda _: {"Arn": "arn:aws:iam::111122223333:user/me"},
+        "ListEventBuses": lambda _: {"EventBuses": []},
+        "ListBuckets": lambda _: {"Buckets": []},
+    }
+    with pytest.raises(ProofError, match="LeadDelivery-prove: deleted only by"):
+        stage.destroy()
+    assert calls[1:] == ["DeleteStack", "AttachRolePolicy", "DeleteStack", "DetachRolePolicy", "DeletePolicy"]
