@@ -213,14 +213,9 @@ class Stage:
         events, sqs = self.client("events"), self.client("sqs")
         if self.bus in [bus["Name"] for bus in events.list_event_buses(NamePrefix=self.bus)["EventBuses"]]:
             for rule in events.list_rules(EventBusName=self.bus)["Rules"]:
-                ids = [
-                    target["Id"]
-                    for target in events.list_targets_by_rule(Rule=rule["Name"], EventBusName=self.bus)[
-                        "Targets"
-                    ]
-                ]
-                if ids:
-                    events.remove_targets(Rule=rule["Name"], EventBusName=self.bus, Ids=ids)
+                targets = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=self.bus)["Targets"]
+                for each in targets:
+                    events.remove_targets(Rule=rule["Name"], EventBusName=self.bus, Ids=[each["Id"]])
                 events.delete_rule(Name=rule["Name"], EventBusName=self.bus)
             events.delete_event_bus(Name=self.bus)
         for url in sqs.list_queues(QueueNamePrefix=f"LeadProof-{self.name}-").get("QueueUrls", []):
@@ -253,13 +248,12 @@ class Stage:
 
     def _destroy_bucket(self) -> None:
         """The bootstrap's, which its stack keeps."""
-        s3 = self.client("s3")
-        for bucket in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
-            if bucket.startswith(f"cdk-{self._qualifier}-"):
-                for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-                    for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                        s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
-                s3.delete_bucket(Bucket=bucket)
+        s3, bucket = self.client("s3"), f"cdk-{self._qualifier}-assets-{self.account}-{self.region}"
+        with contextlib.suppress(s3.exceptions.NoSuchBucket):
+            for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                    s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+            s3.delete_bucket(Bucket=bucket)
 
     def left_over(self) -> list[str]:
         """What is still there of the stage, as far as its name says so."""

@@ -204,7 +204,6 @@ def test_a_stack_that_the_narrow_policy_cannot_delete_goes_all_the_same(
         "DeleteStack": delete,
         "GetCallerIdentity": lambda _: {"Arn": "arn:aws:iam::111122223333:user/me"},
         "ListEventBuses": lambda _: {"EventBuses": []},
-        "ListBuckets": lambda _: {"Buckets": []},
     }
     with pytest.raises(ProofError, match="LeadDelivery-prove: deleted only by"):
         stage.destroy()
