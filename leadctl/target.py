@@ -121,10 +121,7 @@ def find_target(choice: Choice) -> Target:
     if choice.local:
         run = LocalRun.find()
         return Target(run.session(), run.stack_name, run.outputs, account=run.account, local=run)
-    # Here, because it takes a quarter of a second, which help and completion can do without.
-    import boto3
-
-    session = boto3.Session(profile_name=choice.profile, region_name=choice.region)
+    session = _session(choice)
     cloudformation = _client(session, None, "cloudformation", 60, 3)
     stack = _describe(cloudformation, name) if name else _only_stack(cloudformation, session.region_name)
     if stack is None:
@@ -141,12 +138,20 @@ def find_target(choice: Choice) -> Target:
 
 def stack_names(choice: Choice) -> list[str]:
     """The stacks of the account and region, for completion: asked once, and for two seconds only."""
-    import boto3
     from botocore.config import Config
 
     config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
-    session = boto3.Session(profile_name=choice.profile, region_name=choice.region)
+    session = _session(choice)
     return sorted(each["StackName"] for each in _stacks(session.client("cloudformation", config=config)))
+
+
+def _session(choice: Choice) -> Any:  # noqa: ANN401 - importing boto3 for its type is what is avoided
+    # Here, because it takes a quarter of a second, which help and completion can do without.
+    import boto3
+
+    # boto3 itself reads AWS_DEFAULT_REGION only, but AWS's other tools read this one, and before the other.
+    region = choice.region or os.environ.get("AWS_REGION")
+    return boto3.Session(profile_name=choice.profile, region_name=region)
 
 
 def _client(session: Any, local: LocalRun | None, service: str, read_timeout_s: int, tries: int) -> Any:  # noqa: ANN401

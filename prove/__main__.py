@@ -22,18 +22,20 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from local.stack.cdk import bootstrap
 from local.stack.child_process import PROJECT, ChildFailedError
 from local.stack.emulator import Emulator, aws_environment
 from local.stack.waiting import NotInTimeError
-from prove.cost import estimated_usd
 from prove.facts import FACTS, Seen, busy_bus_loses_nothing, traffic_until
 from prove.stage import ProofError, Stage, commit
+
+# The cost model reads the stack's settings, which take the function's names.
+sys.path.insert(0, str(PROJECT / "lambdas"))
+
+from prove.cost import estimate
 
 _RECORD = PROJECT / "docs" / "proved.md"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -48,6 +50,7 @@ class Proof:
         self._console, self._stage = console, stage
         self.holds = True
         self.tried = 0
+        self.usd, self.used = 0.0, ""
         self.table = Table(title=f"Stage {stage.name}")
         for heading in ("", "Fact", "Expected", "Seen", "s"):
             self.table.add_column(heading, overflow="fold")
@@ -62,9 +65,9 @@ class Proof:
 
     def run(self) -> None:
         """Deploys and tries. Raises what `_FAILURES` names when it can't go on."""
-        stage, begun = self._stage, time.monotonic()
+        stage, begun = self._stage, time.time()
         stage.make_probes()
-        with stage.begin_deployment() as deployment:
+        with stage.begin_deployment(bus=stage.bus) as deployment:
             sent: list[int] = []
             traffic = threading.Thread(target=lambda: sent.append(traffic_until(stage, deployment.has_ended)))
             traffic.start()
@@ -73,10 +76,7 @@ class Proof:
             finally:
                 deployment.kill()
                 traffic.join()
-        self._console.print(f"{time.monotonic() - begun:5.0f} s      Deployed")
-        stage.require_the_sandbox()
-        if stage.is_emulated:
-            stage.reach_the_sandbox()
+        self._console.print(f"{time.time() - begun:5.0f} s      Deployed")
         stage.sandbox("assistants", method="POST", body=["sam@example.net"])
         self._try(_BUSY, "0 lost", lambda: busy_bus_loses_nothing(stage, sum(sent)))
         for fact in FACTS:
@@ -84,31 +84,29 @@ class Proof:
                 self.table.add_row("-", fact.name, fact.expected, f"only on AWS: {fact.aws_only}", "")
             else:
                 self._try(fact.name, fact.expected, partial(fact.look, stage))
+        self.usd, self.used = estimate(stage, begun)
 
     def destroy(self) -> None:
         """Destroys the stage, and adds the fact that nothing is left."""
-        begun, stage = time.monotonic(), self._stage
+        self._try("Nothing is left", "nothing", self._destroy)
+
+    def _destroy(self) -> Seen:
+        stage, problem = self._stage, ""
         try:
             stage.destroy()
             # SQS names a queue for up to a minute after its end.
             stage.until("the end of all", lambda: not stage.left_over(), 0 if stage.is_emulated else 120)
-            left: list[str] = []
         except _FAILURES as error:
-            self._console.print(f"Not all could be destroyed: {error}", markup=False)
-            left = stage.left_over()
-        self.add(
-            "Nothing is left",
-            "nothing",
-            Seen(not left, ", ".join(left) or "nothing"),
-            time.monotonic() - begun,
-        )
+            problem = f"{error}: "
+        left = ", ".join(stage.left_over())
+        return Seen(not (problem or left), problem + (left or "nothing"))
 
     def _try(self, name: str, expected: str, look: Callable[[], Seen]) -> None:
         begun = time.monotonic()
         try:
             seen = look()
-        except _FAILURES as error:
-            seen = Seen(False, str(error))
+        except Exception as error:
+            seen = Seen(False, f"{type(error).__name__}: {error}")
         self.add(name, expected, seen, time.monotonic() - begun)
 
 
@@ -118,37 +116,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
-    status = 1
     with (
         tempfile.TemporaryDirectory(prefix="lead-delivery-proof-") as name,
         _place(options, Path(name)) as stage,
     ):
-        begun, proof = time.monotonic(), Proof(console, stage)
         try:
-            if stage.states():
-                console.print("An earlier run left something: destroying it")
-            stage.destroy()
-            proof.run()
-            status = 0
-        except KeyboardInterrupt:
-            console.print("Stopping: the stage is destroyed first, which takes minutes on AWS")
-            status = 130
+            console.print(f"Region {stage.region}, account {stage.account}")
         except _FAILURES as error:
-            console.print(f"The proof can't go on: {error}", markup=False)
-        finally:
-            for number in _SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
-            proof.destroy()
-        if status == 0:
-            seconds = time.monotonic() - begun
-            usd = estimated_usd(seconds)
-            console.print(proof.table)
-            console.print(
-                f"{proof.tried} facts tried in {seconds:.0f} s; on AWS about USD {usd:.2f} by list prices."
-            )
-            status = 0 if proof.holds else 1
-            if status == 0 and not stage.is_emulated:
-                _record(stage, proof.tried, seconds, usd)
+            console.print(f"AWS can't be reached: {error}", markup=False)
+            return 1
+        return _prove(stage, console)
+
+
+def _prove(stage: Stage, console: Console) -> int:
+    begun, proof, status = time.monotonic(), Proof(console, stage), 1
+    try:
+        if stage.states():
+            console.print("An earlier run left something: destroying it")
+        stage.destroy()
+        proof.run()
+        status = 0
+    except KeyboardInterrupt:
+        console.print("Stopping: the stage is destroyed first, which takes minutes on AWS")
+        status = 130
+    except _FAILURES as error:
+        console.print(f"The proof can't go on: {error}", markup=False)
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        proof.destroy()
+    console.print(proof.table)
+    if status == 0:
+        seconds = time.monotonic() - begun
+        console.print(
+            f"{proof.tried} facts tried in {seconds:.0f} s; on AWS about USD {proof.usd:.2f}, by {proof.used}"
+        )
+        status = 0 if proof.holds else 1
+        if status == 0 and not stage.is_emulated:
+            _record(stage, proof.tried, seconds, proof.usd)
     return status
 
 
@@ -163,7 +168,8 @@ def _place(options: argparse.Namespace, folder: Path) -> Iterator[Stage]:
             for name in [name for name in os.environ if name.startswith(("AWS_", "CDK_"))]:
                 del os.environ[name]
             os.environ.update(aws_environment(url))
-            bootstrap(boto3.client("cloudformation"))
+        elif "AWS_REGION" in os.environ:  # boto3 reads the other name only
+            os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"]
         yield Stage(options.stage, folder, endpoint=url)
 
 

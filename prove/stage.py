@@ -1,6 +1,7 @@
 """The stage that is tried: deployed by the CDK, looked at and destroyed by AWS's own calls."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,10 +21,12 @@ import psutil
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local.stack.cdk import bootstrap
 from local.stack.child_process import PROJECT, ChildProcess
 
 # In the order in which they are made; they go the other way round.
 STACKS = ("LeadSandbox", "LeadDelivery", "LeadMonitoring")
+EXECUTION_POLICY = PROJECT / "docs" / "execution-policy.json"
 _CDK = PROJECT / "node_modules" / "aws-cdk" / "bin" / "cdk"
 _GONE = "DELETE_COMPLETE"
 _DEPLOYMENT_S = 1800.0
@@ -56,15 +60,24 @@ class Stage:
 
     def __init__(self, name: str, folder: Path, *, endpoint: str = "") -> None:
         self.name, self.folder, self.endpoint = name, folder, endpoint
-        self.bus = f"LeadProof-{name}"
+        # The proof's own: a bus of somebody else's, a bootstrap and its policy.
+        self.bus = self.bootstrap = f"LeadProof-{name}"
         # Another name for each run, because SQS gives a name anew only after a minute.
         self.probe_queue = f"LeadProof-{name}-{secrets.token_hex(4)}"
+        # A bootstrap's resources are named after it; ten characters at most.
+        self._qualifier = f"p{hashlib.sha256(name.encode()).hexdigest()[:9]}"
+        self._clients: dict[str, Any] = {}
+        # The requests by service; by "entries" the events of PutEvents.
+        self.used: Counter[str] = Counter()
 
     def client(self, service: Any) -> Any:  # noqa: ANN401 - boto3's clients have no type of their own
         """A boto3 client. Lambda's doesn't call again: that would send a lead, or buy a token, twice."""
-        tries = 1 if service == "lambda" else 8
-        retrying = Config(retries={"total_max_attempts": tries, "mode": "standard"}, read_timeout=120)
-        return boto3.client(service, config=retrying)
+        if service not in self._clients:
+            tries = 1 if service == "lambda" else 8
+            retrying = Config(retries={"total_max_attempts": tries, "mode": "standard"}, read_timeout=120)
+            self._clients[service] = client = boto3.client(service, config=retrying)
+            client.meta.events.register("before-call", lambda **_: self.used.update([service]))
+        return self._clients[service]
 
     @property
     def is_emulated(self) -> bool:
@@ -72,7 +85,15 @@ class Stage:
 
     @cached_property
     def region(self) -> str:
-        return str(self.client("sts").meta.region_name)
+        return str(self.client("cloudformation").meta.region_name)
+
+    @cached_property
+    def _arn(self) -> str:
+        return str(self.client("sts").get_caller_identity()["Arn"])
+
+    @property
+    def account(self) -> str:
+        return self._arn.split(":")[4]
 
     @property
     def stacks(self) -> tuple[str, ...]:
@@ -80,7 +101,7 @@ class Stage:
         return STACKS[:2] if self.is_emulated else STACKS
 
     def stack_names(self) -> list[str]:
-        return [f"{stack}-{self.name}" for stack in STACKS]
+        return [self.bootstrap, *(f"{stack}-{self.name}" for stack in STACKS)]
 
     def states(self) -> dict[str, str]:
         """The state of each stack that is there, by name."""
@@ -88,7 +109,9 @@ class Stage:
         for name in self.stack_names():
             try:
                 [stack] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-            except ClientError:
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ValidationError":  # as if the stage were gone
+                    raise
                 continue
             if stack["StackStatus"] != _GONE:
                 found[name] = stack["StackStatus"]
@@ -113,28 +136,34 @@ class Stage:
         return self.outputs()
 
     def make_probes(self) -> None:
-        """What the stage is tried with: a bus of somebody else's, and a queue that listens."""
+        """What the stage is tried with: a bus of somebody else's, and a queue that listens.
+
+        And a bootstrap by which CloudFormation may do what docs/execution-policy.json says, and no more.
+        """
+        document = EXECUTION_POLICY.read_text("utf-8")
+        policy = self.client("iam").create_policy(PolicyName=self.bootstrap, PolicyDocument=document)
+        bootstrap(
+            self.client("cloudformation"),
+            self.bootstrap,
+            Qualifier=self._qualifier,
+            CloudFormationExecutionPolicies=policy["Policy"]["Arn"],
+            FileAssetsBucketKmsKeyId="AWS_MANAGED_KEY",
+        )
         self.client("events").create_event_bus(Name=self.bus)
         self.client("sqs").create_queue(QueueName=self.probe_queue)
 
-    def begin_deployment(self) -> ChildProcess:
-        """All stacks at once, as a person deploys them."""
+    def begin_deployment(self, *words: str, bus: str = "") -> ChildProcess:
+        """All stacks at once, as a person deploys them; on its own bus, unless another is named."""
         file = PROJECT / "settings" / f"{self.name}.toml"
         # The stage's file may name an account, a network or keys, which the emulator has not.
         if self.is_emulated or not file.is_file():
             file = self.folder / "no-settings.toml"
             file.touch()
-        context = {"stage": self.name, "settings": str(file), **SETTINGS, "eventBusName": self.bus}
-        words = [word for key, value in context.items() for word in ("-c", f"{key}={value}")]
-        command = [
-            shutil.which("node") or "node",
-            str(_CDK),
-            "deploy",
-            *self.stacks,
-            "--require-approval",
-            "never",
-        ]
-        command += ["--no-notices", "--output", str(self.folder / "cdk.out"), *words]
+        context = {"stage": self.name, "settings": str(file), **SETTINGS, "eventBusName": bus}
+        context["@aws-cdk/core:bootstrapQualifier"] = self._qualifier
+        command = [shutil.which("node") or "node", str(_CDK), "deploy", *self.stacks, *words, "--no-notices"]
+        command += ["--require-approval", "never", "--output", str(self.folder / "cdk.out")]
+        command += [word for key, value in context.items() for word in ("-c", f"{key}={value}")]
         deployment = ChildProcess(command, environment=environment(), log=self.folder / "cdk-deploy.log")
         self._deployment_file.parent.mkdir(exist_ok=True)
         self._deployment_file.write_text(str(deployment.pid), "utf-8")
@@ -154,38 +183,81 @@ class Stage:
                     each.kill()
         self._deployment_file.unlink(missing_ok=True)
 
+    def deploy(self, *words: str, bus: str = "") -> None:
+        with self.begin_deployment(*words, bus=bus) as deployment:
+            self.finish_deployment(deployment)
+
     def finish_deployment(self, deployment: ChildProcess) -> None:
         deployment.wait(_DEPLOYMENT_S)
+        vars(self).pop("delivery", None)
+        self.require_the_sandbox()
+        if self.is_emulated:
+            self.reach_the_sandbox()
 
     def destroy(self) -> None:
-        """Deletes all that there may be of the stage, whoever made it. Does no harm where nothing is."""
+        """Deletes all that there may be of the stage, whoever made it. Does no harm where nothing is.
+
+        Raises `ProofError` when something is left, or went only by rights that the execution policy lacks.
+        """
         self._end_deployment()
-        cloudformation = self.client("cloudformation")
+        by_force = []
         for name in reversed(self.stack_names()):
             if name in self.states():
                 if self.is_emulated:  # it would go on to make what it is making
                     self.until(f"the making of {name}", partial(self._is_made, name), 120)
-                cloudformation.delete_stack(StackName=name)
-                self.until(f"the end of {name}", partial(self._is_gone, name), _DELETION_S)
+                try:
+                    self._delete(name)
+                except ProofError:
+                    by_force.append(name)
+                    self._delete_by_force(name)
         events, sqs = self.client("events"), self.client("sqs")
         if self.bus in [bus["Name"] for bus in events.list_event_buses(NamePrefix=self.bus)["EventBuses"]]:
             for rule in events.list_rules(EventBusName=self.bus)["Rules"]:
-                ids = [
-                    target["Id"]
-                    for target in events.list_targets_by_rule(Rule=rule["Name"], EventBusName=self.bus)[
-                        "Targets"
-                    ]
-                ]
-                if ids:
-                    events.remove_targets(Rule=rule["Name"], EventBusName=self.bus, Ids=ids)
+                targets = events.list_targets_by_rule(Rule=rule["Name"], EventBusName=self.bus)["Targets"]
+                for each in targets:
+                    events.remove_targets(Rule=rule["Name"], EventBusName=self.bus, Ids=[each["Id"]])
                 events.delete_rule(Name=rule["Name"], EventBusName=self.bus)
             events.delete_event_bus(Name=self.bus)
         for url in sqs.list_queues(QueueNamePrefix=f"LeadProof-{self.name}-").get("QueueUrls", []):
             sqs.delete_queue(QueueUrl=url)
+        self._destroy_bucket()
+        with contextlib.suppress(self.client("iam").exceptions.NoSuchEntityException):
+            partition = self._arn.split(":")[1]
+            self.client("iam").delete_policy(
+                PolicyArn=f"arn:{partition}:iam::{self.account}:policy/{self.bootstrap}"
+            )
+        if by_force:
+            raise ProofError(f"{', '.join(by_force)}: deleted only by an administrator's rights")
+
+    def _delete(self, stack: str) -> None:
+        self.client("cloudformation").delete_stack(StackName=stack)
+        self.until(f"the end of {stack}", partial(self._is_gone, stack), _DELETION_S)
+
+    def _delete_by_force(self, stack: str) -> None:
+        """What nobody deletes costs money, also if it is the execution policy that is too narrow."""
+        administrator = {
+            "RoleName": f"cdk-{self._qualifier}-cfn-exec-role-{self.account}-{self.region}",
+            "PolicyArn": f"arn:{self._arn.split(':')[1]}:iam::aws:policy/AdministratorAccess",
+        }
+        self.client("iam").attach_role_policy(**administrator)
+        try:
+            time.sleep(15)  # until IAM has spread it
+            self._delete(stack)
+        finally:
+            self.client("iam").detach_role_policy(**administrator)
+
+    def _destroy_bucket(self) -> None:
+        """The bootstrap's, which its stack keeps."""
+        s3, bucket = self.client("s3"), f"cdk-{self._qualifier}-assets-{self.account}-{self.region}"
+        with contextlib.suppress(s3.exceptions.NoSuchBucket):
+            for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                    s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+            s3.delete_bucket(Bucket=bucket)
 
     def left_over(self) -> list[str]:
         """What is still there of the stage, as far as its name says so."""
-        prefixes = (*self.stack_names(), self.bus)
+        prefixes = (*self.stack_names(), f"cdk-{self._qualifier}-")
         names = [
             *(queue.rpartition("/")[2] for queue in self._listed("sqs", "list_queues", "QueueUrls")),
             *(bus["Name"] for bus in self._listed("events", "list_event_buses", "EventBuses")),
@@ -195,6 +267,7 @@ class Stage:
             *(each["AlarmName"] for each in self._listed("cloudwatch", "describe_alarms", "MetricAlarms")),
             *(each["TopicArn"].rpartition(":")[2] for each in self._listed("sns", "list_topics", "Topics")),
             *(each["RoleName"] for each in self._listed("iam", "list_roles", "Roles")),
+            *(each["Name"] for each in self._listed("s3", "list_buckets", "Buckets")),
             *(each["Name"] for each in self._listed("secretsmanager", "list_secrets", "SecretList")),
             *self.states(),
         ]
@@ -289,15 +362,9 @@ class Stage:
 
     def put(self, *entries: Mapping[str, Any]) -> int:
         """Events on the bus, in one call; how many were refused."""
-        filled = [
-            {
-                "EventBusName": self.bus,
-                "Source": entry.get("Source", "prove.example"),
-                "DetailType": entry.get("DetailType", "Lead Created"),
-                "Detail": json.dumps(entry["Detail"]),
-            }
-            for entry in entries
-        ]
+        self.used["entries"] += len(entries)
+        usual = {"EventBusName": self.bus, "Source": "prove.example", "DetailType": "Lead Created"}
+        filled = [{**usual, **entry, "Detail": json.dumps(entry["Detail"])} for entry in entries]
         return int(self.client("events").put_events(Entries=filled)["FailedEntryCount"])
 
     def receive(self, url: str, *, delete: bool = True) -> list[dict[str, Any]]:
@@ -321,18 +388,20 @@ class Stage:
         answer = sqs.get_queue_attributes(QueueUrl=self.probe_url, AttributeNames=["QueueArn"])
         return str(answer["Attributes"]["QueueArn"])
 
-    def sum_of(self, namespace: str, metric: str, since: float, **dimensions: str) -> float:
-        """The sum of one of CloudWatch's metrics since then, an epoch second; 0 without any."""
+    def sum_of(
+        self, namespace: str, metric: str, since: float, *, statistic: str = "Sum", **dimensions: str
+    ) -> float:
+        """The sum of one of CloudWatch's metrics from the minute of `since` on, an epoch second."""
         answer = self.client("cloudwatch").get_metric_statistics(
             Namespace=namespace,
             MetricName=metric,
             Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
-            StartTime=since - 60,
+            StartTime=since // 60 * 60,
             EndTime=time.time() + 60,
             Period=60,
-            Statistics=["Sum"],
+            Statistics=[statistic],
         )
-        return float(sum(point["Sum"] for point in answer["Datapoints"]))
+        return float(sum(point[statistic] for point in answer["Datapoints"]))
 
 
 def commit() -> str:
@@ -349,6 +418,6 @@ def commit() -> str:
 
 
 def environment() -> dict[str, str]:
-    """This process's own, with its Python for the CDK's app."""
+    """This process's own, with its Python for the app of the CDK, and without the rules of `make synth`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "CI": "true"}
+    return {**os.environ, "PATH": path, "CI": "true", "CDK_VALIDATION": "false"}

@@ -58,19 +58,23 @@ class CdkDeployment:
         self._process.kill()
 
 
-def bootstrap(cloudformation: Any) -> None:  # noqa: ANN401 - a boto3 client
-    """Deploys what `cdk bootstrap` does, without the seconds of its start; kept state has it already."""
+def bootstrap(cloudformation: Any, name: str = _BOOTSTRAP_STACK, **parameters: str) -> None:  # noqa: ANN401
+    """Deploys what `cdk bootstrap` does, without the seconds of its start; kept state has it already.
+
+    `cloudformation` is a boto3 client; the template says what `parameters` there are.
+    """
     summaries = cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"]
-    if any(stack["StackName"] == _BOOTSTRAP_STACK for stack in summaries):
+    if any(stack["StackName"] == name for stack in summaries):
         return
     cloudformation.create_stack(
-        StackName=_BOOTSTRAP_STACK,
+        StackName=name,
         TemplateBody=_BOOTSTRAP_TEMPLATE.read_text("utf-8"),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
     waiter = cloudformation.get_waiter("stack_create_complete")
     try:
-        waiter.wait(StackName=_BOOTSTRAP_STACK, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300})
+        waiter.wait(StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 1500})
     except WaiterError as error:
         raise ChildFailedError(f"the CDK's bootstrap stack can't be deployed: {error}") from None
 

@@ -151,9 +151,10 @@ def test_ctrl_c_ends_with_130_and_a_sentence(tmp_path: Path) -> None:
     assert err.splitlines()[-1] == "Interrupted. Nothing was changed."
 
 
-def test_without_credentials_it_says_so(tmp_path: Path) -> None:
-    """And how to get some."""
-    code, _, err = shell(tmp_path, AWS_DEFAULT_REGION="eu-west-1").run("status")
+@pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_without_credentials_it_says_so(tmp_path: Path, variable: str) -> None:
+    """And how to get some. A region by either of AWS's variables is one."""
+    code, _, err = shell(tmp_path, **{variable: "eu-west-1"}).run("status")
     assert code == 4
     assert err.startswith("No AWS credentials")
 
