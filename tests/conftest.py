@@ -122,7 +122,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place_of_group)
 
 
-_LONGEST_FIRST = ("fault suite", "runs", "operator", "deployed stack", "dev", "templates")
+_LONGEST_FIRST = ("fault suite", "dev", "operator", "deployed stack", "running", "templates")
 
 
 def _place_of_group(item: pytest.Item) -> int:

@@ -501,10 +501,10 @@ class Simulation:
         self.result.calls[answer] += 1
         breaker, pace = batch.environment.breaker, batch.environment.pace
         if answer is Answer.DOWN:
-            breaker.settle(batch.is_probe, Evidence.FAULT, str(lead), answer.value)
+            breaker.note(batch.is_probe, Evidence.FAULT, str(lead), answer.value)
             batch.returned.append((lead, self._retry_delay_s(lead, answer)))
             return
-        breaker.settle(batch.is_probe, Evidence.HEALTHY)
+        breaker.note(batch.is_probe, Evidence.HEALTHY)
         if answer is Answer.TAKEN:
             pace.note_taken()
             self._deliver(lead)

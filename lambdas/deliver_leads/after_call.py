@@ -33,7 +33,6 @@ from .outcome import (
     DeliveredLead,
     DeliveryError,
     LedgerError,
-    NotNowError,
     Outcome,
     RejectedError,
     RetryError,
@@ -199,8 +198,7 @@ def _is_nearly_lost(message: Message, now: float) -> bool:
 def _parks(error: DeliveryError, message: Message, now: float, settings: Settings) -> bool:
     if isinstance(error, RejectedError) or _is_nearly_lost(message, now):
         return True
-    is_untried = isinstance(error, DeferredError) and not isinstance(error, NotNowError)
-    return not is_untried and not isinstance(error, LedgerError) and is_old(message, now, settings)
+    return not isinstance(error, DeferredError | LedgerError) and is_old(message, now, settings)
 
 
 def _delay_s(
@@ -212,7 +210,7 @@ def _delay_s(
     jitter: float,
 ) -> int:
     base_s, max_s = settings.retry_base_delay_s, settings.retry_max_delay_s
-    if isinstance(error, DeferredError) and not isinstance(error, NotNowError):
+    if isinstance(error, DeferredError):
         return round(error.delay_s)
     age_s = max(0.0, now - message.sent_at)
     if isinstance(error, RetryError) and error.place_s is not None:

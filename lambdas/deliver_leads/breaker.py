@@ -50,7 +50,7 @@ class CircuitBreaker:
         return len(self._failed) >= FAULTS_TO_OPEN
 
     def admit(self, patience_s: float) -> bool:
-        """Returns whether this attempt is the probe; every `admit` needs its `settle`.
+        """Returns whether this attempt is the probe; every `admit` needs its `note`.
 
         Raises `BreakerOpenError` while the API counts as down; waits at most `patience_s` for a probe's end.
         """
@@ -63,7 +63,7 @@ class CircuitBreaker:
             self._probing = True
             return True
 
-    def settle(self, is_probe: bool, evidence: Evidence, subject: str = "", cause: str = "") -> None:
+    def note(self, is_probe: bool, evidence: Evidence, subject: str = "", cause: str = "") -> None:
         """Notes how an admitted attempt ended.
 
         `subject`: what the faults are counted by, the lead or what else may be their reason. `cause` is free

@@ -152,9 +152,10 @@ class Delivery:
         try:
             claim = early.claim if early else None
             if claim is None:
-                # What would be parked is looked up first, because the ledger says what it is parked as.
-                would_park = is_old(message, time.time(), self._settings)
-                if refusal and not (isinstance(refusal, NotNowError) and would_park):
+                # What would be parked is looked up first, because the ledger says what it is parked as. What
+                # an early claim may hold is claimed, because only a completion ends a lease early.
+                looks_up = early is not None or is_old(message, time.time(), self._settings)
+                if refusal and not (isinstance(refusal, NotNowError) and looks_up):
                     return self._park_or_return(message, event, refusal, leaves_claim=early is not None)
                 owner = early.owner if early else ""
                 claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
@@ -348,7 +349,7 @@ class Delivery:
             status=error.status,
             reason=reason,
             ledger_written=written,
-            deferred=isinstance(error, DeferredError),
+            deferred=isinstance(error, DeferredError | NotNowError),
             parking_refused=parking_refused,
         )
 
@@ -365,7 +366,7 @@ class Delivery:
             taken, at = self._last_taken
             subject = assistant if taken != assistant and now - at < ASSISTANT_TAKEN_S else subject
         cause = result.summary if isinstance(result, DeliveryError) else ""
-        self._breaker.settle(is_probe, _evidence(result), subject, cause)
+        self._breaker.note(is_probe, _evidence(result), subject, cause)
 
 
 def _has_time(deadline: Deadline) -> bool:

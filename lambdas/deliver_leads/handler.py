@@ -44,6 +44,7 @@ _secrets = LateClient(lambda: _session.client("secretsmanager", config=_config))
 _dynamodb = _session.client("dynamodb", config=_config)
 _calls = CallTally()
 _pace = Pace(settings.calls_per_second)
+# At the longest interval, an API that is back is noticed within a third of the longest delay of a lead.
 _breaker = CircuitBreaker(settings.retry_base_delay_s, settings.retry_max_delay_s / 3)
 
 

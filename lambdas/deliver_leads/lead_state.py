@@ -99,24 +99,27 @@ class EventRecord:
 
         Then it follows within half the visibility timeout: an environment has a message for a sixth at most
         (infra/config.py), and gives it a delay of a third at most (`after_call.py`). After a crash it follows
-        after five sixths at the earliest. Two thirds lie between. If the message was received between the two
-        claims, nothing is taken for a crash.
+        after five sixths at the earliest. Two thirds lie between.
         """
         since_s, timeout_s = next_claim.updated_s - self.updated_s, self.due_s - self.updated_s
-        was_between = next_claim.receive_count > self.receive_count + 1
-        return next_claim.message_id == self.message_id and (3 * since_s < 2 * timeout_s or was_between)
+        return next_claim.message_id == self.message_id and 3 * since_s < 2 * timeout_s
 
     def next_try(self, claim: "EventRecord") -> "EventRecord":
         """This open event as a claim finds it."""
         known = self
         if known.receive_count:
             crashed = not known.was_only_unwritten(claim)
+            # After a receive without a claim, the time shows no crash for certain. That is enough to try the
+            # event alone, but not to park it.
+            was_between = (
+                claim.message_id == known.message_id and claim.receive_count > known.receive_count + 1
+            )
             known = replace(
                 known,
                 receive_count=0,
                 alone=False,
                 crashes=known.crashes + crashed,
-                crashes_alone=known.crashes_alone + (crashed and known.alone),
+                crashes_alone=known.crashes_alone + (crashed and known.alone and not was_between),
             )
         if known.state is not State.PARKED or not known._is_sent_again(claim):
             return known

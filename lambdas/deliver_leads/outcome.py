@@ -8,10 +8,10 @@
         ├── UnknownLeadError an update or stop came before its create: wait a grace period
         ├── LedgerError      the ledger can't be used, so nothing was sent
         ├── BlockedError     a setting is wrong: a person fixes it, then leads flow by themselves
-        └── DeferredError    nothing was sent: no time left, or another attempt holds the event
-            └── NotNowError  nothing was sent because the API takes nothing now
-                ├── BreakerOpenError  it is down
-                └── NoRoomError       it is limited
+        ├── DeferredError    nothing was sent: no time left, or another event goes first
+        └── NotNowError      nothing was sent because the API takes nothing now
+            ├── BreakerOpenError  it is down
+            └── NoRoomError       it is limited
 
 Every error has a `summary` that is free of personal data (it is logged) and a `detail` that may hold the
 API's own words about the lead (it goes to the dead-letter queue only).
@@ -142,8 +142,11 @@ class DeferredError(RetryError):
         self.delay_s = delay_s
 
 
-class NotNowError(DeferredError):
-    """Nothing was sent because of the state that the API is in."""
+class NotNowError(RetryError):
+    """Nothing was sent by this attempt because of the state that the API is in."""
+
+    def __init__(self, summary: str, place_s: float | None = None) -> None:
+        super().__init__(summary, shared=False, place_s=place_s)
 
 
 class BreakerOpenError(NotNowError):
@@ -154,8 +157,7 @@ class NoRoomError(NotNowError):
     """The API is limited, and the lead's turn isn't soon (`pace.py`)."""
 
     def __init__(self, cause: str, place_s: float) -> None:
-        super().__init__(f"waits for its turn, because {cause}")
-        self.place_s = place_s
+        super().__init__(f"waits for its turn, because {cause}", place_s)
 
 
 def describe_unforeseen(error: Exception) -> str:

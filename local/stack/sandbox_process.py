@@ -12,8 +12,9 @@ import requests
 from local.stack.child_process import ChildProcess
 from local.stack.waiting import wait_until
 
-_START_TIMEOUT_S = 20.0
-_CALL_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 60.0
+# All that ten thousand leads have sent takes a busy machine long.
+_CALL_TIMEOUT_S = 120.0
 
 
 class SandboxProcess:

@@ -189,7 +189,8 @@ class Judge:
                 "stopped" in each.event.sets for each in self._seen
             )
         if "left no result" in detail:
-            return self._looks_like_crashes(seen) > CRASHES_TO_PARK  # the first one was not alone
+            # Before three alone comes one that was not alone, or a claim that only looks like that.
+            return self._looks_like_crashes(seen) + bool(seen.unwritten) > CRASHES_TO_PARK
         return now - seen.sent_at >= self._park_after_s
 
     def _looks_like_crashes(self, seen: Seen) -> int:

@@ -16,12 +16,15 @@ from tests.e2e.shell import Operator
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spreads the end-to-end tests over workers, which deploy the stack once each, because they mostly wait.
 
-    The page's `dev` is a run of its own; another module that starts one names its group itself.
+    The page's `dev` is a run that stays up, and `running` one that ends; another test that starts one names
+    its group itself. Runs that stay up are in one group, because a clone can have one at a time.
     """
     for item in items:
         if item.get_closest_marker("e2e") and not item.get_closest_marker("xdist_group"):
             needed = getattr(item, "fixturenames", ())
-            group = next((name for name in ("dev", "operator") if name in needed), "deployed stack")
+            group = next(
+                (name for name in ("dev", "operator", "running") if name in needed), "deployed stack"
+            )
             item.add_marker(pytest.mark.xdist_group(group))
 
 

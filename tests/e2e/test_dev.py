@@ -19,7 +19,7 @@ from local.stack.emulator import is_alive
 from local.stack.ports import free_port
 from local.stack.waiting import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("runs")]
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("running")]
 
 PARTS = ("app.py", "cdk.json", "pyproject.toml", "requirements.lock", "infra", "lambdas", "local")
 INSTALLED = (".venv", ".emulator", "node_modules")

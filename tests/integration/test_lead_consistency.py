@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.ledger import Ledger
+from deliver_leads.outcome import NoRoomError
+from deliver_leads.pace import Pace
 from tests.integration.conftest import Pipeline
 from tests.integration.lead_events import DAY_S, create, fail_once, jane, lead, stop, update
 
@@ -530,6 +532,31 @@ class TestAcknowledgement:
         assert {lead["creates"] for lead in pipeline.leads().values()} == {1}
         assert pipeline.states() == [("create", "delivered")] * 2
         assert pipeline.dead_letters() == []
+
+    def test_a_joint_claim_without_an_answer_before_the_api_has_no_room_holds_no_lead(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The lead is sent when its message comes back, not when the lease is over."""
+        original = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+        def answer_is_lost(self: BaseClient, operation: str, request: dict[str, object]) -> object:
+            answer = original(self, operation, request)
+            if operation == "BatchExecuteStatement":
+                raise EndpointConnectionError(endpoint_url="https://dynamodb")
+            return answer
+
+        def line_up(*_: object) -> None:
+            raise NoRoomError("leads API answered 429", place_s=5)
+
+        pipeline.send(create())
+        records = pipeline.receive()
+        with monkeypatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", answer_is_lost)
+            patch.setattr(Pace, "line_up", line_up)
+            assert len(pipeline.deliver(records)) == 1
+        assert pipeline.calls() == []
+        assert pipeline.deliver(pipeline.bring_back(records)) == set()
+        assert pipeline.calls() == [("create", 201)]
 
     def test_a_joint_claim_without_an_answer_before_a_ledger_that_fails_is_no_crash(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch

@@ -95,10 +95,10 @@ class TestInDoubt:
         assert reasons(queue) == {lost: "unconfirmed"}
 
 
-class TestDeaths:
+class TestCrashes:
     """An environment that ended while it delivered an event, or seems to have."""
 
-    def test_a_throttled_ledger_and_a_backlog_are_no_deaths(
+    def test_a_throttled_ledger_and_a_backlog_are_no_crashes(
         self, pipeline: Pipeline, queue: SimulatedQueue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The claim is written, what came of it isn't; and the message waits in a backlog for long."""

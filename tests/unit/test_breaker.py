@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from deliver_leads.breaker import FAULTS_TO_OPEN, CircuitBreaker, Evidence
-from deliver_leads.outcome import DeferredError
+from deliver_leads.outcome import BreakerOpenError
 from tests.clock import Clock
 
 
@@ -23,7 +23,7 @@ def breaker(clock: Clock) -> CircuitBreaker:
 
 def run(breaker: CircuitBreaker, evidence: Evidence, subject: str = "lead") -> None:
     """One admitted attempt."""
-    breaker.settle(breaker.admit(0), evidence, subject, "leads API answered 503")
+    breaker.note(breaker.admit(0), evidence, subject, "leads API answered 503")
 
 
 def open_up(breaker: CircuitBreaker) -> None:
@@ -35,7 +35,7 @@ def open_up(breaker: CircuitBreaker) -> None:
 def test_it_opens_after_shared_faults_of_five_leads_in_a_row_and_says_why(breaker: CircuitBreaker) -> None:
     """What a person reads names the cause."""
     open_up(breaker)
-    with pytest.raises(DeferredError, match="leads API answered 503"):
+    with pytest.raises(BreakerOpenError, match="leads API answered 503"):
         breaker.admit(0)
 
 
@@ -57,7 +57,7 @@ def test_a_few_leads_that_always_fail_do_not_open_it(breaker: CircuitBreaker) ->
         for number in range(FAULTS_TO_OPEN - 1):
             run(breaker, Evidence.FAULT, f"lead {number}")
     run(breaker, Evidence.FAULT, "another lead")
-    with pytest.raises(DeferredError):
+    with pytest.raises(BreakerOpenError):
         breaker.admit(0)
 
 
@@ -75,11 +75,11 @@ def test_one_probe_is_let_through_per_interval_and_the_interval_grows(
         clock.now += 1
         try:
             is_probe = breaker.admit(0)
-        except DeferredError:
+        except BreakerOpenError:
             continue
         assert is_probe
         probes_at.append(clock.now - start)
-        breaker.settle(is_probe, Evidence.FAULT, "lead", "still down")
+        breaker.note(is_probe, Evidence.FAULT, "lead", "still down")
     assert probes_at[:5] == [30, 90, 210, 450, 750]
     assert len(probes_at) <= 15
 
@@ -119,13 +119,13 @@ def test_the_rest_of_the_batch_waits_for_the_probe_and_shares_its_fate(
         try:
             breaker.admit(patience_s=60)
             admitted.append(True)
-        except DeferredError:
+        except BreakerOpenError:
             admitted.append(False)
 
     followers = [threading.Thread(target=follow) for _ in range(4)]
     for follower in followers:
         follower.start()
-    breaker.settle(True, evidence)
+    breaker.note(True, evidence)
     for follower in followers:
         follower.join()
     assert admitted == [let_through] * 4
@@ -136,5 +136,5 @@ def test_nobody_waits_longer_for_a_probe_than_there_is_time(breaker: CircuitBrea
     open_up(breaker)
     clock.now += 30
     breaker.admit(0)
-    with pytest.raises(DeferredError):
+    with pytest.raises(BreakerOpenError):
         breaker.admit(patience_s=-1)
