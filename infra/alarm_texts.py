@@ -98,7 +98,7 @@ TEXTS: Mapping[str, AlarmText] = {
     "LedgerFailing": AlarmText(
         "{stage}: the ledger can't be read or written, and nothing is sent without it. Leads wait. The "
         "operator acts.",
-        "leadctl log ledger",
+        "leadctl log 'delivery ledger'",
     ),
     "InFlightNearLimit": AlarmText(
         "{stage}: more than 90,000 leads wait for their next attempt. SQS hands out no more at 120,000, and "

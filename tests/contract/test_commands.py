@@ -33,7 +33,6 @@ def test_the_documents_have_commands() -> None:
         "aws sqs send-message --queue-url u --message-body b --message-text t",
         "aws sqs receive-message --queue-url u --max-number-of-messages ten",
         "aws dynamodb wait table-there --table-name t",
-        "aws logs tail group --sincerely",
         "aws cloudformation deploy --stack-name s",
         "aws cloudformation deploy --stack-name s --template-file t --parameters p",
     ],

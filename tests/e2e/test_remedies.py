@@ -252,7 +252,7 @@ def test_a_disabled_rule_is_seen_and_enabled(operator: Operator) -> None:
     rule = {"Name": deployment.outputs["EventRuleName"], "EventBusName": deployment.outputs["EventBusName"]}
     deployment.events.disable_rule(**rule)
     try:
-        sees(operator, "NoLeads", "DISABLED")
+        sees(operator, "NoLeads", "it is disabled", "enable-rule")
     finally:
         enable = "aws events enable-rule --event-bus-name"
         operator.run(f'{enable} "$(output EventBusName)" --name "$(output EventRuleName)"')

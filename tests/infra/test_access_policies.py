@@ -145,8 +145,7 @@ def action_of(service: str, words: list[str]) -> str:
     if words[0] == "wait":
         command = read_command([service, *words], literal=False)
         return f"{service}:{command.operation}"
-    name = "filter-log-events" if (service, words[0]) == ("logs", "tail") else words[0]
-    action = f"{service}:{''.join(part.capitalize() for part in name.split('-'))}"
+    action = f"{service}:{''.join(part.capitalize() for part in words[0].split('-'))}"
     return RENAMED.get(action, action)
 
 

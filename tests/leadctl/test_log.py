@@ -8,11 +8,26 @@ import boto3
 import pytest
 
 from deliver_leads.outcome import Outcome
-from leadctl.commands.log import OUTCOMES
+from leadctl.commands.log import NAMED, OUTCOMES
+from leadctl.log_search import Filter, Line
 from tests.leadctl.conftest import LOG_GROUP, Stage
+from tests.log_filter import read_filter
 
 RETRY = {"outcome": "retry", "reason": "leads API answered 503", "source": "sqs", "delay_s": 60}
 CRASH = "2026-11-30T10:00:00Z 4711 Task timed out after 150.00 seconds"
+
+ATTEMPTS: list[dict[str, Any]] = [
+    {"outcome": "rejected", "reason": "lead.email: must be an address"},
+    {"outcome": "delivered", "lead_state": "New", "ledger_written": True},
+    {"outcome": "retry", "reason": "delivery ledger: ThrottlingException", "delay_s": 30},
+    {"outcome": "delivered", "lead_state": "Cold"},
+    {"outcome": "blocked", "reason": "secret: the placeholder"},
+]
+SAMPLE = [
+    *(json.dumps({"message": "attempt"} | attempt) for attempt in ATTEMPTS),
+    "REPORT RequestId: 4711 Duration: 3 ms Max Memory Used: 99 MB",
+    CRASH,
+]
 
 
 def write(*lines: dict[str, Any] | str, ago_s: float = 60) -> None:
@@ -60,14 +75,7 @@ def test_each_line_is_shown_as_it_is_to_who_asks_for_it(stage: Stage) -> None:
 )
 def test_what_is_asked_for_is_found_and_nothing_else(stage: Stage, what: str, found: str) -> None:
     """Names for what the runbook asks for; any other text is looked for as it is."""
-    write(
-        {"outcome": "rejected", "reason": "lead.email: must be an address"},
-        CRASH,
-        "REPORT RequestId: 4711 Duration: 3 ms Max Memory Used: 99 MB",
-        {"outcome": "delivered", "lead_state": "New"},
-        {"outcome": "retry", "reason": "ledger: ThrottlingException"},
-        {"outcome": "delivered", "lead_state": "Cold"},
-    )
+    write(*SAMPLE)
     [_, line] = stage.run("log", what).stdout.splitlines()
     assert found in line
 
@@ -95,6 +103,14 @@ def test_older_lines_are_left_out_unless_asked_for(stage: Stage) -> None:
     write(RETRY, ago_s=7200)
     assert stage.run("log", "waiting").stdout == "The log has nothing like that.\n"
     assert "503" in stage.run("log", "waiting", "--since", "3h").stdout
+
+
+@pytest.mark.parametrize("what", [*NAMED, "delivery ledger"])
+def test_cloudwatch_s_pattern_and_leadctl_choose_the_same_lines(what: str) -> None:
+    """So that the emulator, which filters nothing, shows what AWS shows."""
+    wanted = NAMED.get(what, Filter.of_any(what))
+    fits = read_filter(wanted.pattern)
+    assert [line for line in SAMPLE if fits(line)] == [line for line in SAMPLE if wanted.fits(Line(0, line))]
 
 
 def test_every_outcome_can_be_asked_for() -> None:
