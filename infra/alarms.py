@@ -40,7 +40,8 @@ _OUTAGE_AGE_S = 600
 class Alarm:
     """Red when the metric is above `above`: in the last period, or in `bad` of the last `of` periods.
 
-    `pages`: it is reason enough to call somebody, so it is part of the composite.
+    `pages`: it is reason enough to call somebody, so it is part of the composite. `pages_if_leads_wait`: only
+    while `LeadsWaiting` is red, too, which alone calls nobody, because an API at its limit isn't down.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Alarm:
     of: int = 1
     missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING
     pages: bool = False
+    pages_if_leads_wait: bool = False
 
 
 def alarms(delivery: LeadDelivery) -> tuple[Alarm, ...]:
@@ -103,9 +105,9 @@ def _of_waiting_leads(config: DeploymentConfig, watch: StageMetrics) -> Iterator
     next_attempt_s = _window_s(config.longest_delay_seconds)
     oldest = _filled(_over(watch.own(Metric.OLDEST_RETURNED), "Maximum", next_attempt_s))
     waiting_s = config.oldest_message_alarm_minutes * 60
-    yield Alarm(name="LeadsWaiting", metric=oldest, above=waiting_s, pages=True)
+    yield Alarm(name="LeadsWaiting", metric=oldest, above=waiting_s)
     yield Alarm(name="LeadsNearParking", metric=oldest, above=near_parking_seconds(config))
-    yield Alarm(name="ApiDown", metric=_outage(watch, next_attempt_s))
+    yield Alarm(name="ApiDown", metric=_outage(watch, next_attempt_s), pages_if_leads_wait=True)
     blocked = _filled(_over(watch.own(Metric.BLOCKED), "Sum", next_attempt_s))
     yield Alarm(name="DeliveryBlocked", metric=blocked, pages=True)
     in_flight = _over(watch.lead_queue("ApproximateNumberOfMessagesNotVisible"), "Maximum", _SHORT_S)
@@ -153,7 +155,7 @@ def _of_parked_leads(config: DeploymentConfig, watch: StageMetrics) -> Iterator[
         of=24,
     )
     refused = _over(watch.own(Metric.PARKING_REFUSED), "Sum", _window_s(config.longest_delay_seconds))
-    yield Alarm(name="ParkingRefused", metric=_filled(refused))
+    yield Alarm(name="ParkingRefused", metric=_filled(refused), pages_if_leads_wait=True)
     yield Alarm(
         name="ManyRejected",
         metric=_math(
@@ -198,7 +200,7 @@ def _of_what_is_needed(config: DeploymentConfig, watch: StageMetrics) -> Iterato
     unwritten = _over(
         watch.own(Metric.LEDGER_NOT_WRITTEN), "Sum", _window_s(2 * config.longest_delay_seconds)
     )
-    yield Alarm(name="LedgerFailing", metric=_filled(unwritten), above=1)
+    yield Alarm(name="LedgerFailing", metric=_filled(unwritten), above=1, pages_if_leads_wait=True)
     # Red for a day after the last one, because only the next lead shows whether the plan has room again.
     yield Alarm(name="LeadsNotMailed", metric=_filled(_over(watch.own(Metric.NOT_MAILED), "Sum", _DAY_S)))
     if config.outcome_events != OutcomeEventsMode.OFF:

@@ -46,7 +46,11 @@ class LeadMonitoring(Construct):
         self._action = actions.SnsAction(topic)
         specs = alarms(delivery)
         made = {spec.name: self._alarm(spec) for spec in specs}
-        self._composite([made[spec.name] for spec in specs if spec.pages])
+        self._composite(
+            [made[spec.name] for spec in specs if spec.pages],
+            made["LeadsWaiting"],
+            [made[spec.name] for spec in specs if spec.pages_if_leads_wait],
+        )
         # The dashboard comes last, because it shows the alarms above.
         dashboard = Dashboard(self, delivery=delivery)
         for key, value in self._config.tags.items():
@@ -71,22 +75,28 @@ class LeadMonitoring(Construct):
         self._notify(alarm)
         return alarm
 
-    def _composite(self, reasons: Sequence[cloudwatch.Alarm]) -> None:
+    def _composite(
+        self,
+        reasons: Sequence[cloudwatch.Alarm],
+        waiting: cloudwatch.Alarm,
+        lasting: Sequence[cloudwatch.Alarm],
+    ) -> None:
         """The one for a pager: red once, however many of its reasons follow, until the last one is over.
+
+        `lasting` are reasons while `waiting` is red as well.
 
         Each of its reasons sends a notification too, because its text says what to do; CloudWatch can
         suppress the actions of composite alarms only. docs/alarms.md has the filter for a pager's
         subscription.
         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm_Suppression.html
         """
-        name = "LeadsNotFlowing"
-        red = [cloudwatch.AlarmRule.from_alarm(each, cloudwatch.AlarmState.ALARM) for each in reasons]
+        name, rule = "LeadsNotFlowing", cloudwatch.AlarmRule
         composite = cloudwatch.CompositeAlarm(
             self,
             name,
             composite_alarm_name=self._name(name),
             alarm_description=self._text(name),
-            alarm_rule=cloudwatch.AlarmRule.any_of(*red),
+            alarm_rule=rule.any_of(*reasons, rule.all_of(waiting, rule.any_of(*lasting))),
         )
         self._notify(composite)
 

@@ -239,4 +239,8 @@ MUTANTS = {
             ]
         },
     ),
+    "told-end-ignored": Mutant(
+        "the API is called before the end that its Retry-After said",
+        {"pace.py": [("now + min(closed_s, LONGEST_RETRY_AFTER_S)", "now")]},
+    ),
 }

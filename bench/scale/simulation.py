@@ -54,7 +54,7 @@ class Answer(Enum):
 
 @dataclass
 class LeadsApi:
-    """Takes `a_second` calls a second, a second's calls at once, and answers 429 to the others.
+    """Takes `a_second` calls a second, `burst` at once (0: a second's), and answers 429 to the others.
 
     Answers 503 while it is down, and 429 while it is closed. `tells`: each 429 has a `Retry-After`, of 1 s or
     until the API is open again.
@@ -62,6 +62,7 @@ class LeadsApi:
 
     latency_s: float = 0.2
     a_second: float = math.inf
+    burst: float = 0.0
     down_from_s: float = math.inf
     down_until_s: float = math.inf
     closed_from_s: float = math.inf
@@ -79,7 +80,7 @@ class LeadsApi:
         if math.isinf(self.a_second):
             return [Answer.TAKEN] * calls
         refilled = self._left + (now - self._left_at_s) * self.a_second
-        self._left, self._left_at_s = min(max(1.0, self.a_second), refilled), now
+        self._left, self._left_at_s = min(self.burst or max(1.0, self.a_second), refilled), now
         taken = min(calls, int(self._left + 1e-9))
         self._left -= taken
         return [Answer.TAKEN] * taken + [Answer.TOO_MANY] * (calls - taken)

@@ -152,10 +152,10 @@ class MetricAlarm:
 
 @dataclass(frozen=True)
 class Alarms:
-    """The alarms of a monitoring template; `composites`: which alarms each of them is red with."""
+    """The alarms of a monitoring template; `composites`: the rule of each, in other alarms' names."""
 
     metric_alarms: tuple[MetricAlarm, ...]
-    composites: Mapping[str, frozenset[str]]
+    composites: Mapping[str, str]
 
 
 def read_alarms(monitoring: Template, delivery: Template) -> Alarms:
@@ -178,19 +178,19 @@ def read_alarms(monitoring: Template, delivery: Template) -> Alarms:
         properties = resource["Properties"]
         name = re.sub(r"[0-9A-F]{8}$", "", logical_id)
         if resource["Type"] == "AWS::CloudWatch::CompositeAlarm":
-            composites[name] = _reasons(properties["AlarmRule"]["Fn::Join"][1])
+            composites[name] = _rule(properties["AlarmRule"]["Fn::Join"][1])
         elif resource["Type"] == "AWS::CloudWatch::Alarm":
             metric_alarms.append(_read_metric_alarm(name, properties, watched))
     return Alarms(tuple(metric_alarms), composites)
 
 
-def _reasons(rule: Sequence[Any]) -> frozenset[str]:
-    """Of `(ALARM("…") OR ALARM("…"))`; no other rule is known here."""
-    words = "".join(part if isinstance(part, str) else "x" for part in rule)
-    assert re.fullmatch(r'\(ALARM\("x"\)( OR ALARM\("x"\))*\)', words), words
-    return frozenset(
-        re.sub(r"[0-9A-F]{8}$", "", part["Fn::GetAtt"][0]) for part in rule if not isinstance(part, str)
-    )
+def _rule(parts: Sequence[Any]) -> str:
+    """`(ALARM("…") OR (ALARM("…") AND …))` as an expression of the alarms' names, 1 for each that is red."""
+    words = [
+        part if isinstance(part, str) else re.sub(r"[0-9A-F]{8}$", "", part["Fn::GetAtt"][0])
+        for part in parts
+    ]
+    return re.sub(r'ALARM\("(\w+)"\)', r"\1", "".join(words))
 
 
 def _read_metric_alarm(

@@ -1,12 +1,14 @@
 """The table of failures and the alarms that each raises: computed, and as docs/alarms.md shows it."""
 
 import functools
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sim.alarms.aws import MINUTE_S, Stage
 from sim.alarms.cloudwatch import ALARM, Alarms, MetricAlarm, Metrics, read_alarms
 from sim.alarms.failures import BEFORE, FAILURES, Failure
+from sim.alarms.metric_math import compile_expression
 from sim.alarms.stage_simulation import Simulation
 from sim.synthesis import WITH_EVERY_ALARM, Templates, synthesise
 
@@ -73,9 +75,16 @@ def reds_of(alarms: Alarms, failure: Failure, late_min: int = LATE_MIN) -> Reds:
     states: dict[str, tuple[str, ...]] = {
         each.name: states_of(each, failure, late_min) for each in alarms.metric_alarms
     }
-    for name, reasons in alarms.composites.items():
-        parts = [states[reason] for reason in reasons if reason in states]
-        states[name] = tuple(ALARM if ALARM in row else "OK" for row in zip(*parts, strict=True))
+    for name, rule in alarms.composites.items():
+        is_red = compile_expression(rule)
+        rows = list(zip(*states.values(), strict=True))
+        # An alarm that isn't there is not red.
+        red = {
+            row
+            for row in set(rows)
+            if is_red(defaultdict(float, zip(states, (each == ALARM for each in row), strict=True)))
+        }
+        states[name] = tuple(ALARM if row in red else "OK" for row in rows)
     return {name: found for name, row in states.items() if (found := _reds(row))}
 
 

@@ -70,6 +70,7 @@ BATCH_FAULTS = (*WRITE_FAULTS, Option(Fault.REFUSED, faults=1))
 PARK_FAULTS = _options(Fault.FAILS_BEFORE, Fault.FAILS_AFTER, Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
 VISIBILITY_FAULTS = _options(Fault.FAILS_BEFORE, Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
 ANSWER_FAULTS = _options(Fault.KILLED_BEFORE)
+BROKEN = {Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER, Fault.BROKEN_LATE}
 
 
 class Request:
@@ -181,10 +182,10 @@ class _Response:
 
     __slots__ = ("content", "headers", "status_code")
 
-    def __init__(self, status_code: int, content: bytes) -> None:
+    def __init__(self, status_code: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.status_code = status_code
         self.content = content
-        self.headers: dict[str, str] = {}
+        self.headers = headers or {}
 
 
 class _Http:
@@ -197,6 +198,7 @@ class _Http:
         self._token_url = settings.token_url
         self._base_url = settings.leads_api_url
         self._history = history
+        self._closed_until = 0.0
         self.longest_call_s = settings.connect_timeout_s + settings.read_timeout_s
 
     def require_time(self, deadline: Callable[[], float]) -> None:
@@ -213,13 +215,15 @@ class _Http:
         if body.get("context") == POISON:
             history.step(f"{what}, over which the function crashes", ())
             history.kill()
+        if history.now() < self._closed_until:
+            history.judge.say(f"{method} {path} is sent before the end that Retry-After said")
         fault = history.step(what, CALL_FAULTS, str(body["email"]))
         if fault == Fault.KILLED_BEFORE:
             history.kill()
         if fault == Fault.NOT_SENT:
             raise self._not_sent("no connection")
         if fault == Fault.TURNED_AWAY:
-            return _Response(429, b"{}")
+            return self._limited(429)
         if fault == Fault.UNAUTHORISED:
             return _Response(401, b"{}")
         if fault == Fault.FORBIDDEN:
@@ -241,9 +245,14 @@ class _Http:
             return _Response(status, json.dumps(answer).encode())
         if fault in {Fault.KILLED_AFTER, Fault.KILLED_LATE}:
             history.kill()
-        if fault in {Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER, Fault.BROKEN_LATE}:
-            return _Response(503, b"Service Unavailable")
+        if fault in BROKEN:
+            return self._limited(503)
         raise self._no_answer("no answer in time")
+
+    def _limited(self, status: int) -> _Response:
+        wait_s = self._history.retry_after_s
+        self._closed_until = self._history.now() + wait_s
+        return _Response(status, b"{}", {"Retry-After": str(wait_s)} if wait_s else {})
 
 
 def _shown(body: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from sim.explore.core import Core
 from sim.explore.environments import (
     ANSWER_FAULTS,
     BATCH_FAULTS,
+    BROKEN,
     PARK_FAULTS,
     VISIBILITY_FAULTS,
     WRITE_FAULTS,
@@ -40,6 +41,8 @@ MOST_INVOCATIONS = 250
 # makes histories longer.
 SHORT_GRACE_S = 1_000
 SHORT_PARK_AFTER_S = 14_400
+# Too long to wait for within an invocation.
+RETRY_AFTER_S = 60
 # As decision 0015 allows for.
 CLOCKS_DIFFER_S = 30
 # In a forgetful world: of what the function remembers of a lead, and of the faults that open its breaker.
@@ -148,6 +151,7 @@ class History:
         else:
             self.table, self.leads = laboratory.prepare(world)
             laboratory.now = START
+        self.retry_after_s = RETRY_AFTER_S if world.tells else 0
         laboratory.ahead_s = self._ahead_s if world.clocks_differ else lambda: 0.0
         self.queue = LeadQueue()
         self._parked: list[ParkedMessage] = []
@@ -389,8 +393,12 @@ class History:
         for message in place.held:
             seen = self.judge.see(message.message_id)
             seen.undelayed += faults is VISIBILITY_FAULTS
-            # The limit is one for all leads, so others may have to wait as well.
-            seen.is_slowed |= name == Fault.TURNED_AWAY
+        # The limit is one for all leads. Until the end of a `Retry-After` it is for later ones too;
+        # after it a lead may once more wait for its turn.
+        is_told = self.retry_after_s > 0 and name in BROKEN | {Fault.TURNED_AWAY}
+        held = [self.judge.see(message.message_id) for message in place.held]
+        for seen in self._seen if is_told else held:
+            seen.slowed += 2 if is_told else name == Fault.TURNED_AWAY
         if message_id:
             seen = self.judge.see(message_id)
             seen.disturbances += 1

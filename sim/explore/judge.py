@@ -24,8 +24,8 @@ class Seen:
     """What was seen of one event; times are epoch seconds.
 
     `excused`: receives for which its own environment or message is the reason: until `held_until`, a batch
-    that it was in, and that goes on elsewhere or ended, may hold its lead. `is_slowed`: the API turned away a
-    call of its batch, so it may have waited for its turn. `messages`, `parkings`: how often
+    that it was in, and that goes on elsewhere or ended, may hold its lead. `slowed`: receives in which
+    it may have waited for its turn, because the API turned away a call. `messages`, `parkings`: how often
     it was sent and parked. `is_parked`: it is in the dead-letter queue now. `statuses`: what 7Targets
     answered. `known_before`: when the lead had been shown last, before its first request. `crashes`,
     `disturbances`, `unwritten`, `undelayed`: how often its environment was killed, anything went wrong, a
@@ -38,7 +38,7 @@ class Seen:
     received_at: float = 0.0
     receives: int = 0
     excused: int = 0
-    is_slowed: bool = False
+    slowed: int = 0
     held_until: float = 0.0
     messages: int = 0
     parkings: int = 0
@@ -89,7 +89,7 @@ class Judge:
         seen = self.see(request.message_id)
         if seen.known_before is None:
             seen.known_before = self._known_at
-        if request.email != EMAIL and now > seen.received_at and not (seen.crashes or seen.is_slowed):
+        if request.email != EMAIL and now > seen.received_at and not (seen.crashes or seen.slowed):
             self.say(f"the event of another lead is sent {now - seen.received_at:.0f} s late")
         if any(other.email == request.email for other in self._possible):
             self.say(f"{request.method} {request.path} is sent while another request may still take effect")
@@ -226,7 +226,7 @@ class Judge:
         """The other lead must not suffer from what happens to the first."""
         if not seen.applied:
             self.say("the event of the other lead never arrives")
-        elif seen.receives > 1 + seen.excused + seen.is_slowed:
+        elif seen.receives > 1 + seen.excused + seen.slowed:
             self.say(f"the event of the other lead needs {seen.receives} receives")
 
     def _missing(self, seen: Seen) -> str:

@@ -12,7 +12,7 @@ from bench.cost.model import batch_seconds
 from bench.cost.prices import Prices
 from bench.plots import Line, Panel, grid
 from bench.rate import steady_share_turned_away
-from bench.scale.report import row
+from bench.scale.report import limit_row, row
 from bench.scale.scenarios import APIS, RATES, Case, at_once, bursts, cases, limits
 from bench.scale.simulation import Answer, LeadsApi, Result, Scenario, Simulation
 from deliver_leads.breaker import FAULTS_TO_OPEN
@@ -131,6 +131,9 @@ def test_the_document_shows_what_the_simulation_gives() -> None:
     for case in (*cases((RATES[0],)), *bursts()):
         shown = row(case, Simulation(case.scenario).run(), Prices.read())
         assert f"| {' | '.join(shown)} |" in text, "python -m bench.scale --write"
+    for limit in (each for each in limits() if each.a_second == 5):
+        shown = limit_row(limit, Simulation(limit.scenario).run(), Prices.read())
+        assert f"| {' | '.join(shown)} |" in text, "python -m bench.scale --limits --write"
 
 
 def test_the_document_has_a_row_for_every_run() -> None:
@@ -180,6 +183,13 @@ def test_after_ten_minutes_of_429_leads_flow_within_seconds(tells: bool, first_s
     assert result.ended_s <= 600 + last_s
     assert result.calls[Answer.TOO_MANY] <= 5 * (DEFAULTS.parallel_calls if tells else 60)
     assert max(sample.parallel_calls for sample in result.samples if sample.at_s > 600) <= 30
+
+
+def test_an_api_that_never_takes_two_calls_at_once_turns_away_the_second_of_two() -> None:
+    """Though it has rested for long."""
+    api = LeadsApi(a_second=10, burst=1)
+    answers = [*api.answers(100, 2), *api.answers(100.05, 1), *api.answers(100.1, 1)]
+    assert answers == [Answer.TAKEN, Answer.TOO_MANY, Answer.TOO_MANY, Answer.TAKEN]
 
 
 def test_a_known_limit_is_never_exceeded() -> None:

@@ -107,6 +107,15 @@ def test_a_pager_is_called_once_for_a_failure() -> None:
         assert len(reds_of(alarms_of(templates()), failure).get("LeadsNotFlowing", ())) <= 1
 
 
+def test_a_pager_is_not_called_for_a_limit_or_for_a_single_lead() -> None:
+    """Leads flow, or go as soon as the API lets them: only `LeadsWaiting` rings."""
+    for failure in FAILURES:
+        reds = reds_of(alarms_of(templates()), failure)
+        if "LeadsWaiting" in reds and "LeadsNotFlowing" not in reds:
+            assert re.search("429|one lead only|whose create never came", failure.name), failure.name
+            assert set(reds) <= {"LeadsWaiting", "CheckFailed", "LeadsParked"}
+
+
 def without(stage: Templates, name: str) -> Templates:
     """A template from which somebody deleted this alarm."""
     monitoring = copy.deepcopy(stage.monitoring)
