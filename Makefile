@@ -6,8 +6,9 @@ SHELL := /bin/sh
 VENV := .venv/bin
 STAGE ?= dev
 
+# 20 gets no more fixes, and the CDK warns of it, but all works with it.
 CHECK_NODE = node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null || { \
-		echo "Node.js 20 or newer is needed, on PATH as node: https://nodejs.org"; exit 1; }
+		echo "Node.js 22 or newer is needed, on PATH as node: https://nodejs.org"; exit 1; }
 
 FIND_PYTHON = 'import sys; from infra.runtime_python import find_runtime_python as find; print(find() or sys.executable)'
 

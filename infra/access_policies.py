@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 _OF_NO_RESOURCE = (
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
-    "cloudwatch:GetMetricStatistics",
     # To find what an earlier stack of the stage has left.
     "dynamodb:ListTables",
-    "lambda:GetAccountSettings",
     "logs:DescribeQueryDefinitions",
     "logs:GetQueryResults",
     "logs:StopQuery",
@@ -150,11 +148,7 @@ def operator_policy(
             ),
             _allow(
                 "Check",
-                [
-                    "lambda:GetFunctionConcurrency",
-                    "lambda:GetFunctionConfiguration",
-                    "lambda:InvokeFunction",
-                ],
+                ["lambda:GetFunctionConfiguration", "lambda:InvokeFunction"],
                 function.function_arn,
             ),
             _allow(

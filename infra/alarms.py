@@ -10,7 +10,7 @@ the latest period has no data, CloudWatch goes back to earlier ones.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 
-docs/runbook.md shows what they make of each failure; sim/alarms computes it.
+docs/alarms.md shows what they make of each failure; sim/alarms computes it.
 """
 
 import math

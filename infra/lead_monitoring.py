@@ -86,7 +86,7 @@ class LeadMonitoring(Construct):
         `lasting` are reasons while `waiting` is red as well.
 
         Each of its reasons sends a notification too, because its text says what to do; CloudWatch can
-        suppress the actions of composite alarms only. The runbook gives the filter for a pager's
+        suppress the actions of composite alarms only. docs/alarms.md has the filter for a pager's
         subscription.
         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm_Suppression.html
         """
@@ -114,23 +114,14 @@ class LeadMonitoring(Construct):
         return TEXTS[alarm].fill(self._in_texts, link)
 
     def _names_and_numbers(self) -> dict[str, str]:
-        config, delivery = self._config, self._delivery
-        function = delivery.lead_function
+        config = self._config
         return {
             "stage": config.stage,
-            "prefix": self._prefix,
+            "stack": self._delivery.stack_name,
             "park_hours": str(config.park_after_hours),
             "near_parking_hours": f"{near_parking_seconds(config) / 3600:g}",
             "waiting_minutes": str(config.oldest_message_alarm_minutes),
             "no_leads_hours": str(config.no_leads_alarm_hours),
-            "function": function.function.function_name,
-            "log_group": function.log_group.log_group_name,
-            "mapping": function.event_source_mapping.event_source_mapping_id,
-            "lead_queue": delivery.lead_queue.queue_url,
-            "dead_letter_queue": delivery.dead_letter_queue.queue_url,
-            "rule_dead_letter_queue": delivery.rule_dead_letter_queue.queue_url,
-            "bus": delivery.bus_name,
-            "rule": delivery.rule_dimensions["RuleName"],
         }
 
     def _topic(self) -> sns.ITopic:

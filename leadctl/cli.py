@@ -13,6 +13,7 @@ from leadctl.commands.doctor import doctor
 from leadctl.commands.erase import erase
 from leadctl.commands.find import find
 from leadctl.commands.import_ import import_
+from leadctl.commands.log import log
 from leadctl.commands.mapping import mapping
 from leadctl.commands.open import open_
 from leadctl.commands.parked import parked
@@ -97,6 +98,7 @@ for command in (
     erase,
     find,
     import_,
+    log,
     mapping,
     open_,
     parked,

@@ -18,10 +18,11 @@ LONGEST_REASON = 256
 
 @dataclass(frozen=True)
 class Tap:
-    """The mapping's state, and the pause that leadctl noted on it."""
+    """The mapping's state, what Lambda can't do with it, and the pause that leadctl noted on it."""
 
     state: str
     arn: str
+    problem: str | None = None
     paused_by: str | None = None
     paused_at: str | None = None
     reason: str | None = None
@@ -51,7 +52,9 @@ class EventSourceMapping:
         mapping = self._lambda.get_event_source_mapping(UUID=self._id)
         arn = mapping.get("EventSourceMappingArn", "")
         tags = self._tags(arn)
-        return Tap(mapping["State"], arn, tags.get(_BY), tags.get(_AT), tags.get(_REASON))
+        last: str = mapping.get("LastProcessingResult", "")
+        problem = last if last.startswith("PROBLEM") else None
+        return Tap(mapping["State"], arn, problem, tags.get(_BY), tags.get(_AT), tags.get(_REASON))
 
     def _tags(self, arn: str) -> dict[str, str]:
         from botocore.exceptions import ClientError

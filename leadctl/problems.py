@@ -73,6 +73,7 @@ _SERVICES = {
     "TagResource": "lambda",
     "UntagResource": "lambda",
     "UpdateEventSourceMapping": "lambda",
+    "FilterLogEvents": "logs",
     "GetQueryResults": "logs",
     "StartQuery": "logs",
     "GetSecretValue": "secretsmanager",

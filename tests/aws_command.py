@@ -6,9 +6,7 @@ run as they are written.
 """
 
 import json
-import re
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +17,6 @@ import botocore.session
 import jmespath  # type: ignore[import-untyped]
 from botocore import xform_name
 from botocore.exceptions import ClientError, UnknownServiceError, WaiterError
-
-from tests.log_filter import read_filter
 
 # The command line's own names, where AWS's would be mistaken for one of its global options.
 RENAMED = {"notification-endpoint": "endpoint"}
@@ -63,8 +59,6 @@ def read_command(words: Sequence[str], *, literal: bool = True) -> Command:
         model = session.get_service_model(service)
     except UnknownServiceError:
         raise CommandError(f"aws has no {service}") from None
-    if (service, name) == ("logs", "tail"):
-        return _read_tail(rest)
     if (service, name) == ("cloudformation", "deploy"):
         return _read_deploy(rest)
     waiter = rest.pop(0) if name == "wait" else ""
@@ -131,27 +125,8 @@ def _operation_of_waiter(session: Any, service: str, waiter: str) -> str:
     return xform_name(waiters.get_waiter(by_name[waiter]).operation, "-")
 
 
-def _read_tail(words: list[str]) -> Command:
-    """`logs tail` has no call of its own; it is made of FilterLogEvents."""
-    group, *rest = words
-    command = Command("logs", "FilterLogEvents", parameters={"logGroupName": group})
-    while rest:
-        word = rest.pop(0)
-        if word == "--follow":
-            continue
-        if word not in {"--since", "--format", "--filter-pattern"}:
-            raise CommandError(f"aws logs tail has no {word}")
-        value = rest.pop(0)
-        if word == "--filter-pattern":
-            command.options["filter"] = value
-        if found := re.fullmatch(r"([0-9]+)([smhd])", value if word == "--since" else ""):
-            seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]]
-            command.parameters["startTime"] = int((time.time() - seconds) * 1000)
-    return command
-
-
 def _read_deploy(words: list[str]) -> Command:
-    """`cloudformation deploy` has no call of its own either; a change set is what it makes."""
+    """`cloudformation deploy` has no call of its own; a change set is what it makes."""
     names = {"--stack-name", "--template-file", "--capabilities", "--parameter-overrides"}
     given = [word for word in words if word.startswith("--")]
     if unknown := set(given) - names:
@@ -171,10 +146,6 @@ def run(command: Command) -> str:
         return ""
     answer = getattr(client, xform_name(command.operation))(**arguments)
     answer.pop("ResponseMetadata", None)
-    if command.operation == "FilterLogEvents":
-        fits = read_filter(command.options.get("filter", ""))
-        lines = [event["message"].rstrip() for event in answer["events"]]
-        return "".join(f"{line}\n" for line in lines if fits(line))
     if command.positional:
         Path(command.positional[0]).write_bytes(answer.pop("Payload").read())
     if "query" in command.options:

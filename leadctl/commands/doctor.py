@@ -100,7 +100,16 @@ def _function(target: Target) -> Iterator[Finding]:
 
 def _inside(target: Target) -> Iterator[Finding]:
     """The function's own check, as it reports it."""
-    payload, failed = target.invoke("FunctionName", CHECK_EVENT, read_timeout_s=LONGEST_CHECK_S, tries=1)
+    from botocore.exceptions import ClientError
+
+    try:
+        payload, failed = target.invoke("FunctionName", CHECK_EVENT, read_timeout_s=LONGEST_CHECK_S, tries=1)
+    except ClientError as error:
+        answer: Any = error.response
+        if answer["Error"]["Code"] != "TooManyRequestsException":
+            raise
+        yield _throttled(answer.get("Reason", ""))
+        return
     if failed:
         yield _failed_check(payload)
         return
@@ -110,6 +119,16 @@ def _inside(target: Target) -> Iterator[Finding]:
         yield Finding(each["what"], UNPROVEN, each["why"])
     for each in payload.get("problems", []):
         yield Finding(each["what"].partition(":")[0], WRONG, each["what"], each["do"])
+
+
+def _throttled(reason: str) -> Finding:
+    """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors has the reasons."""
+    what = f"Lambda refuses to run the function: {reason}"
+    if reason.startswith("Reserved"):
+        do = "remove its reserved concurrency: aws lambda delete-function-concurrency --function-name ..."
+    else:
+        do = "stop what uses the account's concurrency up, or ask AWS for more"
+    return Finding("function's check", WRONG, what, do)
 
 
 def _failed_check(payload: Any) -> Finding:  # noqa: ANN401 - what Lambda answers for a function that failed
@@ -124,10 +143,13 @@ def _failed_check(payload: Any) -> Finding:  # noqa: ANN401 - what Lambda answer
 
 def _mapping(target: Target) -> Iterator[Finding]:
     tap = EventSourceMapping(target).read()
-    if tap.is_open:
-        yield Finding("event source mapping", RIGHT)
-    else:
+    if not tap.is_open:
         yield Finding("event source mapping", WRONG, tap.sentence(), "leadctl resume")
+    elif tap.problem:
+        do = "put it back: npx cdk deploy LeadDelivery --revert-drift, with the stage's -c"
+        yield Finding("event source mapping", WRONG, tap.problem, do)
+    else:
+        yield Finding("event source mapping", RIGHT)
 
 
 def _rule(target: Target) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""`python -m sim.alarms` prints the table of failures and alarms; `--write` puts it into the runbook."""
+"""`python -m sim.alarms` prints the table of failures and alarms; `--write` puts it into docs/alarms.md."""
 
 import re
 import sys
@@ -13,10 +13,10 @@ if __name__ == "__main__":
     computed = table(alarms_of(templates()))
     print(computed)
     if "--write" in sys.argv:
-        runbook = PROJECT / "docs/runbook.md"
-        text = runbook.read_text("utf-8")
+        page = PROJECT / "docs/alarms.md"
+        text = page.read_text("utf-8")
         new, count = re.subn(
             r"^\| failure \|.*?(?=\n(?!\|))", lambda _: computed, text, flags=re.MULTILINE | re.DOTALL
         )
         assert count == 1
-        runbook.write_text(new, "utf-8")
+        page.write_text(new, "utf-8")

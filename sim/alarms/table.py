@@ -1,4 +1,4 @@
-"""The table of failures and the alarms that each raises: computed, and as the runbook shows it."""
+"""The table of failures and the alarms that each raises: computed, and as docs/alarms.md shows it."""
 
 import functools
 from collections import defaultdict
@@ -100,7 +100,7 @@ def _reds(states: tuple[str, ...]) -> tuple[Red, ...]:
 
 
 def row_of(alarms: Alarms, failure: Failure) -> str:
-    """As the runbook shows it."""
+    """As docs/alarms.md shows it."""
     reds = reds_of(alarms, failure)
     raised = [
         f"`{name}` {_times(name, reds[name])}" for name in sorted(reds, key=lambda name: reds[name][0].begin)
@@ -131,6 +131,6 @@ def shown(minutes: int) -> str:
 
 
 def table(alarms: Alarms) -> str:
-    """As the runbook shows it."""
+    """As docs/alarms.md shows it."""
     head = "| failure | red, and after how long | all green, after its end |\n|---|---|---|"
     return "\n".join([head, *(row_of(alarms, failure) for failure in FAILURES), UNSEEN])

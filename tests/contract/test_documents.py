@@ -11,8 +11,10 @@ import pytest
 from deliver_leads.contract import Metric
 from deliver_leads.outcome import Outcome
 from deliver_leads.retry_policy import LATE_AGE_S, retry_delay_s
+from infra.alarm_texts import TEXTS
 from infra.config import ConfigError, DeploymentConfig
 from sim.synthesis import WITH_EVERY_ALARM, resources, synthesise
+from tests.documents import section, shell_blocks
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -205,5 +207,12 @@ def test_every_alarm_has_its_heading_in_the_runbook() -> None:
     assert len(headings) == len(set(headings))
     assert set(headings) == made
     for heading, text in zip(headings, section.split("\n### ")[1:], strict=True):
-        for part in ("Means", "See more", "Fix", "Fixed when"):
-            assert f"**{part}.**" in text, heading
+        for part in ("Means", "Fix", "Over"):
+            assert f"\n- **{part}:** " in text, heading
+
+
+def test_a_heading_begins_with_the_command_of_the_alarm_s_text() -> None:
+    """Who has typed what the e-mail says finds the same words, and goes on there."""
+    for name, text in TEXTS.items():
+        first = shell_blocks(section("docs/runbook.md", name))[0]
+        assert first == f"{text.command}\n", name

@@ -51,7 +51,10 @@ class Operator:
         What leadctl asks at a terminal is answered with yes; it ends with 3 while leads are parked.
         """
         answered = re.sub(
-            r"^(.*leadctl (?:import|send|parked (?:retry|drop)) .*)$", r"\1 --yes", block, flags=re.MULTILINE
+            r"^(.*leadctl (?:import|send|pause|resume|credentials|parked (?:retry|drop))\b.*)$",
+            r"\1 --yes",
+            block,
+            flags=re.MULTILINE,
         )
         done = self._run(answered, variables)
         assert done.returncode in ({0, 3} if "leadctl" in block else {0}), done.stderr

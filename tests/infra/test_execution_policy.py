@@ -15,6 +15,7 @@ import pytest
 
 from infra.bundling import PROJECT
 from sim.synthesis import WITH_EVERY_ALARM, synthesise
+from tests.infra.test_sandbox_stack import ENDPOINTS, sandbox
 
 pytestmark = pytest.mark.shipped  # it reads all of AWS's schemas
 
@@ -33,8 +34,8 @@ VARIANTS: tuple[dict[str, str], ...] = (
         "securityGroupIds": "sg-0123456789abcdef0",
     },
 )
-# Of certificateAuthorityFile, which no template's test has, and of the stack LeadSandbox.
-MORE_TYPES = {"AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Lambda::Url"}
+# Of certificateAuthorityFile, which no template's test has.
+MORE_TYPES = {"AWS::Lambda::LayerVersion"}
 # Rights of the handlers for what no stage has: replicas, imports, streams, file systems, users, groups.
 NOT_NEEDED = re.compile(
     r"(elasticfilesystem|firehose|kinesis|s3|s3files):|"
@@ -56,7 +57,8 @@ def schemas() -> dict[str, dict[str, Any]]:
 @functools.cache
 def types() -> frozenset[str]:
     """The resource types of all variants of a stage."""
-    templates = (template for settings in VARIANTS for template in synthesise("prod", **settings) if template)
+    stages = (template for settings in VARIANTS for template in synthesise("prod", **settings))
+    templates = (*stages, *(sandbox(endpoint) for endpoint in ENDPOINTS))
     return frozenset(
         {r["Type"] for template in templates for r in template["Resources"].values()} | MORE_TYPES
     )

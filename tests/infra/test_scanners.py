@@ -1,9 +1,11 @@
-"""docs/scanners.md lists each open finding of cdk-nag's packs, and the settings that close some."""
+"""docs/scanners.md lists each open finding of cdk-nag and checkov, and the settings that close some."""
 
 import contextlib
 import functools
 import json
 import re
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ import aws_cdk as cdk
 import cdk_nag
 import pytest
 
-from sim.synthesis import build, new_app
+from sim.synthesis import build, new_app, synthesise
 from tests.documents import PROJECT
 
 pytestmark = pytest.mark.shipped
@@ -80,3 +82,36 @@ def test_a_setting_that_closes_a_finding_does_so() -> None:
     only_by_settings = left - {rule for rule, _ in findings(with_settings=False)}
     assert only_by_settings == {rule for rule, (_, setting, _) in rows().items() if setting.startswith("no ")}
     assert [rule for rule, (*_, reason) in rows().items() if not reason] == []
+
+
+def checkov(folder: Path, stage: str, **settings: str) -> list[str]:
+    """The rule of each finding, once for each resource that it is about."""
+    files = []
+    for name, template in synthesise(stage, **settings)._asdict().items():
+        file = folder / f"{name}.json"
+        file.write_text(json.dumps(template), "utf-8")
+        files += ["--file", str(file)]
+    program = shutil.which("checkov") or ""
+    words = [program, "--quiet", "--compact", "--output", "json", "--skip-download", *files]
+    done = subprocess.run(words, cwd=folder, check=False, capture_output=True, text=True)  # noqa: S603
+    return [each["check_id"] for each in json.loads(done.stdout)["results"]["failed_checks"]]
+
+
+@pytest.mark.skipif(shutil.which("checkov") is None, reason="checkov is installed for the nightly run only")
+def test_the_page_lists_each_finding_of_checkov(tmp_path: Path) -> None:
+    """It brings 70 packages, so it is none of ours: .github/workflows/check.yml pins its version."""
+    text = (PROJECT / "docs/scanners.md").read_text("utf-8").split("**checkov**")[1]
+    listed: dict[str, tuple[str, str]] = {}
+    for line in re.findall(r"^\| CKV.*", text, re.MULTILINE):
+        what, setting, _reason = (cell.strip() for cell in line.split("|")[1:-1])
+        listed |= dict.fromkeys(re.findall(r"CKV\w+", what), (what, setting))
+    dev, prod, company = (
+        checkov(tmp_path, "dev"),
+        checkov(tmp_path, "prod"),
+        checkov(tmp_path, "prod", **COMPANY),
+    )
+    assert {*dev, *prod, *company} == listed.keys()
+    assert len(prod) == 10
+    assert {*dev} - {*prod} == {rule for rule, (what, _) in listed.items() if "only in dev" in what}
+    assert {*company} - {*prod} == {rule for rule, (what, _) in listed.items() if "only with" in what}
+    assert {*dev, *prod} - {*company} == {rule for rule, (_, setting) in listed.items() if setting}

@@ -104,7 +104,8 @@ class Stage:
             code = self.failures[operation]
             raise ClientError({"Error": {"Code": code, "Message": "as the test wants it"}}, operation)
         if operation in self.answers:
-            return AWSResponse("", 200, HTTPHeaders(), None), self.answers[operation](params)
+            answer = self.answers[operation](params)
+            return AWSResponse("", 429 if "Error" in answer else 200, HTTPHeaders(), None), answer
         if operation == "DescribeStacks":
             return AWSResponse("", 200, HTTPHeaders(), None), {"Stacks": self._described(params)}
         return None

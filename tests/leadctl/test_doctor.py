@@ -80,6 +80,37 @@ def test_a_function_without_a_check_or_that_fails_is_said(healthy: Stage, messag
     assert findings(healthy)["function's check"][0] == verdict
 
 
+@pytest.mark.parametrize(
+    ("reason", "do"),
+    [
+        ("ReservedFunctionConcurrentInvocationLimitExceeded", "delete-function-concurrency"),
+        ("ConcurrentInvocationLimitExceeded", "ask AWS for more"),
+    ],
+)
+def test_a_function_that_lambda_refuses_to_run_is_said_with_the_limit_that_it_met(
+    healthy: Stage, reason: str, do: str
+) -> None:
+    """The check can't run then, and the rest is looked at all the same."""
+    healthy.answers["Invoke"] = lambda _: {"Error": {"Code": "TooManyRequestsException"}, "Reason": reason}
+    result = healthy.run("doctor")
+    assert reason in result.stdout
+    assert do in result.stdout
+    assert "rule\tright" in result.stdout
+
+
+def test_a_mapping_that_lost_its_rights_is_found_although_it_is_enabled(healthy: Stage) -> None:
+    """Lambda says so in the mapping's last result only."""
+    result = "PROBLEM: Function call failed"
+    healthy.answers["GetEventSourceMapping"] = lambda params: (
+        healthy.mapping.get(params) | {"LastProcessingResult": result}
+    )
+    assert findings(healthy)["event source mapping"] == ("wrong", result)
+    healthy.answers["GetEventSourceMapping"] = lambda params: (
+        healthy.mapping.get(params) | {"LastProcessingResult": "OK"}
+    )
+    assert findings(healthy)["event source mapping"] == ("right", None)
+
+
 def test_what_only_shows_from_outside(healthy: Stage) -> None:
     """The function is fine, and still no lead comes through, or nobody hears of it."""
     healthy.mapping.state = "Disabled"

@@ -88,6 +88,7 @@ def interrupted(stage: Stage) -> None:
 CASES: list[tuple[int, str, Callable[[Stage], None]]] = [
     (0, f"find {JANE}", delivered),
     (0, "status", nothing),
+    (0, "log waiting", nothing),
     (0, "parked list", nothing),
     (0, "parked show message-1", parked),
     (0, "parked export -", parked),

@@ -1,4 +1,4 @@
-"""For every failure the right alarms, in time and without flapping: the table in docs/runbook.md."""
+"""For every failure the right alarms, in time and without flapping: the table in docs/alarms.md."""
 
 import copy
 import re
@@ -11,7 +11,7 @@ from sim.alarms.failures import FAILURES, Failure
 from sim.alarms.table import OF_EACH_LOT, alarms_of, reds_of, row_of, table, templates
 from sim.synthesis import Resource, Templates
 
-RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
+PAGE = Path(__file__).parents[2] / "docs/alarms.md"
 # The simulations are made once in a process.
 pytestmark = [pytest.mark.simulation, pytest.mark.xdist_group("templates")]
 WELL = [each for each in FAILURES if each.name.startswith("nothing")]
@@ -23,12 +23,12 @@ def by_name(failure: Failure) -> str:
     return failure.name
 
 
-def test_the_table_in_the_runbook_is_what_the_simulation_shows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_of_the_page_is_what_the_simulation_shows(capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m sim.alarms --write` writes it anew."""
     computed = table(alarms_of(templates()))
     with capsys.disabled():
         print(f"\n{computed}")
-    section = RUNBOOK.read_text("utf-8").split("\n## Which failure raises which alarm\n")[1]
+    section = PAGE.read_text("utf-8").split("\n## Which failure raises which alarm\n")[1]
     assert "\n".join(re.findall(r"^\|.*", section.split("\n## ")[0], re.MULTILINE)) == computed
 
 
