@@ -68,13 +68,13 @@ lint: .venv/tests-ready
 types: .venv/tests-ready
 	$(VENV)/mypy
 
-# Three processes, because importing the tests takes each of them seconds: what needs the CDK runs in one of its own. The
-# ignored folders hold tests with these markers only.
+# What needs the CDK runs in a process of its own, because importing it takes seconds. Three for the others, because some tests
+# wait. The ignored folders hold tests with these markers only.
 QUICK = $(VENV)/python -m pytest -q -m "not e2e and not shipped and not simulation" -p no:cov --hypothesis-profile=quick
 APART = unit integration leadctl
 
 quick-tests: .venv/tests-ready
-	$(QUICK) -n 2 $(addprefix tests/,$(APART))
+	$(QUICK) -n 3 $(addprefix tests/,$(APART))
 
 other-tests: .venv/tests-ready
 	$(QUICK) -n 0 --ignore=tests/e2e --ignore=tests/sim $(addprefix --ignore=tests/,$(APART))

@@ -50,7 +50,7 @@ settings.register_profile(
     "shared-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 # For `make check`; `make test` tries a hundred examples.
-settings.register_profile("quick", settings.get_profile("shared-machine"), max_examples=25)
+settings.register_profile("quick", settings.get_profile("shared-machine"), max_examples=10)
 settings.load_profile("shared-machine")
 
 # Each boto3 session looks for the service models and reads them anew: over half of the quick tests' time.

@@ -57,6 +57,8 @@ def _read(node: ast.expr) -> Expression:
             return _both(op, [left, right])
         case ast.BoolOp(op=op, values=[left, right]):
             return _both(op, [left, right])
+        case ast.BoolOp(op=op, values=[left, *others]):
+            return _both(op, [left, ast.BoolOp(op, others)])
         case ast.Call(func=ast.Name(id=name), args=arguments):
             return _read_call(name, arguments)
     raise UnknownSyntaxError(ast.unparse(node))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from local.sandbox.tokens import OwnTokenEndpoint
 
 
-@pytest.fixture(params=["process", "function"])
+@pytest.fixture(params=["process", pytest.param("function", marks=pytest.mark.shipped)])
 def api(request: pytest.FixtureRequest) -> Caller:
     """The sandbox in both its forms: the same calls, with a file and with a table."""
     caller: Caller = request.getfixturevalue("api" if request.param == "process" else "function_api")

@@ -100,6 +100,8 @@ def test_short_periods_flap_where_a_long_one_doesn_t() -> None:
         ("IF(FILL(a, 0) >= 15, IF(a > 0.2 * SUM([a, b]), 1, 0), 0)", {"a": 15, "b": 60}, 0),
         ("IF(FILL(a, 0) >= 15, IF(a > 0.2 * SUM([a, b]), 1, 0), 0)", {"a": None, "b": 1}, 0),
         ("IF((a > b) OR (a > b + 2 * a), 1, 0)", {"a": 2, "b": 1}, 1),
+        ("a OR b OR (c AND (a OR d))", {"a": 0, "b": 0, "c": 1, "d": 1}, 1),
+        ("a OR b OR (c AND (a OR d))", {"a": 0, "b": 0, "c": 0, "d": 1}, 0),
         ("IF(a > 1, 1, 0)", {"a": None}, None),
         ("CEIL(MAX([a, b]) / 60)", {"a": 90, "b": None}, 2),
         ("CEIL(a)", {"a": None}, None),

@@ -214,7 +214,7 @@ class TestAClaim:
 class TestACompletion:
     """The second write: what became of the event, and the lead is free again."""
 
-    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(any_state())
     def test_every_value_of_a_lead_comes_back_as_it_was_stored(
         self, ledger: Ledger, dynamodb: DynamoDBClient, stored: LeadState
