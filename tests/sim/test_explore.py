@@ -17,6 +17,7 @@ from sim.explore.search import (
 from sim.explore.story import tell
 from sim.explore.worlds import CREATE, UPDATE, Before, World, find_world, large_worlds, small_worlds
 from sim.mutants import MUTANTS, PatchError
+from tests.documents import PROJECT
 
 pytestmark = pytest.mark.simulation
 
@@ -95,6 +96,13 @@ def test_a_replay_string_names_one_history(laboratory: Laboratory) -> None:
     assert first.fingerprint() == second.fingerprint()
     assert first.fingerprint() != run_history(laboratory, world, ((1, 1),)).fingerprint()
     assert Failure(world, deviations, "").replay == "s127:1=1,4=2"
+
+
+def test_the_document_shows_a_history_as_it_is_printed() -> None:
+    """Of the function without its settling time."""
+    story = tell(Laboratory(Core(MUTANTS["settling"].patches)), *read_replay("s112:2=1"))
+    assert "\nBROKEN" in story
+    assert story in (PROJECT / "docs" / "measurements.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("text", ["", "x1:", "s1:a=b", "s1:3"])
