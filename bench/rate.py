@@ -124,8 +124,14 @@ def _simulated() -> Iterator[Row]:
         what = f"{a_second} a second, never two at once, {300 * a_second:,} leads: share of the rate"
         yield what, "simulation", "-", f"{result.delivered / a_second / result.ended_s:.0%}"
     closed = {"closed_from_s": 0.0, "closed_until_s": float(_CLOSED_S)}
-    for tells, words, first, last in ((True, "with", "≤ 30 s", "≤ 90 s"), (False, "without", "-", "≤ 300 s")):
-        runs = [Simulation(at_once(200, LeadsApi(**closed, tells=tells), seed=seed)).run() for seed in _SEEDS]
+    for has_retry_after, words, first, last in (
+        (True, "with", "≤ 30 s", "≤ 90 s"),
+        (False, "without", "-", "≤ 300 s"),
+    ):
+        runs = [
+            Simulation(at_once(200, LeadsApi(**closed, has_retry_after=has_retry_after), seed=seed)).run()
+            for seed in _SEEDS
+        ]
         after = [(run.first_delivered_s - _CLOSED_S, run.ended_s - _CLOSED_S) for run in runs]
         what = f"ten minutes of 429 {words} `Retry-After`, 200 leads: "
         yield f"{what}first after its end", "simulation", first, f"{max(each[0] for each in after):.0f} s"

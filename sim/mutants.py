@@ -239,7 +239,7 @@ MUTANTS = {
             ]
         },
     ),
-    "told-end-ignored": Mutant(
+    "retry-after-ignored": Mutant(
         "the API is called before the end that its Retry-After said",
         {"pace.py": [("now + min(closed_s, LONGEST_RETRY_AFTER_S)", "now")]},
     ),

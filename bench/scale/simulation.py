@@ -56,8 +56,8 @@ class Answer(Enum):
 class LeadsApi:
     """Takes `a_second` calls a second, `burst` at once (0: a second's), and answers 429 to the others.
 
-    Answers 503 while it is down, and 429 while it is closed. `tells`: each 429 has a `Retry-After`, of 1 s or
-    until the API is open again.
+    Answers 503 while it is down, and 429 while it is closed. `has_retry_after`: each 429 has a `Retry-After`,
+    of 1 s or until the API is open again.
     """
 
     latency_s: float = 0.2
@@ -67,7 +67,7 @@ class LeadsApi:
     down_until_s: float = math.inf
     closed_from_s: float = math.inf
     closed_until_s: float = math.inf
-    tells: bool = False
+    has_retry_after: bool = False
     _left: float = math.inf
     _left_at_s: float = 0.0
 
@@ -92,7 +92,7 @@ class LeadsApi:
 
     def told_s(self, now: float) -> float | None:
         """The `Retry-After` of a 429."""
-        if not self.tells:
+        if not self.has_retry_after:
             return None
         return self.closed_until_s - now if self.closed_from_s <= now < self.closed_until_s else 1.0
 

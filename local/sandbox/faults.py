@@ -142,8 +142,8 @@ class _Limit:
             self._left -= 1
             return None
         wait_s = math.ceil((1 - self._left) / self.calls_per_second)
-        told = {"seconds": str(wait_s), "date": formatdate(math.ceil(now + wait_s), usegmt=True)}
-        headers = {"Retry-After": told[self.retry_after]} if self.retry_after else {}
+        written = {"seconds": str(wait_s), "date": formatdate(math.ceil(now + wait_s), usegmt=True)}
+        headers = {"Retry-After": written[self.retry_after]} if self.retry_after else {}
         return Fault("limited", self.status, headers, _phrase(self.status))
 
 

@@ -151,7 +151,7 @@ class History:
         else:
             self.table, self.leads = laboratory.prepare(world)
             laboratory.now = START
-        self.retry_after_s = RETRY_AFTER_S if world.tells else 0
+        self.retry_after_s = RETRY_AFTER_S if world.has_retry_after else 0
         laboratory.ahead_s = self._ahead_s if world.clocks_differ else lambda: 0.0
         self.queue = LeadQueue()
         self._parked: list[ParkedMessage] = []

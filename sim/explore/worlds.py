@@ -141,7 +141,7 @@ class World:
     update without its lead, not the short one that keeps histories short. `forgetful`: the function remembers
     less of a lead than comes, and one fault opens its breaker. `redriven_after_s`: what is parked is sent
     again so much later. `clocks_differ`: the environments' clocks are in turn behind SQS's and ahead of it,
-    and differ by as much as is allowed for. `tells`: answers 429 and 503 have a `Retry-After`.
+    and differ by as much as is allowed for. `has_retry_after`: answers 429 and 503 have a `Retry-After`.
     """
 
     name: str
@@ -154,14 +154,14 @@ class World:
     forgetful: bool = False
     redriven_after_s: int = 0
     clocks_differ: bool = False
-    tells: bool = False
+    has_retry_after: bool = False
 
     def __str__(self) -> str:
         way = "each in an environment of its own" if self.apart else "in batches"
         others = ", and an event of another lead" if self.with_other else ""
         names = ", ".join(event.name for event in self.events)
-        told = "; 429 and 503 with Retry-After" if self.tells else ""
-        return f"{self.name}: {self.before}; {names}{others}; {way}, {self.gap_s} s apart{told}"
+        limits = "; 429 and 503 with Retry-After" if self.has_retry_after else ""
+        return f"{self.name}: {self.before}; {names}{others}; {way}, {self.gap_s} s apart{limits}"
 
 
 def _is_telling(world: World) -> bool:
@@ -248,7 +248,7 @@ def large_worlds() -> list[World]:
 def _numbered(letter: str, worlds: Iterable[World]) -> list[World]:
     """In every third world the API says how long to wait, which costs no histories."""
     return [
-        replace(world, name=f"{letter}{number}", tells=number % 3 == 0)
+        replace(world, name=f"{letter}{number}", has_retry_after=number % 3 == 0)
         for number, world in enumerate(worlds, start=1)
     ]
 

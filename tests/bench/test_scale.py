@@ -160,11 +160,13 @@ def test_a_plot_is_an_svg_with_a_line_for_each_series_that_a_panel_has() -> None
     assert "1.5 M" in svg
 
 
-@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("has_retry_after", [True, False])
 @pytest.mark.parametrize(("a_second", "leads"), [(5, 1500), (50, 5000)])
-def test_environments_that_do_not_talk_share_a_limit(a_second: int, leads: int, tells: bool) -> None:
+def test_environments_that_do_not_talk_share_a_limit(
+    a_second: int, leads: int, has_retry_after: bool
+) -> None:
     """Almost all of it is used, few calls are turned away, and no environment gets almost none."""
-    simulation = Simulation(at_once(leads, LeadsApi(a_second=a_second, tells=tells)), 1)
+    simulation = Simulation(at_once(leads, LeadsApi(a_second=a_second, has_retry_after=has_retry_after)), 1)
     result = simulation.run()
     assert result.delivered / a_second / result.ended_s >= 0.85
     assert steady_share_turned_away(result) <= 0.05
@@ -174,14 +176,16 @@ def test_environments_that_do_not_talk_share_a_limit(a_second: int, leads: int, 
     assert min(paces) > max(paces) / 6
 
 
-@pytest.mark.parametrize(("tells", "first_s", "last_s"), [(True, 30, 90), (False, 120, 300)])
-def test_after_ten_minutes_of_429_leads_flow_within_seconds(tells: bool, first_s: int, last_s: int) -> None:
-    """Nothing is called before a told end, and then not all at once."""
-    api = LeadsApi(closed_from_s=0, closed_until_s=600, tells=tells)
+@pytest.mark.parametrize(("has_retry_after", "first_s", "last_s"), [(True, 30, 90), (False, 120, 300)])
+def test_after_ten_minutes_of_429_leads_flow_within_seconds(
+    has_retry_after: bool, first_s: int, last_s: int
+) -> None:
+    """Nothing is called before the end of a `Retry-After`, and then not all at once."""
+    api = LeadsApi(closed_from_s=0, closed_until_s=600, has_retry_after=has_retry_after)
     result = Simulation(at_once(200, api), 1).run()
     assert 600 <= result.first_delivered_s <= 600 + first_s
     assert result.ended_s <= 600 + last_s
-    assert result.calls[Answer.TOO_MANY] <= 5 * (DEFAULTS.parallel_calls if tells else 60)
+    assert result.calls[Answer.TOO_MANY] <= 5 * (DEFAULTS.parallel_calls if has_retry_after else 60)
     assert max(sample.parallel_calls for sample in result.samples if sample.at_s > 600) <= 30
 
 

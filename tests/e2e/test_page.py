@@ -267,7 +267,7 @@ def shows(page: Page, place: str, words: str) -> None:
     expect(page.locator(f"#{place}")).to_contain_text(words, timeout=EVENT_TIMEOUT_S * 1000)
 
 
-def test_the_page_alone_tells_what_happened_to_a_lead_whose_answer_was_lost(
+def test_the_page_alone_shows_what_happened_to_a_lead_whose_answer_was_lost(
     dev: MakeDev, browser: Browser
 ) -> None:
     """The switch loses an answer, the address finds the story; no hand leaves the keyboard."""
@@ -295,7 +295,7 @@ def test_the_page_alone_tells_what_happened_to_a_lead_whose_answer_was_lost(
 def test_a_parked_lead_is_retried_by_its_button_and_comes_back_while_it_is_still_wrong(
     dev: MakeDev, browser: Browser
 ) -> None:
-    """It is shown under its reason; the page tells what each retry did; no hand leaves the keyboard."""
+    """It is shown under its reason; the page says what each retry did; no hand leaves the keyboard."""
     lead = new_lead(assistantEmail="sam@example.com")
     refusal = {"kind": "status", "status": 422, "body": {"message": "not now"}}
     dev.set_faults({"operation": "create", "email": lead["email"], "fault": refusal})

@@ -474,7 +474,7 @@ class TestAcknowledgement:
         delay_s = json.loads(pipeline.log.getvalue().splitlines()[-1])["delay_s"]
         assert 0 < delay_s <= 300
 
-    def test_the_ledger_tells_the_story_of_an_event(self, pipeline: Pipeline) -> None:
+    def test_the_ledger_holds_the_story_of_an_event(self, pipeline: Pipeline) -> None:
         """When it came, from where, how often it was tried, why it waits, when it is due."""
         pipeline.fail(fail_once("create", kind="status", status=425))
         pipeline.send({"detail-type": "Lead Created", "source": "my.crm", "detail": {"lead": lead()}})

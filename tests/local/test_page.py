@@ -384,7 +384,7 @@ def test_a_retry_sends_before_it_deletes_and_keeps_the_attributes(run: FakeRun, 
     assert len(again["Messages"]) == len(others)
 
 
-def test_a_retry_tells_what_became_of_what_it_sent(run: FakeRun, reader: Reader) -> None:
+def test_a_retry_says_what_became_of_what_it_sent(run: FakeRun, reader: Reader) -> None:
     """One that is still wrong is parked again, where it was before."""
     parked = [run.queues.park(WISH, "no") for _ in range(4)]
     reader.post("/parked/retry", {"ids": parked[1:]})

@@ -180,8 +180,8 @@ def test_a_limited_api_takes_a_burst_and_turns_the_others_away(api: Caller, stat
     assert 90 <= int(answers[-1].headers["Retry-After"]) <= 100
     assert (api.last_request()["fault"], api.last_request()["effect"]) == ("limited", None)
     api.script("leads", limit | {"retry_after": "date"})
-    told = parsedate_to_datetime([api.create() for _ in range(3)][-1].headers["Retry-After"])
-    assert 90 <= told.timestamp() - time.time() <= 101
+    end = parsedate_to_datetime([api.create() for _ in range(3)][-1].headers["Retry-After"])
+    assert 90 <= end.timestamp() - time.time() <= 101
     api.script("leads", limit)
     assert "Retry-After" not in [api.create() for _ in range(3)][-1].headers
 
