@@ -124,7 +124,7 @@ class DeploymentConfig:
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     no_leads_alarm_hours: int = _setting(0, whole_number_or_off(1, 168, "hours"))
     runbook_url: str = _setting("docs/runbook.md", ADDRESS_OF_A_PAGE)
-    # Each check buys an access token, which costs 7Targets USD 2.25 per 1,000 (Amazon Cognito).
+    # Each check needs an access token, which costs 7Targets USD 2.25 per 1,000 (Amazon Cognito).
     check_every_minutes: int = _setting(0, whole_number_or_off(5, 1440, "minutes"))
     # Only a stage that says so loses its data with its stack.
     keep_data: bool = _setting(True, YES_OR_NO)

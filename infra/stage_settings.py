@@ -33,7 +33,7 @@ def stage_config(context: Mapping[str, object], folder: Path = FOLDER) -> Deploy
     settings: dict[str, object] = {}
     if file or (file is None and isinstance(stage, str) and path.is_file()):
         settings = _read(path, problems)
-    elif problem := _problem_of_a_stage_without_a_file(stage, folder):
+    elif problem := _problem_of_a_stage_without_a_file(stage, folder, is_asked_for=file is None):
         problems.append(problem)
     unknown = [key for key in settings if key not in SETTINGS]
     problems += [f"{key} (in {path}) is no setting{suggestion(key, SETTINGS)}" for key in unknown]
@@ -117,7 +117,7 @@ def _unknown_keys(context: Mapping[str, object]) -> Iterator[str]:
             yield f"{key} is no setting{suggestion(key, known)}"
 
 
-def _problem_of_a_stage_without_a_file(stage: object, folder: Path) -> str | None:
+def _problem_of_a_stage_without_a_file(stage: object, folder: Path, *, is_asked_for: bool) -> str | None:
     files = {path.stem for path in folder.glob("*.toml")}
     stages = sorted({*STAGE_DEFAULTS, *files} - {*_NO_STAGES})
     choices = " or ".join(f"-c stage={name}" for name in stages)
@@ -127,5 +127,11 @@ def _problem_of_a_stage_without_a_file(stage: object, folder: Path) -> str | Non
         return (
             f"stage is {stage!r}, but must be given as {choices}{suggestion(str(stage), stages)}; "
             f"another stage needs a file settings/<stage>.toml"
+        )
+    if stage != "dev" and is_asked_for:
+        # From another clone, such a deployment would take back the recipients, the mappings, even the ledger.
+        return (
+            f"{stage} has no file settings/{stage}.toml: put the one there with which it was deployed, "
+            "or for a new stage a copy of settings/example.toml; -c settings= takes the defaults"
         )
     return None

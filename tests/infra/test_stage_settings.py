@@ -40,10 +40,21 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 @pytest.mark.parametrize(("stage", "kept", "days"), [("dev", False, 14), ("prod", True, 90)])
-def test_dev_and_prod_need_no_file(tmp_path: Path, stage: str, kept: bool, days: int) -> None:
-    """A newcomer's first synthesis needs no settings."""
-    config = read(tmp_path, stage=stage)
+def test_dev_and_prod_have_defaults(tmp_path: Path, stage: str, kept: bool, days: int) -> None:
+    """They are used, too, where a file says nothing."""
+    config = read(tmp_path, stage=stage, settings="")
     assert (config.keep_data, config.log_retention_days) == (kept, days)
+
+
+def test_dev_needs_no_file(tmp_path: Path) -> None:
+    """A newcomer's first synthesis needs no settings."""
+    assert not read(tmp_path, stage="dev").keep_data
+
+
+def test_prod_without_its_file_is_refused(tmp_path: Path) -> None:
+    """From another clone it would lose its recipients, its mappings, even its ledger."""
+    with pytest.raises(ConfigError, match=r"prod has no file settings/prod\.toml.*settings/example\.toml"):
+        read(tmp_path, stage="prod")
 
 
 def test_the_file_wins_over_the_stage_s_defaults_and_the_command_line_over_the_file(tmp_path: Path) -> None:
