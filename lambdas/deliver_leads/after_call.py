@@ -64,12 +64,12 @@ def delivered(
     now_s: int,
     settings: Settings,
     *,
-    begins: bool,
+    was_posted: bool,
 ) -> LeadState:
-    """The lead after an answer that shows it.
-
-    `sent`: the fields that the event has set; `begins`: whether it is a create that was sent as POST.
-    """
+    """The lead after an answer that shows it. `sent`: the fields that the event has set."""
+    # A create is sent as PUT after a request without an answer, and begins the lead if that was a POST.
+    was_put = state.may_have_begun(own) and state.was_shown(own, settings.duplicate_window_s)
+    begins = was_posted or (own.is_create and own.unanswered and not was_put)
     final = replace(_done(own, now_s), state=State.DELIVERED, attempts=own.attempts + 1)
     begun = state.begun_by(own) if begins else state
     rank = begun.rank(own.order_ms, is_create=own.is_create)
@@ -156,7 +156,7 @@ def judge(
     """
     parks = _parks(error, message, now, settings)
     outcome = error.outcome
-    # Nothing shows whether an event that was not looked up has a request without an answer.
+    # Of an event that was not looked up nothing is known: if it is parked, that counts as doubt.
     is_in_doubt = own.unanswered if own else parks and isinstance(error, RetryError)
     if is_in_doubt and (parks or outcome is Outcome.RETRY):
         outcome = Outcome.UNCONFIRMED

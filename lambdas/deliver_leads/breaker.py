@@ -66,8 +66,8 @@ class CircuitBreaker:
     def note(self, is_probe: bool, evidence: Evidence, subject: str = "", cause: str = "") -> None:
         """Notes how an admitted attempt ended.
 
-        `subject`: what the faults are counted by, the lead or what else may be their reason. `cause` is free
-        of personal data.
+        `subject`: what faults are counted by, the lead, or its assistant if a 403 is about that.
+        `cause` is free of personal data.
         """
         with self._changed:
             if evidence is Evidence.HEALTHY:

@@ -187,7 +187,10 @@ class Delivery:
                 self._note_health(is_probe, event, result)
 
     def _admit(self, deadline: Deadline) -> tuple[bool, DeliveryError | None]:
-        """Whether the attempt is the breaker's probe, and why nothing may be sent now."""
+        """Whether the attempt is the breaker's probe, and why nothing may be sent now.
+
+        What lines up must leave time for a call and for what follows it (`RESERVE_S`).
+        """
         try:
             self._http.require_time(deadline)
             self._pace.line_up(get_ident(), deadline() - self._http.longest_call_s - RESERVE_S)
@@ -275,10 +278,8 @@ class Delivery:
         together: bool,
     ) -> Attempt:
         event, own = claim.event, claim.record
-        # The answered call may have been a PUT, but only because a POST before it got no answer.
-        begins = was_posted or (own.is_create and own.unanswered)
         now_s = int(time.time())
-        state = delivered(claim.state, own, step.fields, lead, now_s, self._settings, begins=begins)
+        state = delivered(claim.state, own, step.fields, lead, now_s, self._settings, was_posted=was_posted)
         attempt = Attempt(
             message,
             event,
@@ -300,9 +301,7 @@ class Delivery:
         """The delivered attempt; or one that comes back, if the ledger could not be written."""
         if written:
             return attempt
-        error = UnconfirmedError(
-            "delivered, but the ledger could not be written; it is sent again, as an update", shared=False
-        )
+        error = UnconfirmedError("delivered, but the ledger could not be written", shared=False)
         again = self._park_or_return(attempt.message, attempt.reading, error, leaves_claim=True)
         return replace(again, ledger_written=False, duration_ms=attempt.duration_ms)
 

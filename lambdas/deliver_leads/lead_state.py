@@ -36,7 +36,8 @@ SHOWN_EVENTS = 3
 LONGEST_REASON = 200
 # An update or stop that was sent so shortly before its create counts as sent after it.
 SENT_BEFORE_ITS_CREATE_MS = 900_000
-RANKS_A_MS = 1_000_000  # more, so that these rank within their create's millisecond
+# More than that time has milliseconds, so that these all rank between their create and what follows it.
+RANKS_A_MS = 1_000_000
 
 
 class State(StrEnum):
@@ -59,7 +60,7 @@ class EventRecord:
     7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
     delivered the event; `crashes_alone`: those of them while no other event was under way.
     `receive_count` (its message's) and `alone` are those of the last claim if this was never completed, else
-    0 and False. `reason` and `source` are free of personal data.
+    0 and False. `UNDER_WAY` is stored in the journal only. `reason` and `source` are free of personal data.
     """
 
     key: str
@@ -97,9 +98,10 @@ class EventRecord:
     def was_only_unwritten(self, next_claim: "EventRecord") -> bool:
         """Whether the next claim shows that the environment of this one didn't crash, but failed to write.
 
-        Then it follows within half the visibility timeout: an environment has a message for a sixth at most
-        (infra/config.py), and gives it a delay of a third at most (`after_call.py`). After a crash it follows
-        after five sixths at the earliest. Two thirds lie between.
+        In parts of the visibility timeout: an environment has a message for a sixth at most (infra/config.py),
+        and gives it a delay of a third at most if it can't write (`after_call.py`), so the next claim comes by
+        a half; after a crash, at five sixths at the earliest. The border is at two thirds. A claim's `due_s`
+        is its time plus the visibility timeout.
         """
         since_s, timeout_s = next_claim.updated_s - self.updated_s, self.due_s - self.updated_s
         return next_claim.message_id == self.message_id and 3 * since_s < 2 * timeout_s
@@ -167,7 +169,7 @@ class LeadState:
 
     `known_s`: when an answer showed it last (0: never). `setters`: by their entries (setters.py); fields
     whose setter was pushed out were set at the rank `setters_floor` or before. `begun_ms`: the order of the
-    create before which 7Targets didn't know the lead (0: nothing shows one). `finals`: by their keys.
+    create that began the lead, if an update or stop had got a 404 before (else 0). `finals`: by their keys.
     `shown`: the events that became final last, for people; no decision reads them.
     """
 
@@ -185,6 +187,10 @@ class LeadState:
         """The event that a claim is about: one that is open, or a new one."""
         known = next((each for each in self.open if each.is_same(claim)), None)
         return known.next_try(claim) if known else replace(claim, owner="", receive_count=0, alone=False)
+
+    def was_shown(self, create: EventRecord, window_s: int) -> bool:
+        """Whether an answer showed the lead after the create was sent, or within one window before."""
+        return self.known_s > max(0, create.order_ms / 1000 - window_s - CLOCK_SKEW_S)
 
     def may_have_begun(self, event: EventRecord) -> bool:
         """Whether the lead may exist because of this create's request, and no answer has shown it since."""

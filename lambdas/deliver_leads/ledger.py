@@ -94,7 +94,7 @@ class Ledger:
         now = time.time()
         entry = self._entry(event, message, owner or _new_owner(), now, alone=alone)
         item = self._take(event.lead_hash, entry, now, lease_s)
-        if item is None:
+        if item is None:  # its journal was full, and is empty now
             item = self._take(event.lead_hash, entry, now, lease_s)
         if item is None:
             raise DeferredError("another event of its lead is under way", delay_s=HELD_LEAD_CHECKED_AFTER_S)
@@ -178,7 +178,7 @@ class Ledger:
             )
         except ClientError as error:
             code, held = error_code(error), _item_of(error)
-            if code == "ValidationException":
+            if code == "ValidationException" and "schema" not in str(error):  # that is another table
                 raise UndecidedError(f"the ledger can't hold this lead: {code}") from None
             if code != "ConditionalCheckFailedException":
                 raise LedgerError(code) from None

@@ -27,8 +27,9 @@ only if the two were sent within one window; and a stop only if nothing has set 
 (2) It counts as waiting until `overdue_s` after its message was due. A create waits for an update or stop
 only if an answer has shown the lead, after any 404 to that event: otherwise that event waits for a create.
 A stop waits for none, because e-mails to a person would go on; what it overtakes can't start them again.
-(3) An answer showed the lead after the create was sent, or within one window before; or a create of the lead
-has no answer yet, and none has shown the lead since; or something was forgotten that a POST would need.
+(3) An answer showed the lead after the create was sent, or at most one window before that; or a request of a
+create had no answer, and nothing has shown the lead since; or something was forgotten that a POST would need.
+A create of a lead that was shown longer ago is POSTed, because a second sign-up is to start e-mails again.
 (4) Without its sequence, which a second PUT sets if the answer shows another one; after a 404, as POST.
 
 `Send` leaves out what a later event has set (a stop sets the sequence), but for name, e-mail address and
@@ -42,7 +43,7 @@ from dataclasses import dataclass
 
 from .event.idempotency_key import IdempotencyKey
 from .event.lead import MANDATORY, Json, Operation
-from .lead_state import CLOCK_SKEW_S, EventRecord, Final, LeadState, State
+from .lead_state import EventRecord, Final, LeadState, State
 from .outcome import Outcome
 from .setters import SEQUENCE, STOPPED, entry_of, fingerprint, is_set_later
 
@@ -80,7 +81,7 @@ class Send:
     """To be sent, with these fields.
 
     `may_exist`: 7Targets may have the lead. `has_sequence`: an event has started, set or stopped the lead's
-    sequence, or may have.
+    sequence, or may have, however long ago.
     """
 
     fields: Mapping[str, Json]
@@ -109,16 +110,15 @@ def next_call(
     SQS refuses a message's delay. `alone`: no other event is under way in this environment.
     """
     final = state.finals.get(own.key)
-    if final and final.digest == own.digest:
-        if _is_copy(state, own, final, window_s if key.from_content else None):
-            return Skip(Outcome.DUPLICATE, "the same event was delivered before")
-    elif final and own.state is not State.PARKED:
+    if final and _is_copy(state, own, final, window_s if key.from_content else None):
+        return Skip(Outcome.DUPLICATE, "the same event was delivered before")
+    if own.state is State.PARKED:
+        return Skip(Outcome(own.parked_as), own.reason)
+    if final and final.digest != own.digest:
         return Refuse(
             "an event with the same idempotencyKey was delivered before, with other content; "
             "give each event a key of its own"
         )
-    if own.state is State.PARKED:
-        return Skip(Outcome(own.parked_as), own.reason)
     if own.crashes_alone >= CRASHES_TO_PARK:
         return Refuse(
             f"{own.crashes_alone} attempts at it alone left no result in the ledger: the function crashed, "
@@ -143,6 +143,8 @@ def next_call(
 
 
 def _is_copy(state: LeadState, own: EventRecord, final: Final, window_s: int | None) -> bool:
+    if final.digest != own.digest:
+        return False
     if window_s is not None:
         return abs(own.order_ms - final.order_ms) < window_s * 1000
     sequence = state.setters.get(SEQUENCE)
@@ -154,9 +156,8 @@ def _is_copy(state: LeadState, own: EventRecord, final: Final, window_s: int | N
 
 def _may_exist(state: LeadState, own: EventRecord, window_s: int) -> bool:
     """Whether 7Targets may have the lead because of a create that this one could repeat."""
-    was_shown = state.known_s > own.order_ms / 1000 - window_s - CLOCK_SKEW_S and state.known_s > 0
     may_have_begun = any(state.may_have_begun(each) for each in (*state.open, own))
-    return was_shown or state.has_forgotten or may_have_begun
+    return state.was_shown(own, window_s) or state.has_forgotten or may_have_begun
 
 
 def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:

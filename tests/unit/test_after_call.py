@@ -37,7 +37,7 @@ from deliver_leads.outcome import (
     UndecidedError,
     UnknownLeadError,
 )
-from deliver_leads.setters import Setter, fingerprint
+from deliver_leads.setters import SEQUENCE, STARTED, STOPPED, Setter, fingerprint
 from deliver_leads.settings import Settings
 from sim.settings import ENVIRONMENT
 from tests.lead_records import final, record
@@ -91,18 +91,24 @@ class TestADeliveredEvent:
             DeliveredLead(2345, "Cold", 200),
             NOW_S,
             SETTINGS,
-            begins=False,
+            was_posted=False,
         )
         assert (lead.lead_id, lead.known_s, lead.open) == ("2345", NOW_S, (other,))
         assert lead.finals == {"own": final(CREATE, 7)}
-        assert lead.setters == {"name": Setter(7 * RANKS_A_MS, fingerprint(SENT, "name"))}
+        rank = 7 * RANKS_A_MS
+        assert lead.setters == {
+            "name": Setter(rank, fingerprint(SENT, "name")),
+            SEQUENCE: Setter(rank, STARTED),
+        }
 
     @pytest.mark.parametrize("state", [State.DELIVERED, State.SUPERSEDED])
     def test_people_are_shown_what_became_of_it(self, state: State) -> None:
         """Nothing is left of the attempts that failed but their number."""
         own = record("own", **HAPPENED)
         if state is State.DELIVERED:
-            lead = delivered(LeadState(), own, {}, DeliveredLead(1, None, 200), NOW_S, SETTINGS, begins=False)
+            lead = delivered(
+                LeadState(), own, {}, DeliveredLead(1, None, 200), NOW_S, SETTINGS, was_posted=False
+            )
         else:
             lead = superseded(LeadState(), own, "later events have set all", NOW_S, SETTINGS)
         [shown] = lead.shown
@@ -111,16 +117,34 @@ class TestADeliveredEvent:
         assert shown.reason == ("" if state is State.DELIVERED else "later events have set all")
         assert (shown.unanswered, shown.due_s, shown.unknown_since_s, shown.crashes) == (False, 0, 0, 0)
 
-    @pytest.mark.parametrize("begins", [True, False])
+    @pytest.mark.parametrize("was_posted", [True, False])
     def test_after_a_post_what_7targets_called_unknown_counts_as_sent_just_after_it(
-        self, begins: bool
+        self, was_posted: bool
     ) -> None:
         """Before any answer showed the lead; the state after this one shows it."""
         own, other = record("own", CREATE, order_ms=7), record("other", unknown_since_s=NOW_S)
         lead = delivered(
-            LeadState(open=(other,)), own, {}, DeliveredLead(1, None, 201), NOW_S, SETTINGS, begins=begins
+            LeadState(open=(other,)),
+            own,
+            {},
+            DeliveredLead(1, None, 201),
+            NOW_S,
+            SETTINGS,
+            was_posted=was_posted,
         )
-        assert lead.begun_ms == (7 if begins else 0)
+        assert lead.begun_ms == (7 if was_posted else 0)
+
+    @pytest.mark.parametrize(
+        ("known_s", "value"), [(0, STARTED), (NOW_S - 100, STOPPED), (NOW_S - 10, STARTED)]
+    )
+    def test_a_create_starts_e_mails_unless_its_request_without_an_answer_was_certainly_a_put(
+        self, known_s: int, value: str
+    ) -> None:
+        """A PUT doesn't: if the lead was stopped, an older update must not name a sequence again."""
+        own = record("own", CREATE, order_ms=(NOW_S - 50) * 1000, unanswered=True, updated_s=NOW_S - 30)
+        stopped = LeadState(known_s=known_s, setters={SEQUENCE: Setter(1, STOPPED)})
+        lead = delivered(stopped, own, SENT, DeliveredLead(1, None, 200), NOW_S, SETTINGS, was_posted=False)
+        assert lead.setters[SEQUENCE].value == value
 
     def test_a_superseded_event_says_nothing_of_the_lead(self) -> None:
         """Nothing was sent."""

@@ -478,6 +478,13 @@ class TestALedgerThatCanNotBeWritten:
         with pytest.raises(UndecidedError, match="ValidationException"):
             claim(Ledger(Broken(fault), SETTINGS))
 
+    def test_a_table_of_another_form_is_no_fault_of_the_lead(self, clock: Clock) -> None:
+        """The setting names a wrong table, so that all leads wait for somebody to correct it."""
+        words = "The provided key element does not match the schema"
+        fault = ClientError({"Error": {"Code": "ValidationException", "Message": words}}, "UpdateItem")
+        with pytest.raises(LedgerError):
+            claim(Ledger(Broken(fault), SETTINGS))
+
     @pytest.mark.parametrize("fault", [THROTTLE, NO_NETWORK])
     def test_a_completion_that_failed_is_returned_and_not_raised(
         self, clock: Clock, fault: Exception
