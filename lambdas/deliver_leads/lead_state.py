@@ -98,10 +98,10 @@ class EventRecord:
     def was_only_unwritten(self, next_claim: "EventRecord") -> bool:
         """Whether the next claim shows that the environment of this one didn't crash, but failed to write.
 
-        In parts of the visibility timeout: an environment has a message for a sixth at most (infra/config.py),
-        and gives it a delay of a third at most if it can't write (`after_call.py`), so the next claim comes by
-        a half; after a crash, at five sixths at the earliest. The border is at two thirds. A claim's `due_s`
-        is its time plus the visibility timeout.
+        In parts of the visibility timeout: an environment has a message for a sixth at most (config.py), and
+        gives it a delay of a third at most if it can't write (`after_call.py`), so the next claim comes by a
+        half; after a crash, at five sixths at the earliest. The border is at two thirds. A claim's `due_s` is
+        its time plus the visibility timeout.
         """
         since_s, timeout_s = next_claim.updated_s - self.updated_s, self.due_s - self.updated_s
         return next_claim.message_id == self.message_id and 3 * since_s < 2 * timeout_s
