@@ -157,7 +157,7 @@ MUTANTS = {
     ),
     "key-alone": Mutant(
         "an event with a used key counts as a copy, whatever its content",
-        {"next_call.py": [("if final and final.digest == own.digest:", "if final:")]},
+        {"next_call.py": [("    if final.digest != own.digest:\n        return False\n", "")]},
     ),
     "window-until-now": Mutant(
         "what shows a lead is measured from now, not from when the create was sent",
@@ -169,7 +169,7 @@ MUTANTS = {
                     "own: EventRecord, window_s: int, now_s: int) -> bool:",
                 ),
                 (
-                    "state.known_s > own.order_ms / 1000 - window_s - CLOCK_SKEW_S",
+                    "state.was_shown(own, window_s)",
                     "state.known_s > now_s - window_s",
                 ),
             ]
@@ -177,7 +177,7 @@ MUTANTS = {
     ),
     "create-forgotten": Mutant(
         "a create is POSTed although one of the lead was forgotten",
-        {"next_call.py": [("was_shown or state.has_forgotten or", "was_shown or")]},
+        {"next_call.py": [("(own, window_s) or state.has_forgotten or", "(own, window_s) or")]},
     ),
     "unmailed": Mutant(
         "a create that an update overtook counts as delivered though 7Targets sends its lead no e-mails",
@@ -193,7 +193,7 @@ MUTANTS = {
     ),
     "window-too-long": Mutant(
         "a create counts as one of a known lead for three times the window",
-        {"next_call.py": [("- window_s - CLOCK_SKEW_S", "- 3 * window_s")]},
+        {"lead_state.py": [("- window_s - CLOCK_SKEW_S", "- 3 * window_s")]},
     ),
     "open-breaker-parks": Mutant(
         "what the open breaker turns away is parked",
@@ -208,7 +208,7 @@ MUTANTS = {
     ),
     "window-without-margin": Mutant(
         "a window that two clocks measure has no margin for their difference",
-        {"next_call.py": [("- window_s - CLOCK_SKEW_S", "- window_s")]},
+        {"lead_state.py": [("- window_s - CLOCK_SKEW_S", "- window_s")]},
     ),
     "values-kept": Mutant(
         "the ledger keeps the fields of a lead, and its item outgrows DynamoDB's quota",
@@ -224,7 +224,7 @@ MUTANTS = {
     ),
     "window-ignored": Mutant(
         "a lead that 7Targets has shown lately counts as unknown",
-        {"next_call.py": [("was_shown = state.known_s >", "was_shown = False and state.known_s >")]},
+        {"next_call.py": [("return state.was_shown(own, window_s) or", "return")]},
     ),
     "repeated-at-once": Mutant(
         "an update without an answer is sent again in the same moment",
