@@ -60,7 +60,7 @@ def _server() -> Path:
         path.parent.rmdir()
 
     atexit.register(end)
-    wait_until("the aws command", path.exists, timeout_s=60)
+    wait_until("the aws command", path.exists, timeout_s=180)
     return path
 
 

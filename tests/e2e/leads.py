@@ -7,7 +7,7 @@ from typing import Any
 from local.stack.deployment import Deployment
 from local.stack.waiting import wait_until
 
-EVENT_TIMEOUT_S = 60.0
+EVENT_TIMEOUT_S = 180.0
 
 
 def new_lead(**fields: Any) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_a_producer_publishes_the_function_changes_and_ctrl_c_ends_it_all(
     assert source.count("json=dict(lead)") == 1
     calls.write_text(source.replace("json=dict(lead)", 'json={**lead, "name": "Changed"}'), "utf-8")
     wait_until(
-        "new code", lambda: "its workers start anew" in developer.output.read_text("utf-8"), timeout_s=60
+        "new code", lambda: "its workers start anew" in developer.output.read_text("utf-8"), timeout_s=180
     )
     developer.publish("after@example.com")
     assert developer.lead("after@example.com")["name"] == "Changed"

@@ -57,7 +57,7 @@ def create_by_event(deployment: Deployment, emails: Sequence[str]) -> None:
         deployment.sqs.send_message(
             QueueUrl=deployment.outputs["LeadQueueUrl"], MessageBody=json.dumps(event)
         )
-    wait_until("these leads", lambda: set(emails) <= deployment.sandbox.leads().keys(), timeout_s=60)
+    wait_until("these leads", lambda: set(emails) <= deployment.sandbox.leads().keys(), timeout_s=180)
 
 
 def test_a_file_is_imported_in_spite_of_an_interruption(deployment: Deployment, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def run(command: Sequence[str], folder: Path, environment: dict[str, str]) -> st
 
 
 def wait_for(deployment: Deployment, *emails: str) -> None:
-    wait_until("the leads", lambda: set(emails) <= deployment.sandbox.leads().keys(), timeout_s=60)
+    wait_until("the leads", lambda: set(emails) <= deployment.sandbox.leads().keys(), timeout_s=180)
 
 
 def test_the_shell_s_examples_deliver(
@@ -61,7 +61,7 @@ def test_the_shell_s_examples_deliver(
     wait_for(deployment, "jane.shell@example.com", "jane.bus@example.com")
     assert "\n0\n" in output
     # The last example sends the first one's lead again, with its key.
-    wait_until("an empty queue", lambda: deployment.lead_queue_count() == 0, timeout_s=60)
+    wait_until("an empty queue", lambda: deployment.lead_queue_count() == 0, timeout_s=180)
     assert deployment.sandbox.summary()["created_again"] == 0
 
 

@@ -88,7 +88,7 @@ def test_the_blocks_up_to_the_deployment_publish_to_the_local_run(
     assert f"```sh\n{RUN}```" in text
     output = run(INSTALLED + script(text), checkout, {})
     emails = {"jane@example.com", "jim@example.com"}
-    wait_until("the leads", lambda: emails <= deployment.sandbox.leads().keys(), timeout_s=60)
+    wait_until("the leads", lambda: emails <= deployment.sandbox.leads().keys(), timeout_s=180)
     assert "Send 1 lead to LeadDelivery-dev?" in output
 
 

@@ -112,12 +112,12 @@ def test_a_stopped_run_leaves_nothing_behind(
 ) -> None:
     """A signal in the middle of the deployment ends every process that was started, and removes the files."""
     process = psutil.Process(running.pid)
-    wait_until("the deployment's start", lambda: len(process.children()) >= 3, timeout_s=60)
+    wait_until("the deployment's start", lambda: len(process.children()) >= 3, timeout_s=180)
     started = process.children(recursive=True)
     running.send_signal(number)
     output, _ = running.communicate(timeout=30)
     assert running.returncode == 130, output
     assert "Nothing is left running." in output
     # A child of the CDK's, which the run has ended, may be seen for a moment still.
-    wait_until("the end of all processes", lambda: not any(map(is_alive, started)), timeout_s=60)
+    wait_until("the end of all processes", lambda: not any(map(is_alive, started)), timeout_s=180)
     assert list(tmp_path.glob("lead-delivery-*")) == []
