@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,6 +32,20 @@ def forget(pipeline: Pipeline) -> None:
         pipeline.dynamodb.delete_item(
             TableName="ledger", Key={"lead": {"S": item["lead"]}, "event": {"S": item["event"]}}
         )
+
+
+def lose_joint_answers(patch: pytest.MonkeyPatch, and_then: Callable[[], None] = lambda: None) -> None:
+    """The ledger carries out what is written in one call, and its answer doesn't come."""
+    original = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(self: BaseClient, operation: str, request: dict[str, object]) -> object:
+        answer = original(self, operation, request)
+        if operation == "BatchExecuteStatement":
+            and_then()
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        return answer
+
+    patch.setattr(BaseClient, "_make_api_call", call)
 
 
 def redriven(record: dict[str, Any], letter: dict[str, Any]) -> dict[str, Any]:
@@ -400,20 +415,11 @@ class TestAcknowledgement:
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nothing was sent; the leads are held until the lease is over, and then created once."""
-        original = BaseClient._make_api_call  # type: ignore[attr-defined]
-
-        def answer_is_lost(self: BaseClient, operation: str, request: dict[str, object]) -> object:
-            answer = original(self, operation, request)
-            if operation == "BatchExecuteStatement":
-                pipeline.context.remaining_s = 40
-                raise EndpointConnectionError(endpoint_url="https://dynamodb")
-            return answer
-
         pipeline.send(create())
         pipeline.send(create("kim"))
         records = pipeline.receive()
         with monkeypatch.context() as patch:
-            patch.setattr(BaseClient, "_make_api_call", answer_is_lost)
+            lose_joint_answers(patch, lambda: setattr(pipeline.context, "remaining_s", 40))
             assert len(pipeline.deliver(records)) == 2
         pipeline.context.remaining_s = 120
         for _ in range(3):
@@ -430,13 +436,6 @@ class TestAcknowledgement:
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The lead is sent when its message comes back, not when the lease is over."""
-        original = BaseClient._make_api_call  # type: ignore[attr-defined]
-
-        def answer_is_lost(self: BaseClient, operation: str, request: dict[str, object]) -> object:
-            answer = original(self, operation, request)
-            if operation == "BatchExecuteStatement":
-                raise EndpointConnectionError(endpoint_url="https://dynamodb")
-            return answer
 
         def line_up(*_: object) -> None:
             raise NoRoomError("leads API answered 429", place_s=5)
@@ -444,7 +443,7 @@ class TestAcknowledgement:
         pipeline.send(create())
         records = pipeline.receive()
         with monkeypatch.context() as patch:
-            patch.setattr(BaseClient, "_make_api_call", answer_is_lost)
+            lose_joint_answers(patch)
             patch.setattr(Pace, "line_up", line_up)
             assert len(pipeline.deliver(records)) == 1
         assert pipeline.calls() == []
