@@ -111,9 +111,9 @@ def _steady(requests: Sequence[Mapping[str, Any]], a_second: float) -> tuple[flo
 def _simulated() -> Iterator[Row]:
     for a_second, number, least in ((50, 5_000, "≥ 85 %"), (5, 5_000, "≥ 90 %"), (1, 20_000, "-")):
         result = Simulation(at_once(number, LeadsApi(a_second=a_second)), sample_every_s=1).run()
-        share = result.delivered / a_second / result.ended_s
+        share = result.share_of(a_second)
         what = f"{a_second} a second, {number:,} leads at once: share of the rate"
-        yield what, "simulation", least, f"{share:.0%}, in {_duration(result.ended_s)}"
+        yield what, "simulation", least, f"{share:.0%}, in {_duration(result.last_delivered_s)}"
         if a_second > 1:
             turned_away = f"{steady_share_turned_away(result):.1%}"
             yield "its calls turned away, in the steady state", "simulation", "≤ 5 %", turned_away
@@ -122,7 +122,7 @@ def _simulated() -> Iterator[Row]:
     for a_second in (5, 50):
         result = Simulation(at_once(300 * a_second, LeadsApi(a_second=a_second, burst=1))).run()
         what = f"{a_second} a second, never two at once, {300 * a_second:,} leads: share of the rate"
-        yield what, "simulation", "-", f"{result.delivered / a_second / result.ended_s:.0%}"
+        yield what, "simulation", "-", f"{result.share_of(a_second):.0%}"
     closed = {"closed_from_s": 0.0, "closed_until_s": float(_CLOSED_S)}
     for has_retry_after, words, first, last in (
         (True, "with", "≤ 30 s", "≤ 90 s"),
@@ -132,7 +132,7 @@ def _simulated() -> Iterator[Row]:
             Simulation(at_once(200, LeadsApi(**closed, has_retry_after=has_retry_after), seed=seed)).run()
             for seed in _SEEDS
         ]
-        after = [(run.first_delivered_s - _CLOSED_S, run.ended_s - _CLOSED_S) for run in runs]
+        after = [(run.first_delivered_s - _CLOSED_S, run.last_delivered_s - _CLOSED_S) for run in runs]
         what = f"ten minutes of 429 {words} `Retry-After`, 200 leads: "
         yield f"{what}first after its end", "simulation", first, f"{max(each[0] for each in after):.0f} s"
         yield f"{what}last after its end", "simulation", last, f"{max(each[1] for each in after):.0f} s"
@@ -146,14 +146,14 @@ def _outage() -> Iterator[Row]:
         for seed in _SEEDS
     ]
     calls = median(run.calls[Answer.DOWN] / run.most_environments for run in runs)
-    last_s = max(run.ended_s for run in runs) - 3600
+    last_s = max(run.last_delivered_s for run in runs) - 3600
     yield "an hour of 503: calls of each environment", "simulation", "≤ 31", f"{calls:.0f}"
     yield "an hour of 503: last of 200 leads after its end", "simulation", "≤ 15 min", _duration(last_s)
 
 
 def steady_share_turned_away(result: Result) -> float:
     """Of the calls in the steady state. The result has a sample for each second."""
-    samples = [each for each in result.samples if each.at_s <= result.ended_s - _STEADY_UNTIL_S]
+    samples = [each for each in result.samples if each.at_s <= result.last_delivered_s - _STEADY_UNTIL_S]
     start, end = next(each for each in samples if each.at_s >= _STEADY_FROM_S), samples[-1]
     taken, turned_away = end.taken - start.taken, end.turned_away - start.turned_away
     return turned_away / (taken + turned_away)

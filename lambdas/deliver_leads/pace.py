@@ -95,12 +95,13 @@ class Pace:
     def book(self) -> float:
         """After how many seconds a lead without room should come back: its place in the line of such leads.
 
-        Never before the end that `Retry-After` said.
+        The line begins at once, because another environment may have a turn for the lead before this one has;
+        during a pause, or before the end that `Retry-After` said, it begins at that end.
         """
         with self._lock:
-            now, front_s = self._clock(), self._clock() + self._wait_s(0)
-            place_s = min(PLACE_S, self._interval_s() / 2)
-            self._booked_s = max(self._booked_s, front_s + len(self._callers) * place_s) + place_s
+            now, wait_s = self._clock(), self._wait_s(0)
+            front_s = now + (wait_s if wait_s > PATIENCE_S else 0.0)
+            self._booked_s = max(self._booked_s, front_s) + min(PLACE_S, self._interval_s() / 2)
             at_s, end_s = self._booked_s, front_s + LONGEST_LINE_S
             if at_s > end_s:
                 self._booked_s = end_s

@@ -168,7 +168,7 @@ def test_environments_that_do_not_talk_share_a_limit(
     """Almost all of it is used, few calls are turned away, and no environment gets almost none."""
     simulation = Simulation(at_once(leads, LeadsApi(a_second=a_second, has_retry_after=has_retry_after)), 1)
     result = simulation.run()
-    assert result.delivered / a_second / result.ended_s >= 0.85
+    assert result.share_of(a_second) >= 0.85
     assert steady_share_turned_away(result) <= 0.05
     paces = [environment.pace.calls_a_second for environment in simulation._idle]
     assert len(paces) == DEFAULTS.maximum_concurrency
@@ -184,7 +184,7 @@ def test_after_ten_minutes_of_429_leads_flow_within_seconds(
     api = LeadsApi(closed_from_s=0, closed_until_s=600, has_retry_after=has_retry_after)
     result = Simulation(at_once(200, api), 1).run()
     assert 600 <= result.first_delivered_s <= 600 + first_s
-    assert result.ended_s <= 600 + last_s
+    assert result.last_delivered_s <= 600 + last_s
     assert result.calls[Answer.TOO_MANY] <= 5 * (DEFAULTS.parallel_calls if has_retry_after else 60)
     assert max(sample.parallel_calls for sample in result.samples if sample.at_s > 600) <= 30
 
