@@ -252,6 +252,11 @@ class Simulation:
         return self._random.random()
 
     @property
+    def paces(self) -> list[float]:
+        """The calls a second that each environment may make, when the simulation has ended."""
+        return [environment.pace.calls_a_second for environment in self._idle]
+
+    @property
     def _most_batches(self) -> int:
         return min(self._config.maximum_concurrency, self._scenario.account_concurrency, MOST_BATCHES)
 

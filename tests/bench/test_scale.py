@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from bench.cost.inputs import Inputs
 from bench.cost.model import batch_seconds
 from bench.cost.prices import Prices
 from bench.plots import Line, Panel, grid
-from bench.rate import steady_share_turned_away
+from bench.rate import short_burst_shares, steady_share_turned_away
 from bench.scale.report import limit_row, row
 from bench.scale.scenarios import APIS, RATES, Case, at_once, bursts, cases, limits
 from bench.scale.simulation import Answer, LeadsApi, Result, Scenario, Simulation
@@ -170,10 +171,18 @@ def test_environments_that_do_not_talk_share_a_limit(
     result = simulation.run()
     assert result.share_of(a_second) >= 0.85
     assert steady_share_turned_away(result) <= 0.05
-    paces = [environment.pace.calls_a_second for environment in simulation._idle]
+    paces = simulation.paces
     assert len(paces) == DEFAULTS.maximum_concurrency
     assert 0.7 * a_second <= sum(paces) <= 1.6 * a_second
     assert min(paces) > max(paces) / 6
+
+
+@pytest.mark.parametrize("has_retry_after", [True, False])
+def test_a_short_burst_gets_almost_all_of_the_rate(has_retry_after: bool) -> None:
+    """Though its last leads wait in environments with a slow pace, while faster ones lack leads."""
+    shares = short_burst_shares(has_retry_after)
+    assert mean(shares) >= 0.92
+    assert min(shares) >= 0.75
 
 
 @pytest.mark.parametrize(("has_retry_after", "first_s", "last_s"), [(True, 30, 90), (False, 120, 300)])
