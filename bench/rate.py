@@ -30,7 +30,7 @@ _ENVIRONMENTS = 5
 # In the steady state each environment has found its part of the limit, and none lacks leads yet.
 _STEADY_FROM_S, _STEADY_PART = 60.0, 0.9  # after the first call, and until so many of the leads are taken
 _CLOSED_S = 600
-_SEEDS, _SEEDS_OF_SHORT_RUNS = range(1, 6), range(1, 21)
+_SEEDS, _SEEDS_OF_SHORT_RUNS = range(1, 6), range(1, 41)
 
 Row = tuple[str, str, str, str]
 

@@ -397,10 +397,9 @@ class Simulation:
         if self._idle:
             environment = self._idle.pop()
         else:
-            environment, starts_s = (
-                _Environment(self._config, self),
-                start_seconds(self._config, self._inputs),
-            )
+            environment = _Environment(self._config, self)
+            # No two starts take the same time: one that comes late finds the limit used up.
+            starts_s = start_seconds(self._config, self._inputs) * (0.5 + self._random.random())
         batch = _Batch(environment, self._now, leads, len(leads))
         if starts_s:
             self._plan(self._now + starts_s, _Kind.GO_ON, batch)

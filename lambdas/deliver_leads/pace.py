@@ -34,8 +34,9 @@ CUT, CUT_AGAIN = 0.9, 0.8
 GROWTH, FASTEST_GROWTH = 0.002, 0.25
 LONG_RUN = 30
 NO_LIMIT = 1000.0
-# The calls of one second are spread over so many, because not every call takes the same time to the API.
-APART = 1.1
+# The calls of one second are spread over so many, because not every call takes the same time to the API: the
+# first ones connect.
+APART = 1.25
 
 
 class Pace:

@@ -162,7 +162,7 @@ def test_a_plot_is_an_svg_with_a_line_for_each_series_that_a_panel_has() -> None
 
 
 @pytest.mark.parametrize("has_retry_after", [True, False])
-@pytest.mark.parametrize(("a_second", "leads"), [(5, 1500), (50, 5000)])
+@pytest.mark.parametrize(("a_second", "leads"), [(5, 5000), (50, 5000)])
 def test_environments_that_do_not_talk_share_a_limit(
     a_second: int, leads: int, has_retry_after: bool
 ) -> None:
@@ -181,8 +181,8 @@ def test_environments_that_do_not_talk_share_a_limit(
 def test_a_short_burst_gets_almost_all_of_the_rate(has_retry_after: bool) -> None:
     """Though its last leads wait in environments with a slow pace, while faster ones lack leads."""
     shares = short_burst_shares(has_retry_after)
-    assert mean(shares) >= 0.92
-    assert min(shares) >= 0.75
+    assert mean(shares) >= 0.9
+    assert min(shares) >= 0.6
 
 
 @pytest.mark.parametrize(("has_retry_after", "first_s", "last_s"), [(True, 30, 90), (False, 120, 300)])
