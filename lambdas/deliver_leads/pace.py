@@ -65,7 +65,7 @@ class Pace:
         self._latest_s: deque[float] = deque(maxlen=64)  # of the last turns
         self._cut_s = 0.0  # when the pace was last cut
         self._run = 0  # calls taken since then
-        self._after_pause = False  # whether that cut began a pause
+        self._after_pause = False  # whether that cut began a pause, or a `Retry-After` did
         self._closed_until_s = 0.0  # as `Retry-After` said
         self._booked_s = 0.0  # the last place in the line of leads without room
         self._cause = "callsPerSecond allows no more calls now"
