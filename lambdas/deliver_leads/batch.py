@@ -158,7 +158,7 @@ class BatchRunner:
                 reading,
                 deadline,
                 early=early if place == 1 else None,
-                together=place == len(lane),
+                completes_later=place == len(lane),
             )
             for place, (message, reading) in enumerate(lane, start=1)
         ]

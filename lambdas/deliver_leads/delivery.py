@@ -117,18 +117,18 @@ class Delivery:
         deadline: Deadline,
         *,
         early: EarlyClaim | None = None,
-        together: bool = False,
+        completes_later: bool = False,
         alone: bool = False,
     ) -> Attempt:
         """Never raises: an unexpected error is a retry, so that a bug harms no other lead of the batch.
 
-        `together`: a delivery's completion is left to `complete`. `alone`: no other event is under way in
-        this environment.
+        `early`: what came of claiming its lead with others. `completes_later`: if the event is delivered,
+        `complete` writes that into the ledger. `alone`: no other event is under way in this environment.
         """
         started = time.monotonic()
         try:
             if isinstance(reading, LeadEvent):
-                attempt = self._deliver(message, reading, deadline, early, together, alone)
+                attempt = self._deliver(message, reading, deadline, early, completes_later, alone)
             else:  # the reading is the error
                 late = DeferredError("not parked, because the invocation's time is nearly over", delay_s=1)
                 attempt = self._park_or_return(message, reading, reading if _has_time(deadline) else late)
@@ -144,21 +144,13 @@ class Delivery:
         event: LeadEvent,
         deadline: Deadline,
         early: EarlyClaim | None,
-        together: bool,
+        completes_later: bool,
         alone: bool,
     ) -> Attempt:
         is_probe, refusal = self._admit(deadline)
         result: DeliveredLead | DeliveryError | None = None
         try:
-            claim = early.claim if early else None
-            if claim is None:
-                # What would be parked is looked up first, because the ledger says what it is parked as. What
-                # an early claim may hold is claimed, because only a completion ends a lease early.
-                looks_up = early is not None or is_old(message, time.time(), self._settings)
-                if refusal and not (isinstance(refusal, NotNowError) and looks_up):
-                    return self._park_or_return(message, event, refusal, leaves_claim=early is not None)
-                owner = early.owner if early else ""
-                claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
+            claim = self._claim(message, event, deadline, early, alone, refusal)
             step = next_call(
                 claim.state,
                 claim.record,
@@ -177,10 +169,10 @@ class Delivery:
                 return self._park_or_return(message, event, RejectedError(step.reason), claim)
             if refusal:
                 return self._park_or_return(message, event, refusal, claim)
-            result, was_posted = self._send(event, step, deadline)
+            result, claim = self._send(claim, step, deadline)
             if isinstance(result, DeliveredLead):
-                return self._conclude(message, claim, step, result, was_posted, together)
-            return self._fail(message, claim, result, was_posted)
+                return self._conclude(message, claim, step, result, completes_later)
+            return self._fail(message, claim, result)
         finally:
             self._pace.leave(get_ident())
             if refusal is None:
@@ -197,6 +189,28 @@ class Delivery:
             return self._breaker.admit(deadline() - self._http.longest_call_s), None
         except DeliveryError as error:
             return False, error
+
+    def _claim(
+        self,
+        message: Message,
+        event: LeadEvent,
+        deadline: Deadline,
+        early: EarlyClaim | None,
+        alone: bool,
+        refusal: DeliveryError | None,
+    ) -> Claim:
+        """Raises the refusal, if there is one and the event is not to be looked up all the same.
+
+        An old event is looked up, because the ledger says what it is parked as; and a lead that an early
+        claim may hold is claimed, because only a completion ends a lease early.
+        """
+        if early and early.claim:
+            return early.claim
+        is_looked_up = early is not None or is_old(message, time.time(), self._settings)
+        if refusal and not (isinstance(refusal, NotNowError) and is_looked_up):
+            raise refusal
+        owner = early.owner if early else ""
+        return self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
 
     def _skip(self, message: Message, claim: Claim, step: Skip) -> Attempt:
         state, now_s = claim.state, int(time.time())
@@ -219,25 +233,26 @@ class Delivery:
         return replace(waiting, crashes=claim.record.crashes if is_tried_alone else 0)
 
     def _send(
-        self, event: LeadEvent, step: Send, deadline: Deadline
-    ) -> tuple[DeliveredLead | DeliveryError, bool]:
-        """The answer to the last of the event's calls, and whether that was a POST."""
-        is_post = event.operation is Operation.CREATE and not step.may_exist
+        self, claim: Claim, step: Send, deadline: Deadline
+    ) -> tuple[DeliveredLead | DeliveryError, Claim]:
+        """The answer to the last of the event's calls, and the claim after those before it."""
+        event = claim.event
         try:
             if event.operation is Operation.CREATE and step.may_exist:
                 try:
-                    return self._assign(step, deadline), False
+                    return self._assign(step, deadline), claim
                 except UnknownLeadError:
-                    if step.fields.keys() != event.lead.keys():
-                        why = "7Targets no longer has this lead, of which later events were delivered"
+                    if claim.state.known_s and step.fields.keys() != event.lead.keys():
+                        why = "7Targets no longer has this lead, of which there are later events"
                         raise UndecidedError(f"{why}; send what still holds as a new create") from None
-                    is_post = True
-            return self._api.send(event.operation, step.fields, deadline), is_post
+                    # The 404 shows that an earlier request without an answer has left no trace.
+                    claim = replace(claim, record=replace(claim.record, unanswered=False))
+            return self._api.send(event.operation, step.fields, deadline), claim
         except DeliveryError as error:
-            return error, is_post
+            return error, claim
         except Exception as error:
             # It is not known where this arose, so a request may have left.
-            return UnconfirmedError(describe_unforeseen(error), shared=False), is_post
+            return UnconfirmedError(describe_unforeseen(error), shared=False), claim
 
     def _assign(self, step: Send, deadline: Deadline) -> DeliveredLead:
         """Sends a create as an update, because a POST would restart the sequence of a lead that exists.
@@ -248,7 +263,7 @@ class Delivery:
         asked = {name: value for name, value in fields.items() if name in SEQUENCE_FIELDS}
         others = {name: value for name, value in fields.items() if name not in SEQUENCE_FIELDS}
         lead = self._api.send(Operation.UPDATE, others, deadline)
-        if not asked and not step.has_sequence and lead.next_schedule_time is None:
+        if not asked and step.needs_mails and lead.next_schedule_time is None:
             why = "7Targets has the lead, sends it no e-mails, and starts none for a create sent as an update"
             raise UndecidedError(f"{why}; start its sequence there", status=lead.status)
         if _is_in_sequence(lead, asked):
@@ -259,12 +274,12 @@ class Delivery:
         why = "7Targets has the lead, but leaves it in another sequence than the create asks for"
         raise UndecidedError(why, status=lead.status)
 
-    def _fail(self, message: Message, claim: Claim, error: DeliveryError, was_posted: bool) -> Attempt:
+    def _fail(self, message: Message, claim: Claim, error: DeliveryError) -> Attempt:
         now_s = int(time.time())
         if isinstance(error, UndecidedError) and error.status:  # an answer has shown the lead
             claim = replace(claim, state=replace(claim.state, known_s=now_s))
         record, error = failed(
-            claim.state, claim.record, error, was_posted, now_s, self._api.last_success_s, self._settings
+            claim.state, claim.record, error, now_s, self._api.last_success_s, self._settings
         )
         return self._park_or_return(message, claim.event, error, replace(claim, record=record))
 
@@ -274,12 +289,11 @@ class Delivery:
         claim: Claim,
         step: Send,
         lead: DeliveredLead,
-        was_posted: bool,
-        together: bool,
+        completes_later: bool,
     ) -> Attempt:
         event, own = claim.event, claim.record
         now_s = int(time.time())
-        state = delivered(claim.state, own, step.fields, lead, now_s, self._settings, was_posted=was_posted)
+        state = delivered(claim.state, own, step.fields, lead, now_s, self._settings)
         attempt = Attempt(
             message,
             event,
@@ -293,7 +307,7 @@ class Delivery:
             next_schedule_time=lead.next_schedule_time,
             sequence=lead.sequence,
         )
-        if together:
+        if completes_later:
             return replace(attempt, completion=Completion(claim, state))
         return self._stored(attempt, self._ledger.complete(claim, state))
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from .event.lead import Operation
-from .setters import SEQUENCE, STOPPED, Setter, Setters
+from .setters import Setters, new_setters
 
 # Clocks of SQS, EventBridge and two execution environments may differ by seconds: AWS keeps each within a
 # second of UTC, and this is far more.
@@ -59,8 +59,9 @@ class EventRecord:
     that was after a parking. `due_s`: when its message is expected back. `unknown_since_s`: since when
     7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
     delivered the event; `crashes_alone`: those of them while no other event was under way.
-    `receive_count` (its message's) and `alone` are those of the last claim if this was never completed, else
-    0 and False. `UNDER_WAY` is stored in the journal only. `reason` and `source` are free of personal data.
+    `receive_count` (its message's, from 1) and `alone` are those of an open claim, which is one that was not
+    completed; without one they are 0 and False. `UNDER_WAY` is stored in the journal only. `reason` and
+    `source` are free of personal data.
     """
 
     key: str
@@ -95,6 +96,11 @@ class EventRecord:
         """Whether both are the same event."""
         return self.key == other.key and self.digest == other.digest
 
+    @property
+    def has_open_claim(self) -> bool:
+        """Whether its last claim was not completed: the function crashed, or could not write the ledger."""
+        return self.receive_count > 0
+
     def was_only_unwritten(self, next_claim: "EventRecord") -> bool:
         """Whether the next claim shows that the environment of this one didn't crash, but failed to write.
 
@@ -108,21 +114,7 @@ class EventRecord:
 
     def next_try(self, claim: "EventRecord") -> "EventRecord":
         """This open event as a claim finds it."""
-        known = self
-        if known.receive_count:
-            crashed = not known.was_only_unwritten(claim)
-            # After a receive without a claim, the time shows no crash for certain. That is enough to try the
-            # event alone, but not to park it.
-            was_between = (
-                claim.message_id == known.message_id and claim.receive_count > known.receive_count + 1
-            )
-            known = replace(
-                known,
-                receive_count=0,
-                alone=False,
-                crashes=known.crashes + crashed,
-                crashes_alone=known.crashes_alone + (crashed and known.alone and not was_between),
-            )
+        known = self._with_crash(claim) if self.has_open_claim else self
         if known.state is not State.PARKED or not known._is_sent_again(claim):
             return known
         return replace(
@@ -135,6 +127,22 @@ class EventRecord:
             first_seen_s=known.first_seen_s,
             attempts=known.attempts,
             unanswered=known.unanswered,
+        )
+
+    def _with_crash(self, next_claim: "EventRecord") -> "EventRecord":
+        """The event without its open claim, whose crash is counted if the next claim shows one."""
+        crashed = not self.was_only_unwritten(next_claim)
+        # If the message was received in between and not claimed, the time shows no crash for certain. That is
+        # enough to try the event alone, but not to park it.
+        is_certain = (
+            next_claim.message_id != self.message_id or next_claim.receive_count == self.receive_count + 1
+        )
+        return replace(
+            self,
+            receive_count=0,
+            alone=False,
+            crashes=self.crashes + crashed,
+            crashes_alone=self.crashes_alone + (crashed and self.alone and is_certain),
         )
 
     def _is_sent_again(self, claim: "EventRecord") -> bool:
@@ -207,10 +215,10 @@ class LeadState:
         """Moves the time of the final event to that of its copy, and drops the copy from the open ones."""
         final = self.finals[event.key]
         order_ms = max(final.order_ms, event.order_ms)
-        setters, sequence = self.setters, self.setters.get(SEQUENCE)
-        if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
+        setters = self.setters
+        if event.operation is Operation.STOP_FOLLOWUP:
             rank = self.rank(order_ms, is_create=False)
-            setters = {**setters, SEQUENCE: Setter(max(sequence.rank, rank), STOPPED)}
+            setters = {**setters, **new_setters(setters, event.operation, rank, {})}
         finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
         others = tuple(each for each in self.open if not each.is_same(event))
         return replace(self, finals=finals, setters=setters, open=others)

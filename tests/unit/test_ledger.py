@@ -116,7 +116,7 @@ def delivered(granted: Claim) -> LeadState:
     known = replace(granted.state, lead_id="2345", known_s=int(time.time()))
     return known.with_final(
         done,
-        new_setters({}, own.operation, own.order_ms * RANKS_A_MS, lead, begins=False),
+        new_setters({}, own.operation, own.order_ms * RANKS_A_MS, lead),
         int(time.time()) - SETTINGS.ledger_s,
     )
 
