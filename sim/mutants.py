@@ -234,7 +234,7 @@ MUTANTS = {
                     'raise UnconfirmedError(f"leads API: {error}") from None',
                     "if operation is Operation.CREATE:\n"
                     '                raise UnconfirmedError(f"leads API: {error}") from None\n'
-                    "            return self._call(operation, lead, token, user_identifier, deadline)",
+                    "            return self._call(operation, lead, token, user_identifier, time_left)",
                 )
             ]
         },

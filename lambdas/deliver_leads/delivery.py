@@ -21,7 +21,7 @@ from .after_call import (
     not_delivered,
     superseded,
 )
-from .api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
+from .api.http_client import LONGEST_AWS_CALL_S, HttpClient, TimeLeft
 from .api.leads_api import LeadsApi
 from .attempt import Attempt
 from .aws_error import error_code
@@ -79,32 +79,32 @@ class Delivery:
         self._last_taken: tuple[str, float] = ("", 0.0)
 
     def claim_new(
-        self, events: Sequence[tuple[LeadEvent, Message]], deadline: Deadline
+        self, events: Sequence[tuple[LeadEvent, Message]], time_left: TimeLeft
     ) -> list[EarlyClaim | None]:
         """Claims, in one call, leads that may be new; None for each if nothing may be sent now."""
         try:
-            self._http.require_time(deadline)
+            self._http.require_time(time_left)
         except DeliveryError:
             return [None] * len(events)
         if self._breaker.is_open or not self._pace.has_room(len(events)):
             return [None] * len(events)
-        return [*self._ledger.claim_new(events, lease_s=deadline())]
+        return [*self._ledger.claim_new(events, lease_s=time_left())]
 
-    def prepare(self, deadline: Deadline) -> None:
+    def prepare(self, time_left: TimeLeft) -> None:
         """Fetches the environment's first token.
 
         Errors are ignored here: each attempt fetches the token itself and reports its own.
         """
         if not self._breaker.is_open:
             with suppress(Exception):
-                self._http.require_time(deadline)
-                self._api.fetch_first_token(deadline)
+                self._http.require_time(time_left)
+                self._api.fetch_first_token(time_left)
 
-    def complete(self, attempts: Sequence[Attempt], deadline: Deadline) -> list[Attempt]:
+    def complete(self, attempts: Sequence[Attempt], time_left: TimeLeft) -> list[Attempt]:
         """Writes the completions that attempts have left, in one call."""
         completions = [attempt.completion for attempt in attempts if attempt.completion]
         written = iter(
-            self._ledger.complete_together(completions, lambda: _has_time(deadline)) if completions else []
+            self._ledger.complete_together(completions, lambda: _has_time(time_left)) if completions else []
         )
         return [
             self._stored(attempt, next(written)) if attempt.completion else attempt for attempt in attempts
@@ -114,7 +114,7 @@ class Delivery:
         self,
         message: Message,
         reading: Reading,
-        deadline: Deadline,
+        time_left: TimeLeft,
         *,
         early: EarlyClaim | None = None,
         completes_later: bool = False,
@@ -128,10 +128,10 @@ class Delivery:
         started = time.monotonic()
         try:
             if isinstance(reading, LeadEvent):
-                attempt = self._deliver(message, reading, deadline, early, completes_later, alone)
+                attempt = self._deliver(message, reading, time_left, early, completes_later, alone)
             else:  # the reading is the error
                 late = DeferredError("not parked, because the invocation's time is nearly over", delay_s=1)
-                attempt = self._park_or_return(message, reading, reading if _has_time(deadline) else late)
+                attempt = self._park_or_return(message, reading, reading if _has_time(time_left) else late)
         except Exception as error:
             if not isinstance(error, DeliveryError):
                 error = RetryError(describe_unforeseen(error), shared=False)
@@ -142,15 +142,15 @@ class Delivery:
         self,
         message: Message,
         event: LeadEvent,
-        deadline: Deadline,
+        time_left: TimeLeft,
         early: EarlyClaim | None,
         completes_later: bool,
         alone: bool,
     ) -> Attempt:
-        is_probe, refusal = self._admit(deadline)
+        is_probe, refusal = self._admit(time_left)
         result: DeliveredLead | DeliveryError | None = None
         try:
-            claim = self._claim(message, event, deadline, early, alone, refusal)
+            claim = self._claim(message, event, time_left, early, alone, refusal)
             step = next_call(
                 claim.state,
                 claim.record,
@@ -169,7 +169,7 @@ class Delivery:
                 return self._park_or_return(message, event, RejectedError(step.reason), claim)
             if refusal:
                 return self._park_or_return(message, event, refusal, claim)
-            result, claim = self._send(claim, step, deadline)
+            result, claim = self._send(claim, step, time_left)
             if isinstance(result, DeliveredLead):
                 return self._conclude(message, claim, step, result, completes_later)
             return self._fail(message, claim, result)
@@ -178,15 +178,15 @@ class Delivery:
             if refusal is None:
                 self._note_health(is_probe, event, result)
 
-    def _admit(self, deadline: Deadline) -> tuple[bool, DeliveryError | None]:
+    def _admit(self, time_left: TimeLeft) -> tuple[bool, DeliveryError | None]:
         """Whether the attempt is the breaker's probe, and why nothing may be sent now.
 
         What lines up must leave time for a call and for what follows it (`RESERVE_S`).
         """
         try:
-            self._http.require_time(deadline)
-            self._pace.line_up(get_ident(), deadline() - self._http.longest_call_s - RESERVE_S)
-            return self._breaker.admit(deadline() - self._http.longest_call_s), None
+            self._http.require_time(time_left)
+            self._pace.line_up(get_ident(), time_left() - self._http.longest_call_s - RESERVE_S)
+            return self._breaker.admit(time_left() - self._http.longest_call_s), None
         except DeliveryError as error:
             return False, error
 
@@ -194,7 +194,7 @@ class Delivery:
         self,
         message: Message,
         event: LeadEvent,
-        deadline: Deadline,
+        time_left: TimeLeft,
         early: EarlyClaim | None,
         alone: bool,
         refusal: DeliveryError | None,
@@ -210,7 +210,7 @@ class Delivery:
         if refusal and not (isinstance(refusal, NotNowError) and is_looked_up):
             raise refusal
         owner = early.owner if early else ""
-        return self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
+        return self._ledger.claim(event, message, time_left(), owner=owner, alone=alone)
 
     def _skip(self, message: Message, claim: Claim, step: Skip) -> Attempt:
         state, now_s = claim.state, int(time.time())
@@ -233,28 +233,28 @@ class Delivery:
         return replace(waiting, crashes=claim.record.crashes if is_tried_alone else 0)
 
     def _send(
-        self, claim: Claim, step: Send, deadline: Deadline
+        self, claim: Claim, step: Send, time_left: TimeLeft
     ) -> tuple[DeliveredLead | DeliveryError, Claim]:
         """The answer to the last of the event's calls, and the claim after those before it."""
         event = claim.event
         try:
             if event.operation is Operation.CREATE and step.may_exist:
                 try:
-                    return self._assign(step, deadline), claim
+                    return self._assign(step, time_left), claim
                 except UnknownLeadError:
                     if claim.state.known_s and step.fields.keys() != event.lead.keys():
                         why = "7Targets no longer has this lead, of which there are later events"
                         raise UndecidedError(f"{why}; send what still holds as a new create") from None
                     # The 404 shows that an earlier request without an answer has left no trace.
                     claim = replace(claim, record=replace(claim.record, unanswered=False))
-            return self._api.send(event.operation, step.fields, deadline), claim
+            return self._api.send(event.operation, step.fields, time_left), claim
         except DeliveryError as error:
             return error, claim
         except Exception as error:
             # It is not known where this arose, so a request may have left.
             return UnconfirmedError(describe_unforeseen(error), shared=False), claim
 
-    def _assign(self, step: Send, deadline: Deadline) -> DeliveredLead:
+    def _assign(self, step: Send, time_left: TimeLeft) -> DeliveredLead:
         """Sends a create as an update, because a POST would restart the sequence of a lead that exists.
 
         Raises `UnknownLeadError` when 7Targets doesn't have the lead, so that the create may be POSTed.
@@ -262,13 +262,13 @@ class Delivery:
         fields = step.fields
         asked = {name: value for name, value in fields.items() if name in SEQUENCE_FIELDS}
         others = {name: value for name, value in fields.items() if name not in SEQUENCE_FIELDS}
-        lead = self._api.send(Operation.UPDATE, others, deadline)
+        lead = self._api.send(Operation.UPDATE, others, time_left)
         if not asked and step.needs_mails and lead.next_schedule_time is None:
             why = "7Targets has the lead, sends it no e-mails, and starts none for a create sent as an update"
             raise UndecidedError(f"{why}; start its sequence there", status=lead.status)
         if _is_in_sequence(lead, asked):
             return lead
-        lead = self._api.send(Operation.UPDATE, fields, deadline)
+        lead = self._api.send(Operation.UPDATE, fields, time_left)
         if _is_in_sequence(lead, asked):
             return lead
         why = "7Targets has the lead, but leaves it in another sequence than the create asks for"
@@ -382,9 +382,9 @@ class Delivery:
         self._breaker.note(is_probe, _evidence(result), subject, cause)
 
 
-def _has_time(deadline: Deadline) -> bool:
+def _has_time(time_left: TimeLeft) -> bool:
     """Whether there is time for one more AWS call and then the visibility timeouts."""
-    return deadline() > 2 * LONGEST_AWS_CALL_S + 1
+    return time_left() > 2 * LONGEST_AWS_CALL_S + 1
 
 
 def _is_in_sequence(lead: DeliveredLead, asked: Mapping[str, Json]) -> bool:

@@ -36,7 +36,8 @@ SHOWN_EVENTS = 3
 LONGEST_REASON = 200
 # An update or stop that was sent so shortly before its create counts as sent after it.
 SENT_BEFORE_ITS_CREATE_MS = 900_000
-# More than that time has milliseconds, so that these all rank between their create and what follows it.
+# So many for each millisecond, which are more than that time has, so that what was sent in it ranks between its
+# create and what follows that.
 RANKS_A_MS = 1_000_000
 
 

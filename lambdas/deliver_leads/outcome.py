@@ -2,7 +2,7 @@
 
     DeliveryError
     ├── RejectedError        caused by the lead: park it now
-    │   └── UndecidedError   7Targets holds the lead, but nothing shows whether the event took effect
+    │   └── UndecidedError   nothing shows whether the event took effect: park it now, a person looks
     └── RetryError           not caused by the lead: return it to the queue, for later
         ├── UnconfirmedError a request left and no answer came: wait for the settling time, then send again
         ├── UnknownLeadError an update or stop came before its create: wait a grace period
@@ -73,7 +73,7 @@ class RejectedError(DeliveryError):
 
 
 class UndecidedError(RejectedError):
-    """A person has to look: 7Targets holds the lead, but its answer doesn't show what the event asked for."""
+    """A person has to look whether the event took effect, because neither 7Targets nor the ledger shows it."""
 
     outcome = Outcome.UNCONFIRMED
 

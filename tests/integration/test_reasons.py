@@ -144,9 +144,9 @@ class TestUnwritable:
         was_sent = [False]
         original = LeadsApi.send
 
-        def send(self: LeadsApi, operation: Any, fields: Any, deadline: Any) -> Any:
+        def send(self: LeadsApi, operation: Any, fields: Any, time_left: Any) -> Any:
             was_sent[0] = True
-            return original(self, operation, fields, deadline)
+            return original(self, operation, fields, time_left)
 
         def answer(service: str, operation: str, request: Any) -> None:
             if was_sent[0] and operation in LEDGER_WRITES:
