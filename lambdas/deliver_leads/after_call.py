@@ -23,7 +23,7 @@ outcome; but as `unconfirmed` if a request of it has no answer or the ledger cou
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .contract import LAST_RECEIVE
+from .contract import LAST_RECEIVE, Outcome
 from .event.lead import Json
 from .event.message import Message
 from .lead_state import LONGEST_REASON, EventRecord, LeadState, State
@@ -33,7 +33,6 @@ from .outcome import (
     DeliveredLead,
     DeliveryError,
     LedgerError,
-    Outcome,
     RejectedError,
     RetryError,
     UnconfirmedError,

@@ -11,6 +11,7 @@ from .api.http_client import TimeLeft
 from .attempt import Attempt
 from .aws_error import error_code
 from .batch_metrics import BatchMetrics
+from .contract import Outcome
 from .delivery import Delivery
 from .event.envelope import IgnoredError, LeadEvent, Mapper, Reading, UnreadableError, read_event
 from .event.lead import Operation
@@ -18,7 +19,6 @@ from .event.mappings import EventMapper
 from .event.message import Message
 from .joint_writes import LARGEST_JOINT_WRITE
 from .ledger import EarlyClaim
-from .outcome import Outcome
 from .outcome_events import OutcomeEvents
 from .settings import Settings
 

@@ -26,7 +26,7 @@ from .api.leads_api import LeadsApi
 from .attempt import Attempt
 from .aws_error import error_code
 from .breaker import CircuitBreaker, Evidence
-from .contract import RESERVE_S
+from .contract import RESERVE_S, Outcome
 from .dead_letters import DeadLetterQueue
 from .event.envelope import LeadEvent, Reading
 from .event.lead import Json, Operation
@@ -40,7 +40,6 @@ from .outcome import (
     DeliveryError,
     LedgerError,
     NotNowError,
-    Outcome,
     RejectedError,
     RetryError,
     UnconfirmedError,

@@ -36,8 +36,8 @@ SHOWN_EVENTS = 3
 LONGEST_REASON = 200
 # An update or stop that was sent so shortly before its create counts as sent after it.
 SENT_BEFORE_ITS_CREATE_MS = 900_000
-# So many for each millisecond, which are more than that time has, so that what was sent in it ranks between its
-# create and what follows that.
+# Each millisecond has more ranks than that time has milliseconds, so that all that was sent in it ranks between
+# its create and what follows that.
 RANKS_A_MS = 1_000_000
 
 

@@ -42,10 +42,10 @@ ledger grants no claim. `after_call.py` says what follows; docs/decisions/0001 s
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .contract import Outcome
 from .event.idempotency_key import IdempotencyKey
 from .event.lead import MANDATORY, Json, Operation
 from .lead_state import EventRecord, Final, LeadState, State
-from .outcome import Outcome
 from .setters import SEQUENCE, entry_of, fingerprint, is_set_later, new_setters
 
 CRASHES_TO_PARK = 3

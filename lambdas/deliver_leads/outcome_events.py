@@ -17,10 +17,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, TimeLeft
 from .attempt import Attempt
 from .aws_error import error_code
-from .contract import OWN_EVENT_SOURCE, OutcomeDetailType, OutcomeEventsMode
+from .contract import OWN_EVENT_SOURCE, Outcome, OutcomeDetailType, OutcomeEventsMode
 from .event.envelope import LeadEvent
 from .event.loggable import loggable_id, sha256
-from .outcome import Outcome
 
 SCHEMA_VERSION = 1
 # One PutEvents request takes at most 10 entries, in all less than 1 MB.

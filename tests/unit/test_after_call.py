@@ -18,7 +18,7 @@ from deliver_leads.after_call import (
     not_delivered,
     superseded,
 )
-from deliver_leads.contract import LAST_RECEIVE
+from deliver_leads.contract import LAST_RECEIVE, Outcome
 from deliver_leads.event.lead import Json, Operation
 from deliver_leads.event.message import Message
 from deliver_leads.lead_state import LONGEST_REASON, RANKS_A_MS, EventRecord, LeadState, State
@@ -30,7 +30,6 @@ from deliver_leads.outcome import (
     DeliveryError,
     LedgerError,
     NoRoomError,
-    Outcome,
     RejectedError,
     RetryError,
     UnconfirmedError,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deliver_leads.contract import Outcome
 from deliver_leads.event.lead import Operation
 from deliver_leads.lead_state import (
     CLOCK_SKEW_S,
@@ -19,7 +20,6 @@ from deliver_leads.lead_state import (
     LeadState,
     State,
 )
-from deliver_leads.outcome import Outcome
 from deliver_leads.setters import Setter
 from tests.lead_records import SEEN_S, final, record
 

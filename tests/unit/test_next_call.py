@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deliver_leads.contract import Outcome
 from deliver_leads.event.idempotency_key import IdempotencyKey
 from deliver_leads.event.lead import MANDATORY, Json, Operation
 from deliver_leads.lead_state import (
@@ -31,7 +32,6 @@ from deliver_leads.next_call import (
     Wait,
     next_call,
 )
-from deliver_leads.outcome import Outcome
 from deliver_leads.setters import SEQUENCE, Setter, new_setters
 from tests.lead_records import DIGEST, any_record, final, record
 
