@@ -149,7 +149,15 @@ class Delivery:
         is_probe, refusal = self._admit(time_left)
         result: DeliveredLead | DeliveryError | None = None
         try:
-            claim = self._claim(message, event, time_left, early, alone, refusal)
+            claim = early.claim if early else None
+            if claim is None:
+                # Though nothing may be sent, an old event is looked up, because the ledger says what it is
+                # parked as; and a lead that an early claim may hold, because a completion has to end that.
+                is_looked_up = early is not None or is_old(message, time.time(), self._settings)
+                if refusal and not (isinstance(refusal, NotNowError) and is_looked_up):
+                    raise refusal
+                owner = early.owner if early else ""
+                claim = self._ledger.claim(event, message, time_left(), owner=owner, alone=alone)
             step = next_call(
                 claim.state,
                 claim.record,
@@ -188,28 +196,6 @@ class Delivery:
             return self._breaker.admit(time_left() - self._http.longest_call_s), None
         except DeliveryError as error:
             return False, error
-
-    def _claim(
-        self,
-        message: Message,
-        event: LeadEvent,
-        time_left: TimeLeft,
-        early: EarlyClaim | None,
-        alone: bool,
-        refusal: DeliveryError | None,
-    ) -> Claim:
-        """Raises the refusal, if there is one and the event is not to be looked up all the same.
-
-        An old event is looked up, because the ledger says what it is parked as; and a lead that an early
-        claim may hold is claimed, because only a completion ends a lease early.
-        """
-        if early and early.claim:
-            return early.claim
-        is_looked_up = early is not None or is_old(message, time.time(), self._settings)
-        if refusal and not (isinstance(refusal, NotNowError) and is_looked_up):
-            raise refusal
-        owner = early.owner if early else ""
-        return self._ledger.claim(event, message, time_left(), owner=owner, alone=alone)
 
     def _skip(self, message: Message, claim: Claim, step: Skip) -> Attempt:
         state, now_s = claim.state, int(time.time())

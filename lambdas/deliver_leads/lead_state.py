@@ -36,8 +36,8 @@ SHOWN_EVENTS = 3
 LONGEST_REASON = 200
 # An update or stop that was sent so shortly before its create counts as sent after it.
 SENT_BEFORE_ITS_CREATE_MS = 900_000
-# Each millisecond has more ranks than that time has milliseconds, so that all that was sent in it ranks between
-# its create and what follows that.
+# Each millisecond has more ranks than that time has milliseconds, so that all that was sent in it ranks
+# between its create and what follows that.
 RANKS_A_MS = 1_000_000
 
 
@@ -61,8 +61,8 @@ class EventRecord:
     7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
     delivered the event; `crashes_alone`: those of them while no other event was under way.
     `receive_count` (its message's, from 1) and `alone` are those of an open claim, which is one that was not
-    completed; without one they are 0 and False. `UNDER_WAY` is stored in the journal only. `reason` and
-    `source` are free of personal data.
+    completed, because the function crashed or could not write; without one they are 0 and False. `UNDER_WAY`
+    is stored in the journal only. `reason` and `source` are free of personal data.
     """
 
     key: str
@@ -97,11 +97,6 @@ class EventRecord:
         """Whether both are the same event."""
         return self.key == other.key and self.digest == other.digest
 
-    @property
-    def has_open_claim(self) -> bool:
-        """Whether its last claim was not completed: the function crashed, or could not write the ledger."""
-        return self.receive_count > 0
-
     def was_only_unwritten(self, next_claim: "EventRecord") -> bool:
         """Whether the next claim shows that the environment of this one didn't crash, but failed to write.
 
@@ -115,7 +110,9 @@ class EventRecord:
 
     def next_try(self, claim: "EventRecord") -> "EventRecord":
         """This open event as a claim finds it."""
-        known = self._with_crash(claim) if self.has_open_claim else self
+        known = self._without_open_claim(claim) if self.receive_count else self
+        if known.operation is Operation.STOP_FOLLOWUP:  # it has to end what began since, too
+            known = replace(known, order_ms=max(known.order_ms, claim.order_ms))
         if known.state is not State.PARKED or not known._is_sent_again(claim):
             return known
         return replace(
@@ -130,8 +127,8 @@ class EventRecord:
             unanswered=known.unanswered,
         )
 
-    def _with_crash(self, next_claim: "EventRecord") -> "EventRecord":
-        """The event without its open claim, whose crash is counted if the next claim shows one."""
+    def _without_open_claim(self, next_claim: "EventRecord") -> "EventRecord":
+        """The event with the crash of its open claim counted, if the next claim shows that it crashed."""
         crashed = not self.was_only_unwritten(next_claim)
         # If the message was received in between and not claimed, the time shows no crash for certain. That is
         # enough to try the event alone, but not to park it.
@@ -201,15 +198,19 @@ class LeadState:
         """Whether an answer showed the lead after the create was sent, or within one window before."""
         return self.known_s > max(0, create.order_ms / 1000 - window_s - CLOCK_SKEW_S)
 
-    def may_have_begun(self, event: EventRecord) -> bool:
-        """Whether the lead may exist because of this create's request, and no answer has shown it since."""
-        return event.is_create and event.unanswered and event.updated_s > self.known_s
+    def leaves_doubt(self, event: EventRecord) -> bool:
+        """Whether a POST could repeat this create, or undo this stop.
+
+        A request of it had no answer, and no answer has shown the lead since.
+        """
+        is_harmed = event.operation in {Operation.CREATE, Operation.STOP_FOLLOWUP}
+        return is_harmed and event.unanswered and event.updated_s > self.known_s
 
     def with_open(self, event: EventRecord) -> "LeadState":
         """The state with this event among the open ones."""
         others = [each for each in self.open if not each.is_same(event)]
         kept = sorted([*others, event], key=_importance)[-MOST_OPEN:]
-        lost = any(self.may_have_begun(each) for each in (*others, event) if each not in kept)
+        lost = any(self.leaves_doubt(each) for each in (*others, event) if each not in kept)
         return replace(self, open=tuple(kept), has_forgotten=self.has_forgotten or lost)
 
     def with_copy(self, event: EventRecord) -> "LeadState":

@@ -29,14 +29,16 @@ has set the sequence, because that may have started e-mails again.
 only if an answer has shown the lead, after any 404 to that event: otherwise that event waits for a create.
 A stop waits for none, because e-mails to a person would go on; what it overtakes can't start them again.
 (3) An answer showed the lead after the create was sent, or at most one window before that; or a request of a
-create had no answer, and nothing has shown the lead since; or something was forgotten that a POST would need.
-A create of a lead that was shown longer ago is POSTed, because a second sign-up is to start e-mails again.
+create or stop had no answer, and nothing has shown the lead since; or something was forgotten that a POST
+would need. A create of a lead that was shown longer ago is POSTed, because a second sign-up is to start
+e-mails again.
 (4) Without its sequence, which a second PUT sets if the answer shows another one; after a 404, as POST.
 
 `Send` leaves out what a later event has set, but for name, e-mail address and assistant. A stop sets the
-sequence, even before it is final. All orders and windows are between the times at which events were first
-sent, so an outage or a redrive changes nothing. While a request without an answer may still take effect, the
-ledger grants no claim. `after_call.py` says what follows; docs/decisions/0001 says what remains possible.
+sequence, even while it waits or has no answer, but for what is sent as POST at once. All orders and windows
+are between the times at which events were first sent, so an outage or a redrive changes nothing. While a
+request without an answer may still take effect, the ledger grants no claim. `after_call.py` says what
+follows; docs/decisions/0001 says what remains possible.
 """
 
 from collections.abc import Mapping
@@ -160,9 +162,9 @@ def _is_copy(state: LeadState, own: EventRecord, final: Final, window_s: int | N
 
 
 def _may_exist(state: LeadState, own: EventRecord, window_s: int) -> bool:
-    """Whether 7Targets may have the lead because of a create that this one could repeat."""
-    may_have_begun = any(state.may_have_begun(each) for each in (*state.open, own))
-    return state.was_shown(own, window_s) or state.has_forgotten or may_have_begun
+    """Whether 7Targets may have the lead, so that a POST could start its e-mails again."""
+    is_in_doubt = any(state.leaves_doubt(each) for each in (*state.open, own))
+    return state.was_shown(own, window_s) or state.has_forgotten or is_in_doubt
 
 
 def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
@@ -176,9 +178,13 @@ def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
 
 def _what_is_left(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
     setters, rank = state.setters, state.rank(own.order_ms, is_create=own.is_create)
-    # A stop without an answer may have ended the e-mails, and one that waits will.
-    stops = [each.order_ms for each in state.open if each.operation is Operation.STOP_FOLLOWUP]
-    if stops:
+    # A stop that has no answer may have ended the e-mails, and one that waits will.
+    stops = [
+        each.order_ms
+        for each in state.open
+        if each.operation is Operation.STOP_FOLLOWUP and (each.unanswered or each.state is not State.PARKED)
+    ]
+    if stops and (may_exist or not own.is_create):
         stopped = state.rank(max(stops), is_create=False)
         setters = {**setters, **new_setters(setters, Operation.STOP_FOLLOWUP, stopped, {})}
     later = {name for name in lead if is_set_later(setters, name, rank)}

@@ -493,16 +493,33 @@ class TestWhetherTheLeadMayExist:
 
     def test_a_stop_that_is_open_counts_as_well(self) -> None:
         """It may have ended the e-mails already, so nothing is wrong with a create whose lead gets none."""
-        assert not send(waiting("own", CREATE, 0), lead(waiting("stop", STOP, -1))).needs_mails
+        state = lead(waiting("stop", STOP, -1, due_in_s=-OVERDUE_S), known_s=NOW_S)
+        assert not send(waiting("own", CREATE, 0), state).needs_mails
 
-    @pytest.mark.parametrize(("minute", "is_sent"), [(1, False), (-1, True)])
+    @pytest.mark.parametrize(
+        ("minute", "more", "is_sent"),
+        [
+            (1, {}, False),
+            (-1, {}, True),
+            (1, {"state": State.PARKED}, True),
+            (1, {"state": State.PARKED, "unanswered": True}, False),
+        ],
+        ids=["waits", "sent before", "parked", "parked without an answer"],
+    )
+    @pytest.mark.parametrize("operation", [CREATE, UPDATE])
     def test_an_event_starts_no_sequence_that_a_later_stop_is_to_end(
-        self, minute: int, is_sent: bool
+        self, operation: Operation, minute: int, more: dict[str, Any], is_sent: bool
     ) -> None:
-        """Though that stop has no answer yet, or waits."""
-        stop = waiting("stop", STOP, minute, due_in_s=-OVERDUE_S)
-        step = send(waiting("own", UPDATE, 0), lead(stop), scheduleName="Warm", context="a")
+        """Or may have ended, though it has no answer."""
+        stop = waiting("stop", STOP, minute, due_in_s=-OVERDUE_S, **more)
+        state = lead(stop, known_s=NOW_S)
+        step = send(waiting("own", operation, 0), state, scheduleName="Warm", context="a")
         assert ("scheduleName" in step.fields) is is_sent
+
+    def test_a_create_that_is_posted_has_its_sequence_though_a_later_stop_waits(self) -> None:
+        """Without it the POST would start another one."""
+        state = lead(waiting("stop", STOP, 1))
+        assert "scheduleName" in send(waiting("own", CREATE, 0), state, scheduleName="Warm").fields
 
     def test_a_create_is_superseded_only_if_something_has_touched_the_lead_s_sequence(self) -> None:
         """An update that overtook it has set its fields, but started no e-mails."""
@@ -519,11 +536,13 @@ class TestWhetherTheLeadMayExist:
         """It may be the very one."""
         assert send(waiting("own", CREATE, 10**8), lead(has_forgotten=True)).may_exist
 
-    @pytest.mark.parametrize("operation", [UPDATE, STOP, None])
-    def test_no_other_operation_creates_a_lead(self, operation: Operation | None) -> None:
-        """A lost answer to an update says nothing about the lead."""
+    @pytest.mark.parametrize(("operation", "may_exist"), [(UPDATE, False), (STOP, True), (None, False)])
+    def test_of_other_operations_only_a_stop_without_an_answer_makes_a_create_find_out(
+        self, operation: Operation | None, may_exist: bool
+    ) -> None:
+        """None creates a lead; but a POST would undo a stop of a lead that 7Targets had from elsewhere."""
         other = record("other", operation, state=State.PARKED, unanswered=True)
-        assert not send(waiting("own", CREATE, 0), lead(other)).may_exist
+        assert send(waiting("own", CREATE, 0), lead(other)).may_exist is may_exist
 
 
 NEAR_NOW = st.integers(-2 * OVERDUE_S, 2 * OVERDUE_S).map(lambda seconds: NOW_S + seconds)
@@ -580,7 +599,7 @@ def test_any_state_has_a_next_call_and_only_a_lead_in_doubt_is_not_posted(
     """No state raises; after a create without an answer, or a forgotten one, no create is POSTed."""
     step = next_of(state, own, fields)
     assert isinstance(step, Skip | Wait | Refuse | Send)
-    in_doubt = any(state.may_have_begun(each) for each in (*state.open, own)) or state.has_forgotten
+    in_doubt = any(state.leaves_doubt(each) for each in (*state.open, own)) or state.has_forgotten
     if isinstance(step, Send):
         assert step.may_exist or not in_doubt
         assert set(MANDATORY) <= set(step.fields)
