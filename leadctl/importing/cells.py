@@ -144,6 +144,7 @@ _ODD_IN_NAMES = re.compile("[0-9@<>{}%#=]|https?:|www\\.|\ufffd|[\u00c2\u00c3][\
 _LETTERS_IN_PHONES = re.compile(r"[^\W\d_]")
 _EXTENSION = re.compile(r"(?:ext|x|extension|poste|dw|durchwahl)\.?\s*[0-9]+$", re.IGNORECASE)
 LEAST_DIGITS = 6
+_MOST_DIGITS = 17  # 15 by ITU-T E.164, after 00
 
 
 @dataclass
@@ -192,4 +193,5 @@ def is_odd_name(text: str) -> bool:
 def is_odd_phone(text: str) -> bool:
     """Whether nobody can be called by it."""
     number = _EXTENSION.sub("", text)
-    return sum(each.isdigit() for each in number) < LEAST_DIGITS or bool(_LETTERS_IN_PHONES.search(number))
+    digits = sum(each.isdigit() for each in number)
+    return not LEAST_DIGITS <= digits <= _MOST_DIGITS or bool(_LETTERS_IN_PHONES.search(number))

@@ -1,5 +1,6 @@
 """Which column is which field of the lead, and which rows are meant."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 
 from deliver_leads.event.address import same_address
 from deliver_leads.event.full_name import split_name
-from deliver_leads.event.lead import ADDRESS_FIELDS, Json
+from deliver_leads.event.lead import ADDRESS_FIELDS, TEXT_FIELDS, Json
 from leadctl.importing.cells import Cleaner
 from leadctl.importing.headers import (
     FIELDS,
@@ -30,6 +31,7 @@ _FULL_NAME_RANK = 9
 _MOST_REMEMBERED = 200  # of columns in JSON Lines, where each line has its own
 _MOST_ANSWERS = 6
 _LIKE_A_NAME = re.compile("na?me?|nom|contact|kontakt|kund|client|customer|person|lead")
+_LIKE_A_FIRST_NAME = re.compile("first|given|vorn|voorn|pren|nombre|primeir")
 _DATA_LIKE = re.compile(r"\S@\S+\.\S|(?:[0-9][ ()/.-]*){6}")
 
 
@@ -181,6 +183,9 @@ class Columns:
         value: Json = None
         for source in sources:
             found = cells[source.at] if source.at < len(cells) else None
+            if type(found) in {int, float} and name in TEXT_FIELDS:
+                # As a spreadsheet's: only JSON has a type for it.
+                found = json.dumps(found).removesuffix(".0")
             if isinstance(found, str):
                 found = self.cleaner.clean(name, found) if found else None
             if found is None or found == "":
@@ -308,7 +313,9 @@ def guesses(names: Sequence[str], rows: Iterable[Row], lacking: Sequence[str]) -
         )
     if "name" in lacking:
         full = [at for at, name in enumerate(names) if is_full_name(name)]
-        close = [at for at, name in enumerate(names) if _LIKE_A_NAME.search(folded(name))]
+        short = [folded(name) for name in names]
+        close = [at for at, each in enumerate(short) if _LIKE_A_NAME.search(each) and not each.endswith("id")]
+        close.sort(key=lambda at: not _LIKE_A_FIRST_NAME.search(short[at]))
         if full:
             options.append("--split-name")
         else:
