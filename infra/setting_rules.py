@@ -199,7 +199,11 @@ ORGANIZATION = _text_like(
     "the id of an organization, o- and 10 to 32 letters or digits, or empty", r"(o-[a-z0-9]{10,32})?"
 )
 EMAILS = _list_of("e-mail addresses, each once", r"[^@\s,]+@[^@\s,]+")
-RECIPIENTS = _list_of("e-mail addresses and domains, each once", r"([^@\s,]+@)?[^@\s,]+\.[^@\s,.]+")
+# A domain as the function compares it.
+RECIPIENTS = _list_of(
+    "e-mail addresses and domains, each once, an international domain as xn--",
+    r"([^@\s,]+@)?([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+",
+)
 TOPIC_ARN_OR_EMPTY = _text_like(
     "the ARN of an SNS topic (arn:aws:sns:<region>:<account>:<name>, not FIFO), or empty",
     r"(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?",

@@ -210,6 +210,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("onlyRecipients", "example.com", "a list of e-mail addresses and domains"),
     ("onlyRecipients", ["jane"], "a list of e-mail addresses and domains"),
     ("onlyRecipients", ["a@b@example.com"], "a list of e-mail addresses and domains"),
+    ("onlyRecipients", ["a@müller.example"], "a list of e-mail addresses and domains"),
 ]
 
 
