@@ -94,7 +94,7 @@ WHY_IGNORED = {
     "customfields": "use --map 'COLUMN=customFields.NAME'",
 }
 _CONSENT = re.compile(
-    "consent|optin|optout|optedout|unsubscri|donotcontact|donotcall|donotemail|donotmail|agree(?!ment)|permission|"
+    "consent|optin|optout|optedout|unsubscri|dono?t(?:contact|call|e?mail)|agree(?!ment)|permission|"
     "gdpr|dsgvo|rgpd|lgpd|newsletter|einwillig|zustimm|werbesperre|kontakterlaubnis|abgemeldet|desinscri|"
     "accepte|desabonn|consentim|consenso|acept|aceit|toestemming|akkoord|afgemeld"
 )

@@ -220,10 +220,10 @@ def _column_lines(columns: Columns) -> Iterator[str]:
         yield f"Taken off around values: {_times(freed)}"
     if emptied := columns.cleaner.emptied:
         yield f"Counted as empty cells: {_times(emptied)}"
-    for column, answers in columns.consents.items():
+    for (column, option), answers in columns.consents.items():
         yield (
             f'"{column}" may say who agreed to be written to, and nothing looks at it ({_times(answers)}). '
-            f"To send to some only: --where '{column}=VALUE'"
+            f"To send to some only: --where {option}"
         )
 
 

@@ -452,6 +452,7 @@ def test_a_column_that_looks_like_consent_is_said_and_where_takes_some_rows(stag
         '"I agree to be contacted" may say who agreed to be written to, and nothing looks at it (TRUE once, '
         "FALSE once, true once, empty once). To send to some only: --where 'I agree to be contacted=VALUE'"
     ) in said(stage, CONSENT, *SET)
+    assert "--where 'Don'\\''t e-mail=VALUE'" in said(stage, "Name,Email,Don't e-mail\nAda,a@b.co,x\n", *SET)
     agreed = sent(stage, CONSENT, "--where", "I agree to be contacted=TRUE")
     assert [lead["name"] for lead in agreed] == ["Ada", "Eve"]
     assert "Left out by --where: 2 rows" in said(stage, CONSENT, *SET, "--where", "#3=true")
