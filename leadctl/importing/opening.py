@@ -104,7 +104,7 @@ def table_in(
     except NotATableError as error:
         raise NotATableError(f"{name}: {str(error).replace('FILE', name)}") from None
     except LookupError:
-        raise NotATableError(f"There is no encoding {encoding!r}.") from None
+        raise NotATableError(f"There is no encoding {encoding!r} for a table.") from None
 
 
 def _by_content(file: IO[bytes], encoding: str | None, columns: Columns, sheet: str | None) -> Table:

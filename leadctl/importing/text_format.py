@@ -96,7 +96,7 @@ codecs.register_error(_KEPT, _keep)
 def find_encoding(file: IO[bytes], wanted: str | None = None) -> Encoding:
     """Reads the whole file, in pieces. `wanted` is a person's own word, which counts.
 
-    Raises `LookupError` when Python doesn't know that.
+    Raises `LookupError` when Python doesn't know that, or can't read a table in it.
     """
     file.seek(0)
     head = file.read(_HEAD_BYTES)
@@ -104,12 +104,21 @@ def find_encoding(file: IO[bytes], wanted: str | None = None) -> Encoding:
         if head.startswith(bom):
             return Encoding(name, bom)
     if wanted is not None:
-        name = codecs.lookup(wanted).name
+        name = _name_of(wanted)
         # Without a byte order: Python would write a mark before each row.
         return Encoding((_utf_16(head) or "utf-16-le") if name == "utf-16" else name)
     if name := _utf_16(head):
         return Encoding(name)
     return Encoding("utf-8") if _is_utf_8(file) else Encoding("cp1252", is_guess=True)
+
+
+def _name_of(wanted: str) -> str:
+    try:
+        name = codecs.lookup(wanted).name
+        b"abcd".decode(name, Encoding(name).errors)  # some of Python's are for host names only
+    except ValueError as error:
+        raise LookupError from error
+    return name
 
 
 def _utf_16(head: bytes) -> str:

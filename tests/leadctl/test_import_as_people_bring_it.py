@@ -198,6 +198,7 @@ NAMES = [
     ("»Ada«", "Ada"),
     ("`Ada`", "Ada"),
     ("Ada\u00ad", "Ada"),
+    ("A\x1bd\x07a", "Ada"),
     ("\u2066Ada\u2069", "Ada"),
     ("M&uuml;ller &amp; Co", "Müller & Co"),
     ("O'Neil", "O'Neil"),
@@ -221,6 +222,9 @@ def test_what_exporters_write_around_a_name_is_taken_off_and_what_is_part_of_it_
         "'ada@example.com",
         '"=HYPERLINK(""mailto:ada@example.com"")"',
         '"<a href=""mailto:ada@example.com"">ada@example.com</a>"',
+        '"=HYPERLINK(""mailto:ada@example.com?subject=Hi"",""Write to her"")"',
+        "<a href='mailto:ada@example.com'>Mail</a>",
+        '"=HYPERLINK(""https://crm.example/5"";""ada@example.com"")"',
     ],
 )
 def test_an_address_is_freed_of_a_spreadsheets_guards_too(stage: Stage, cell: str) -> None:
