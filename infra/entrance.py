@@ -119,8 +119,8 @@ class Entrance:
     def _rule_arn(self) -> str:
         """The ARN as text, because the queues' policies name it before the rule is there.
 
-        A rule on another account's bus is made there. The stage's own bus is named, not referred to, because a
-        queue of another stack, on which this one depends, would depend on this one.
+        A rule on another account's bus is made there. The stage's own bus is named, not referred to, because
+        a queue of another stack, on which this one depends, would depend on this one.
         """
         name = self._stack.stack_name if self.has_own_bus else self.bus.event_bus_name
         bus = "" if self._is_default_bus() else f"{name}/"

@@ -203,7 +203,7 @@ def alarm_arrives(stage: Stage) -> Seen:
 
 @fact(
     "An event that the lead queue refuses is kept, and counted",
-    "in the rule's dead-letter queue; EventsUndelivered; flows with the policy back, by --revert-drift or by hand",
+    "in the rule's dead-letter queue; EventsUndelivered; flows once --revert-drift or a hand put it right",
     aws_only="the emulator doesn't enforce queue policies",
 )
 def refused_event_is_kept(stage: Stage) -> Seen:
