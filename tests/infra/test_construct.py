@@ -177,7 +177,7 @@ def test_what_exists_is_used_in_place_of_what_would_be_made() -> None:
 def test_a_queue_of_another_stack_lets_the_rule_send_before_the_rule_exists() -> None:
     """The stacks don't depend on each other both ways, which the CDK refuses."""
     stack = stack_in_an_app()
-    platform = cdk.Stack(stack.node.root, "Platform")
+    platform = cdk.Stack(cdk.Stage.of(stack), "Platform")
     lead_queue = queue(platform, "TeamQueue", 900)
     assert lead_queue.dead_letter_queue
     deliver(
