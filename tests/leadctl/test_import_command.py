@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import Result
 
-from deliver_leads.api.http_client import Deadline, HttpClient
+from deliver_leads.api.http_client import HttpClient, TimeLeft
 from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.batch import read
 from deliver_leads.breaker import CircuitBreaker
@@ -39,7 +39,7 @@ class Quick:
 
     longest_call_s = 1.0
 
-    def require_time(self, deadline: Deadline) -> None:
+    def require_time(self, time_left: TimeLeft) -> None:
         """There is always enough."""
 
 
@@ -51,7 +51,7 @@ class Api:
     leads: dict[str, int] = field(default_factory=dict)
     last_success_s: float = 0.0
 
-    def send(self, operation: Operation, lead: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
+    def send(self, operation: Operation, lead: Mapping[str, Json], time_left: TimeLeft) -> DeliveredLead:
         """One call."""
         email = str(lead["email"])
         if "refused" in email:

@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..contract import DETAIL_TYPES
-from ..outcome import Outcome, RejectedError
+from ..contract import DETAIL_TYPES, Outcome
+from ..outcome import RejectedError
 from .idempotency_key import IdempotencyKey, derive_key, hash_address
 from .lead import Json, Operation, address_of, json_type, published, read_lead
 from .loggable import LONGEST_NAME, loggable_id, loggable_name
