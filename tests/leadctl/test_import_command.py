@@ -389,6 +389,9 @@ def test_a_missing_right_is_named_with_the_policy_that_gives_it(stage: Stage) ->
         ),
         (rows("a@b.co"), ("leads.csv", "--set", "colour=red"), "there is no field colour"),
         (rows("a@b.co"), ("leads.csv", "--encoding", "latin-99"), "There is no encoding 'latin-99'"),
+        (rows("a@b.co"), ("leads.csv", "--encoding", "idna"), "There is no encoding 'idna' for a table"),
+        (rows("a@b.co"), ("leads.csv", "--encoding", "undefined"), "There is no encoding 'undefined'"),
+        (rows("a@b.co"), ("leads.csv", "--encoding", "utf-8\0"), "There is no encoding 'utf-8"),
     ],
 )
 def test_what_is_wrong_with_the_file_as_a_whole_is_one_sentence(
