@@ -146,8 +146,14 @@ class Result:
     most_writes_a_second: float = 0
     most_receives: int = 0
     longest_wait_s: float = 0
+    first_call_s: float = math.inf
+    last_taken_s: float = 0
     first_delivered_s: float = math.inf
-    ended_s: float = 0
+    last_delivered_s: float = 0
+
+    def share_of(self, a_second: float) -> float:
+        """Of what the API takes from the first call to the last that was taken, start and end included."""
+        return self.delivered / (a_second * (self.last_taken_s - self.first_call_s))
 
 
 class _Environment:
@@ -244,6 +250,11 @@ class Simulation:
     def chance(self) -> float:
         """From 0 to 1."""
         return self._random.random()
+
+    @property
+    def paces(self) -> list[float]:
+        """The calls a second that each environment may make, when the simulation has ended."""
+        return [environment.pace.calls_a_second for environment in self._idle]
 
     @property
     def _most_batches(self) -> int:
@@ -386,10 +397,9 @@ class Simulation:
         if self._idle:
             environment = self._idle.pop()
         else:
-            environment, starts_s = (
-                _Environment(self._config, self),
-                start_seconds(self._config, self._inputs),
-            )
+            environment = _Environment(self._config, self)
+            # No two starts take the same time: one that comes late finds the limit used up.
+            starts_s = start_seconds(self._config, self._inputs) * (0.5 + self._random.random())
         batch = _Batch(environment, self._now, leads, len(leads))
         if starts_s:
             self._plan(self._now + starts_s, _Kind.GO_ON, batch)
@@ -426,10 +436,8 @@ class Simulation:
             for lead in batch.wave:
                 pace.turn(lead)
         batch.began_s = self._now
-        batch.answers = self._scenario.api.answers(self._now, calls)
+        batch.answers = self._ask(calls)
         self._count_writes(calls * self._inputs.write_units)
-        self._parallel_calls += calls
-        self.result.most_parallel_calls = max(self.result.most_parallel_calls, self._parallel_calls)
         seconds = batch_seconds(calls, self._scenario.api.latency_s, self._config, self._inputs)
         self._plan(self._now + seconds, _Kind.ANSWERED, batch)
 
@@ -475,18 +483,25 @@ class Simulation:
                 self._call(call)
 
     def _call(self, call: _Call) -> None:
-        [answer] = self._scenario.api.answers(self._now, 1)
+        [answer] = self._ask(1)
         if call.again:
             self.result.again += 1
         else:
             self._count_writes(self._inputs.write_units)
-        self._parallel_calls += 1
-        self.result.most_parallel_calls = max(self.result.most_parallel_calls, self._parallel_calls)
         seconds = batch_seconds(1, self._scenario.api.latency_s, self._config, self._inputs)
         # No two calls of an API take the same time.
         seconds *= 0.8 + 0.4 * self._random.random()
         answered = call._replace(began_s=self._now, answer=answer)
         self._plan(self._now + seconds, _Kind.CALL_ANSWERED, answered)
+
+    def _ask(self, calls: int) -> list[Answer]:
+        answers, result = self._scenario.api.answers(self._now, calls), self.result
+        self._parallel_calls += calls
+        result.most_parallel_calls = max(result.most_parallel_calls, self._parallel_calls)
+        result.first_call_s = min(result.first_call_s, self._now)
+        if Answer.TAKEN in answers:
+            result.last_taken_s = self._now
+        return answers
 
     def _take_answer(self, call: _Call) -> None:
         batch, lead, answer = call.batch, call.lead, call.answer
@@ -546,6 +561,7 @@ class Simulation:
     def _deliver(self, lead: int) -> None:
         self._done[lead] = 1
         self.result.first_delivered_s = min(self.result.first_delivered_s, self._now)
+        self.result.last_delivered_s = self._now
         self._receives.pop(lead, None)
         self._in_flight -= 1
         self.result.delivered += 1
@@ -588,7 +604,6 @@ class Simulation:
     def _closed(self) -> Result:
         result, usage = self.result, self.result.usage
         self._sample()
-        result.ended_s = self._now
         result.sent = len(self._sent_s)
         usage.events += result.sent
         usage.sqs_requests += result.sent

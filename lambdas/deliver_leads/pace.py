@@ -34,8 +34,9 @@ CUT, CUT_AGAIN = 0.9, 0.8
 GROWTH, FASTEST_GROWTH = 0.002, 0.25
 LONG_RUN = 30
 NO_LIMIT = 1000.0
-# The calls of one second are spread over so many, because not every call takes the same time to the API.
-APART = 1.1
+# The calls of one second are spread over so many, because not every call takes the same time to the API: the
+# first ones connect.
+APART = 1.25
 
 
 class Pace:
@@ -52,22 +53,22 @@ class Pace:
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._ceiling = most / APART if most else math.inf
-        self.calls_a_second = self._ceiling
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
         self._lock = threading.RLock()
-        self._callers: set[object] = set()
-        self._latest_s: deque[float] = deque(maxlen=64)
-        self._next_s = 0.0
-        self._closed_until_s = 0.0
-        self._booked_s = 0.0
-        self._cut_s = 0.0
+        self._ceiling = most / APART if most else math.inf
+        self.calls_a_second = self._ceiling
+        self._callers: set[object] = set()  # who has lined up
+        self._next_s = 0.0  # before it, no call has its turn
+        self._is_used_up = False  # whether the last turn was taken as soon as it came
+        self._latest_s: deque[float] = deque(maxlen=64)  # of the last turns
+        self._cut_s = 0.0  # when the pace was last cut
+        self._run = 0  # calls taken since then
+        self._after_pause = False  # whether that cut began a pause, or a `Retry-After` did
+        self._closed_until_s = 0.0  # as `Retry-After` said
+        self._booked_s = 0.0  # the last place in the line of leads without room
         self._cause = "callsPerSecond allows no more calls now"
-        self._run = 0
-        self._is_used_up = False
-        self._after_pause = False
 
     @property
     def is_limited(self) -> bool:
@@ -95,12 +96,14 @@ class Pace:
     def book(self) -> float:
         """After how many seconds a lead without room should come back: its place in the line of such leads.
 
-        Never before the end that `Retry-After` said.
+        The line begins at the end that `Retry-After` said, or at once, because another environment may have a
+        turn sooner. One that pauses would else keep the leads from those: it returns them at once, so it gets
+        the next ones, too.
         """
         with self._lock:
-            now, front_s = self._clock(), self._clock() + self._wait_s(0)
-            place_s = min(PLACE_S, self._interval_s() / 2)
-            self._booked_s = max(self._booked_s, front_s + len(self._callers) * place_s) + place_s
+            now = self._clock()
+            front_s = max(now, self._closed_until_s)
+            self._booked_s = max(self._booked_s, front_s) + min(PLACE_S, self._interval_s() / 2)
             at_s, end_s = self._booked_s, front_s + LONGEST_LINE_S
             if at_s > end_s:
                 self._booked_s = end_s

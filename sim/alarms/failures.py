@@ -72,6 +72,18 @@ def _limited(simulation: Simulation) -> None:
     simulation.answer = reply
 
 
+def _half_of_the_leads(simulation: Simulation) -> None:
+    """Each second one, however often it is sent."""
+    is_well: dict[str, bool] = {}
+
+    def reply(method: str, lead: dict[str, str]) -> HttpAnswer:
+        if method == "GET" or is_well.setdefault(lead["email"], len(is_well) % 2 == 1):
+            return simulation.take(method, lead)
+        return answer(500)
+
+    simulation.answer = reply
+
+
 def _token(status: int, error: str = "") -> Change:
     """No token is left from before."""
 
@@ -198,6 +210,7 @@ FAILURES: tuple[Failure, ...] = (
         name="7Targets takes fewer calls than leads come, and answers 429", begin=_limited, lasts=8 * HOUR
     ),
     Failure(name="7Targets answers 503 for three minutes", begin=_api(503), lasts=3),
+    Failure(name="7Targets answers 500 to half of the leads", begin=_half_of_the_leads),
     Failure(
         name="7Targets answers 500 to one lead only", begin=_one_lead(lambda _: answer(500)), lasts=8 * HOUR
     ),

@@ -1,13 +1,16 @@
 """For every failure the right alarms, in time and without flapping: the table in docs/alarms.md."""
 
 import copy
+import random
 import re
 from pathlib import Path
 
 import pytest
 
+from deliver_leads.api.http_client import HttpAnswer
 from infra.alarm_texts import TEXTS
 from sim.alarms.failures import FAILURES, Failure
+from sim.alarms.stage_simulation import Simulation, answer
 from sim.alarms.table import OF_EACH_LOT, alarms_of, reds_of, row_of, table, templates
 from sim.synthesis import Resource, Templates
 
@@ -82,6 +85,31 @@ def test_a_pager_is_not_called_for_a_limit_or_for_a_single_lead() -> None:
         if "LeadsWaiting" in reds and "LeadsNotFlowing" not in reds:
             assert re.search("429|one lead only|whose create never came", failure.name), failure.name
             assert set(reds) <= {"LeadsWaiting", "CheckFailed", "LeadsParked"}
+
+
+@pytest.mark.parametrize(("part", "pages"), [(0.5, False), (0.9, True)])
+def test_a_pager_is_called_only_if_leads_wait_for_an_hour_because_many_calls_fail(
+    part: float, pages: bool
+) -> None:
+    """By chance. If each second call fails, `ApiDown` may come and go, but leads flow within minutes."""
+    draw = random.Random(1)  # noqa: S311 - repeatable, protects nothing
+
+    def begin(simulation: Simulation) -> None:
+        def reply(method: str, lead: dict[str, str]) -> HttpAnswer:
+            fails = method != "GET" and draw.random() < part
+            return answer(500) if fails else simulation.take(method, lead)
+
+        simulation.answer = reply
+
+    reds = reds_of(alarms_of(templates()), Failure(name=f"{part:.0%} of all calls fail", begin=begin))
+    assert ("LeadsWaiting" in reds, "LeadsNotFlowing" in reds) == (pages, pages)
+
+
+def test_a_pager_is_called_if_half_of_the_leads_always_fail() -> None:
+    """Though the others flow: it is more than a single lead."""
+    (failure,) = (each for each in FAILURES if each.name == "7Targets answers 500 to half of the leads")
+    (red,) = reds_of(alarms_of(templates()), failure)["LeadsNotFlowing"]
+    assert red.begin <= 90
 
 
 def without(stage: Templates, name: str) -> Templates:

@@ -1,7 +1,8 @@
 """The pace: what it learns from answers, who has room, and when a lead without room should come back."""
 
 import itertools
-import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -230,19 +231,24 @@ def test_a_known_limit_holds_in_every_second(most: int, gaps_s: list[float], ans
         assert sum(at_s <= other_s < at_s + 1 for other_s in began_s[number:]) <= most
 
 
-def test_it_is_safe_under_threads() -> None:
-    """No turn is given twice."""
-    pace = Pace(100)
+def test_no_turn_is_given_twice(clock: Clock) -> None:
+    """To threads that ask at the same time."""
 
-    def run() -> None:
+    def slow_clock() -> float:
+        time.sleep(0.001)  # another thread goes on
+        return clock.now
+
+    pace = Pace(100, slow_clock)
+    with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
-            pace.wait(threading.get_ident())
+            assert list(pool.map(pace.turn, range(8))).count(0) == 1
+            clock.now += 1
 
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    turns_s = list(pace._latest_s)
-    assert len(turns_s) == 24
-    assert all(b - a >= 0.01 for a, b in itertools.pairwise(turns_s))
+
+def test_leads_without_room_come_back_at_once_for_another_environment(pace: Pace, clock: Clock) -> None:
+    """Also during a pause, in which this one would else take all leads and keep them from the others."""
+    limit(pace, clock)
+    while pace.calls_a_second > SLOWEST:
+        call(pace, clock, is_taken=False)
+    assert not pace.has_room(1)
+    assert pace.book() < 1
