@@ -147,8 +147,11 @@ def each_lead_once(stage: Stage) -> Seen:
         "all leads", lambda: len(stage.leads("once")) == _LEADS and _is_empty(stage, url), 2 * _ARRIVAL_S
     )
     stage.set_faults()
-    again = sum(r["effect"] == "created_again" for r in stage.sandbox("requests"))
-    return Seen(again == 0, f"{len(stage.leads('once'))} leads, {again} created again")
+    requests = [r for r in stage.sandbox("requests") if r["effect"] in ("created", "created_again")]
+    first = {r["email"]: r["effect_at"] for r in reversed(requests)}
+    again = [r["effect_at"] - first[r["email"]] for r in requests if r["effect"] == "created_again"]
+    after = f" after {', '.join(f'{seconds:.0f}' for seconds in again)} s" if again else ""
+    return Seen(not again, f"{len(stage.leads('once'))} leads, {len(again)} created again{after}")
 
 
 @fact("Outcome events come onto the bus", "at least 1 Lead Delivered")

@@ -32,7 +32,8 @@ _GONE = "DELETE_COMPLETE"
 _DEPLOYMENT_S = 1800.0
 _DELETION_S = 1200.0
 # Minutes of retries become seconds, and the 10 executions at once that a new account has are enough: 2 of the
-# function that delivers, and 6 of the sandbox.
+# function that delivers, and 6 of the sandbox. The settling time is the time-out of the sandbox's function,
+# because a request that it has begun may take effect until then.
 SETTINGS = {
     "leadsApi": "sandbox",
     "keepData": "false",
@@ -46,7 +47,7 @@ SETTINGS = {
     "functionTimeoutSeconds": "60",
     "connectTimeoutSeconds": "2",
     "readTimeoutSeconds": "5",
-    "settlingTimeSeconds": "15",
+    "settlingTimeSeconds": "60",
 }
 Found = TypeVar("Found")
 

@@ -24,7 +24,8 @@ from local.sandbox.dynamodb_store import DynamoDbStore, StoredFaults
 from local.sandbox.tokens import OwnTokenEndpoint
 
 _READ_SECRET_EVERY_S = 60
-_AWS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+# A write whose answer is lost is written again, and then looks like a second request: hence the long wait.
+_AWS = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 class _Sandbox:

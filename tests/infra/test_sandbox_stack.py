@@ -11,6 +11,7 @@ from infra.config import ConfigError
 from infra.delivery_stack import DeliveryStack
 from infra.sandbox_stack import SandboxStack
 from local.sandbox.dynamodb_store import EXPIRY, KIND, LONGEST_DELAY_S, NAME
+from prove.stage import SETTINGS
 from sim.synthesis import Template, build, config_of, new_app, properties, resources, synthesise
 
 NO_CODE = lambda_.Code.from_inline("pass")
@@ -48,6 +49,13 @@ def _values(value: object, key: str) -> list[Any]:
             for found in ([inner] if name == key else _values(inner, key))
         ]
     return []
+
+
+def test_a_request_that_the_sandbox_has_begun_takes_effect_within_the_settling_time() -> None:
+    """A function ends at its time-out. A create that took effect later would be sent twice."""
+    time_out = properties(sandbox(), "AWS::Lambda::Function")["Timeout"]
+    assert int(SETTINGS["settlingTimeSeconds"]) >= time_out
+    assert config_of("dev").settling_time_seconds >= time_out
 
 
 def test_both_functions_read_the_same_secret_which_nobody_typed() -> None:

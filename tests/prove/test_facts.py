@@ -162,6 +162,19 @@ def test_a_fact_fails_when_aws_shows_something_else(
     assert not fact(stage).holds
 
 
+def test_leads_created_again_are_shown_with_the_time_between(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows whether the first create took effect later than the settling time allows."""
+    requests = [
+        {"email": f"once-{number}@example.com", "effect": effect, "effect_at": at}
+        for number, effect, at in ((1, "created", 10), (2, "created", 11), (1, "created_again", 75))
+    ]
+    monkeypatch.setattr(stage, "sandbox", lambda path, **_: requests if path == "requests" else [])
+    monkeypatch.setattr(stage, "until", lambda *_: None)
+    assert facts.each_lead_once(stage) == (False, "0 leads, 1 created again after 65 s")
+
+
 def test_the_cost_is_counted_from_what_was_used(stage: Stage, answers: Answers) -> None:
     """Ten times the work of the function costs more, and the text has the numbers."""
     usd, text = estimate(stage, time.time())
