@@ -159,7 +159,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # Those that wait most, because the others' work fills their waits.
 _LONGEST_FIRST = (
     *("prove", "dev", "operator", "deployed stack", "fault suite", "running"),
-    *("alarms", "templates", "test_update"),
+    *("alarms", "templates", "test_update", "test_release"),
 )
 
 
