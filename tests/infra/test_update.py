@@ -66,7 +66,9 @@ class User:
         self.path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         settings = (clone / "settings/example.toml").read_text("utf-8")
         self.settings = clone / "settings/dev.toml"
-        self.settings.write_text(f"memoryMegabytes = 1234  # ours\n{settings}", "utf-8")
+        # Without the sandbox, whose bundle takes seconds.
+        ours = 'memoryMegabytes = 1234  # ours\nleadsApi = "7targets"\n'
+        self.settings.write_text(ours + settings, "utf-8")
 
     def follow(self, heading: str, *, then: str = "", **variables: str) -> str:
         """Runs the only block of a procedure."""
