@@ -19,7 +19,7 @@ from deliver_leads.contract import (
 )
 from deliver_leads.event.mapping_functions import MappingFunctions
 
-from .setting_rules import suggestion
+from .setting_rules import is_text_for, suggestion
 
 OPERATIONS = (*DETAIL_TYPES.values(), MAPPING_IGNORES)
 KEYS = ("name", "pattern", "operation", "fields", "constants")
@@ -155,5 +155,6 @@ def _constant_problems(constants: Mapping[str, object]) -> Iterator[str]:
     for field, text in constants.items():
         if field not in CONSTANT_FIELDS:
             yield f"constants.{field} can't be a constant{suggestion(field, CONSTANT_FIELDS)}"
-        elif not isinstance(text, str) or not text.strip():
-            yield f"constants.{field} must be a text"
+        elif not is_text_for(field, text):
+            kind = "an e-mail address" if field == "assistantEmail" else "a text"
+            yield f"constants.{field} must be {kind}"

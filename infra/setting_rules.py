@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deliver_leads.contract import DEFAULTABLE_FIELDS
+from deliver_leads.event.address import AddressError, normal_address
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 _UP_TO_A_YEAR = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365)
@@ -138,9 +139,19 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_text_for(field: str, value: object) -> bool:
+    """Whether each lead's field may have it, as the function judges the assistant's address."""
+    if not isinstance(value, str) or not value.strip():
+        return False
+    try:
+        return field != "assistantEmail" or bool(normal_address(value))
+    except AddressError:
+        return False
+
+
 def _is_lead_defaults(value: object) -> bool:
     return isinstance(value, Mapping) and all(
-        key in DEFAULTABLE_FIELDS and isinstance(text, str) and text.strip() for key, text in value.items()
+        key in DEFAULTABLE_FIELDS and is_text_for(key, text) for key, text in value.items()
     )
 
 
@@ -161,7 +172,7 @@ URL = Rule(
     typed=lambda value: value.rstrip("/"),
 )
 LEAD_DEFAULTS = Rule(
-    f"an object of texts, with keys among {', '.join(DEFAULTABLE_FIELDS)}",
+    f"an object of texts, with keys among {', '.join(DEFAULTABLE_FIELDS)}; assistantEmail an e-mail address",
     _is_lead_defaults,
     {
         "type": "object",
@@ -199,7 +210,11 @@ ORGANIZATION = _text_like(
     "the id of an organization, o- and 10 to 32 letters or digits, or empty", r"(o-[a-z0-9]{10,32})?"
 )
 EMAILS = _list_of("e-mail addresses, each once", r"[^@\s,]+@[^@\s,]+")
-RECIPIENTS = _list_of("e-mail addresses and domains, each once", r"([^@\s,]+@)?[^@\s,]+\.[^@\s,.]+")
+# A domain as the function compares it.
+RECIPIENTS = _list_of(
+    "e-mail addresses and domains, each once, an international domain as xn--",
+    r"([^@\s,]+@)?([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+",
+)
 TOPIC_ARN_OR_EMPTY = _text_like(
     "the ARN of an SNS topic (arn:aws:sns:<region>:<account>:<name>, not FIFO), or empty",
     r"(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?",

@@ -23,7 +23,7 @@ from leadctl.commands.send import send
 from leadctl.commands.status import status
 from leadctl.commands.version import version
 from leadctl.options import Group, Invocation, target_options
-from leadctl.output import wrapped
+from leadctl.output import visible, wrapped
 from leadctl.problems import EndedError, ExitCode, ProblemError, ToBeFixedError, explain
 
 
@@ -37,10 +37,9 @@ class Leadctl(Group):
             code = super().invoke(ctx)
             sys.stdout.flush()
         except click.UsageError as error:
-            if not sys.stderr.isatty():
-                raise
-            message = wrapped(f"Error: {error.format_message()}").removeprefix("Error: ")
-            raise click.UsageError(message, error.ctx) from None
+            message = visible(f"Error: {error.format_message()}")
+            message = wrapped(message) if sys.stderr.isatty() else message
+            raise click.UsageError(message.removeprefix("Error: "), error.ctx) from None
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):

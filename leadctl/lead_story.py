@@ -11,12 +11,22 @@ from typing import Any
 
 from deliver_leads.contract import LEAD_ITEM, LedgerAttribute
 from deliver_leads.dynamodb_notation import plain
+from deliver_leads.event.address import AddressError, normal_address
 from deliver_leads.event.idempotency_key import IdempotencyKey
 from leadctl.moments import iso
+from leadctl.output import Output
 from leadctl.target import Target
 
 APP_URL = "https://solution.7targets.com/all-leads?id={}"
 _FINAL = {"delivered", "superseded"}
+
+
+def note_a_slip(out: Output, address: str) -> None:
+    """Nothing is found of an address that no lead can have, and that must not look like an answer."""
+    try:
+        normal_address(address)
+    except AddressError as error:
+        out.note(f"No lead has this address: it {error}.")
 
 
 @dataclass(frozen=True)

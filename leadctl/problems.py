@@ -7,7 +7,7 @@ from typing import IO, Any, ClassVar
 
 import click
 
-from leadctl.output import wrapped
+from leadctl.output import visible, wrapped
 
 
 class ExitCode(IntEnum):
@@ -29,7 +29,7 @@ class ProblemError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """As click does, without its "Error:"."""
-        message = self.format_message()
+        message = visible(self.format_message())
         click.echo(wrapped(message) if sys.stderr.isatty() else message, file=file, err=file is None)
 
 

@@ -181,7 +181,7 @@ MUTANTS = {
     ),
     "unmailed": Mutant(
         "a create that an update overtook counts as delivered though 7Targets sends its lead no e-mails",
-        {"delivery.py": [("if not asked and not step.has_sequence and", "if False and")]},
+        {"delivery.py": [("if not asked and step.needs_mails and", "if False and")]},
     ),
     "begun-ignored": Mutant(
         "what an update asks for that came before its create is undone by the create",
@@ -234,10 +234,18 @@ MUTANTS = {
                     'raise UnconfirmedError(f"leads API: {error}") from None',
                     "if operation is Operation.CREATE:\n"
                     '                raise UnconfirmedError(f"leads API: {error}") from None\n'
-                    "            return self._call(operation, lead, token, user_identifier, deadline)",
+                    "            return self._call(operation, lead, token, user_identifier, time_left)",
                 )
             ]
         },
+    ),
+    "stop-copied": Mutant(
+        "a stop that is sent again counts as a copy, though e-mails were started since",
+        {"next_call.py": [("return not any(first < rank < last for rank in starts)", "return True")]},
+    ),
+    "stop-sets-nothing": Mutant(
+        "an event from before a stop starts e-mails again",
+        {"setters.py": [('values = {SEQUENCE: ""}', "values = {}")]},
     ),
     "retry-after-ignored": Mutant(
         "the API is called before the end that its Retry-After said",

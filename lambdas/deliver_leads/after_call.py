@@ -23,7 +23,7 @@ outcome; but as `unconfirmed` if a request of it has no answer or the ledger cou
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .contract import LAST_RECEIVE
+from .contract import LAST_RECEIVE, Outcome
 from .event.lead import Json
 from .event.message import Message
 from .lead_state import LONGEST_REASON, EventRecord, LeadState, State
@@ -33,7 +33,6 @@ from .outcome import (
     DeliveredLead,
     DeliveryError,
     LedgerError,
-    Outcome,
     RejectedError,
     RetryError,
     UnconfirmedError,
@@ -63,17 +62,12 @@ def delivered(
     lead: DeliveredLead,
     now_s: int,
     settings: Settings,
-    *,
-    was_posted: bool,
 ) -> LeadState:
     """The lead after an answer that shows it. `sent`: the fields that the event has set."""
-    # A create is sent as PUT after a request without an answer, and begins the lead if that was a POST.
-    was_put = state.may_have_begun(own) and state.was_shown(own, settings.duplicate_window_s)
-    begins = was_posted or (own.is_create and own.unanswered and not was_put)
     final = replace(_done(own, now_s), state=State.DELIVERED, attempts=own.attempts + 1)
-    begun = state.begun_by(own) if begins else state
+    begun = state.begun_by(own) if own.is_create else state
     rank = begun.rank(own.order_ms, is_create=own.is_create)
-    setters = new_setters(begun.setters, own.operation, rank, sent, begins=begins)
+    setters = new_setters(begun.setters, own.operation, rank, sent)
     known = replace(begun, lead_id=str(lead.lead_id), known_s=now_s)
     return known.with_final(final, setters, now_s - settings.ledger_s)
 
@@ -102,17 +96,15 @@ def failed(
     state: LeadState,
     own: EventRecord,
     error: DeliveryError,
-    was_posted: bool,
     now_s: int,
     last_success_s: float,
     settings: Settings,
 ) -> tuple[EventRecord, DeliveryError]:
     """The event after calls of which the last one ended with `error`, and what that means for it.
 
-    `was_posted`: that one was a POST. After a request without an answer, a create is POSTed only if a 404 has
-    shown that this request left no trace. `last_success_s`: when this environment last delivered something.
+    `last_success_s`: when this environment last delivered something.
     """
-    own = replace(own, attempts=own.attempts + 1, unanswered=own.unanswered and not was_posted)
+    own = replace(own, attempts=own.attempts + 1)
     if isinstance(error, UnconfirmedError):
         return replace(own, unanswered=True), error
     if not isinstance(error, UnknownLeadError):

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .contract import Outcome
 from .event.envelope import Reading
 from .event.message import Message
 from .ledger import Completion
-from .outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)

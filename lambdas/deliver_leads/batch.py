@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .api.http_client import Deadline
+from .api.http_client import TimeLeft
 from .attempt import Attempt
 from .aws_error import error_code
 from .batch_metrics import BatchMetrics
+from .contract import Outcome
 from .delivery import Delivery
 from .event.envelope import IgnoredError, LeadEvent, Mapper, Reading, UnreadableError, read_event
 from .event.lead import Operation
@@ -18,7 +19,6 @@ from .event.mappings import EventMapper
 from .event.message import Message
 from .joint_writes import LARGEST_JOINT_WRITE
 from .ledger import EarlyClaim
-from .outcome import Outcome
 from .outcome_events import OutcomeEvents
 from .settings import Settings
 
@@ -96,7 +96,7 @@ class BatchRunner:
         self._metrics = metrics
         self._outcome_events = outcome_events
 
-    def run(self, records: Iterable[Mapping[str, Any]], deadline: Deadline) -> dict[str, Any]:
+    def run(self, records: Iterable[Mapping[str, Any]], time_left: TimeLeft) -> dict[str, Any]:
         """Returns the partial batch response: the messages that stay in the lead queue."""
         messages = map(Message.from_record, records)
         readings = [(message, read(message, self._settings, self._mapper)) for message in messages]
@@ -106,24 +106,24 @@ class BatchRunner:
             if isinstance(reading, IgnoredError)
         ]
         lanes = sort_into_lanes(each for each in readings if not isinstance(each[1], IgnoredError))
-        early = self._claim_early(lanes, deadline)
+        early = self._claim_early(lanes, time_left)
         futures = [
-            self._pool.submit(self._run_lane, lane, early.get(place), deadline)
+            self._pool.submit(self._run_lane, lane, early.get(place), time_left)
             for place, lane in enumerate(lanes)
         ]
         completions = self._submit_parts(
-            _results(futures), lambda part: self._delivery.complete(part, deadline)
+            _results(futures), lambda part: self._delivery.complete(part, time_left)
         )
-        attempts = ignored + self._try_alone(_results(completions), deadline)
+        attempts = ignored + self._try_alone(_results(completions), time_left)
         returned = [attempt for attempt in attempts if attempt.delay_s is not None]
         not_set = self._set_visibility(returned)
         self._metrics.write(attempts, not_set)
         for attempt in attempts:
             self._log(attempt)
-        self._publish(attempts, deadline)
+        self._publish(attempts, time_left)
         return {"batchItemFailures": [{"itemIdentifier": each.message.message_id} for each in returned]}
 
-    def _claim_early(self, lanes: Sequence[Lane], deadline: Deadline) -> dict[int, EarlyClaim | None]:
+    def _claim_early(self, lanes: Sequence[Lane], time_left: TimeLeft) -> dict[int, EarlyClaim | None]:
         """Claims, in one call for many, the leads whose lane begins with a create: most have no item yet.
 
         Meanwhile this thread fetches the environment's first token.
@@ -134,10 +134,10 @@ class BatchRunner:
             if isinstance(reading, LeadEvent) and reading.operation is Operation.CREATE
         }
         claims = self._submit_parts(
-            list(first.values()), lambda part: self._delivery.claim_new(part, deadline)
+            list(first.values()), lambda part: self._delivery.claim_new(part, time_left)
         )
         if claims:
-            self._delivery.prepare(deadline)
+            self._delivery.prepare(time_left)
         return dict(zip(first, _results(claims), strict=True))
 
     def _submit_parts(
@@ -150,20 +150,20 @@ class BatchRunner:
         ]
         return [self._pool.submit(work, part) for part in parts]
 
-    def _run_lane(self, lane: Lane, early: EarlyClaim | None, deadline: Deadline) -> list[Attempt]:
+    def _run_lane(self, lane: Lane, early: EarlyClaim | None, time_left: TimeLeft) -> list[Attempt]:
         """The completion of the lane's last event is left to `run`, because no later event waits for it."""
         return [
             self._delivery.attempt(
                 message,
                 reading,
-                deadline,
+                time_left,
                 early=early if place == 1 else None,
-                together=place == len(lane),
+                completes_later=place == len(lane),
             )
             for place, (message, reading) in enumerate(lane, start=1)
         ]
 
-    def _try_alone(self, attempts: list[Attempt], deadline: Deadline) -> list[Attempt]:
+    def _try_alone(self, attempts: list[Attempt], time_left: TimeLeft) -> list[Attempt]:
         """Events that the function crashed over go last, one by one, those with the fewest crashes first.
 
         If one of them crashes the function again, no other event is affected, and the crash is counted for
@@ -172,7 +172,7 @@ class BatchRunner:
         to_try = sorted((each for each in attempts if each.crashes), key=lambda each: each.crashes)
         others = [each for each in attempts if not each.crashes]
         return others + [
-            self._delivery.attempt(each.message, each.reading, deadline, alone=True) for each in to_try
+            self._delivery.attempt(each.message, each.reading, time_left, alone=True) for each in to_try
         ]
 
     def _set_visibility(self, returned: list[Attempt]) -> int:
@@ -205,11 +205,11 @@ class BatchRunner:
             )
         return len(refused)
 
-    def _publish(self, attempts: list[Attempt], deadline: Deadline) -> None:
+    def _publish(self, attempts: list[Attempt], time_left: TimeLeft) -> None:
         """Last, because nothing else may suffer from it."""
         if self._outcome_events is None:
             return
-        lost = self._outcome_events.publish(attempts, deadline)
+        lost = self._outcome_events.publish(attempts, time_left)
         self._metrics.write_lost_events(lost.events)
         if lost.events:
             self._logger.warning("outcome events lost", extra=lost._asdict())

@@ -21,6 +21,18 @@ MAPPING_IGNORES = "ignore"
 OWN_EVENT_SOURCE = "7targets-lead-delivery"
 
 
+class Outcome(StrEnum):
+    """The same names in log lines, metrics, dead letters and the README."""
+
+    DELIVERED = "delivered"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+    RETRY = "retry"
+    UNCONFIRMED = "unconfirmed"
+    BLOCKED = "blocked"
+
+
 class OutcomeDetailType(StrEnum):
     """EventBridge's `detail-type` of the integration's own events: what finally became of an event."""
 

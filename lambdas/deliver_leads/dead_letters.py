@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .contract import DeadLetterAttribute
+from .contract import DeadLetterAttribute, Outcome
 from .event.message import Message
-from .outcome import DeliveryError, Outcome
+from .outcome import DeliveryError
 
 # An SQS message with its attributes holds at most 1 MiB (AWS quota since 2025).
 LARGEST_MESSAGE_BYTES = 1_048_576

@@ -21,12 +21,12 @@ from .after_call import (
     not_delivered,
     superseded,
 )
-from .api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
+from .api.http_client import LONGEST_AWS_CALL_S, HttpClient, TimeLeft
 from .api.leads_api import LeadsApi
 from .attempt import Attempt
 from .aws_error import error_code
 from .breaker import CircuitBreaker, Evidence
-from .contract import RESERVE_S
+from .contract import RESERVE_S, Outcome
 from .dead_letters import DeadLetterQueue
 from .event.envelope import LeadEvent, Reading
 from .event.lead import Json, Operation
@@ -40,7 +40,6 @@ from .outcome import (
     DeliveryError,
     LedgerError,
     NotNowError,
-    Outcome,
     RejectedError,
     RetryError,
     UnconfirmedError,
@@ -79,32 +78,32 @@ class Delivery:
         self._last_taken: tuple[str, float] = ("", 0.0)
 
     def claim_new(
-        self, events: Sequence[tuple[LeadEvent, Message]], deadline: Deadline
+        self, events: Sequence[tuple[LeadEvent, Message]], time_left: TimeLeft
     ) -> list[EarlyClaim | None]:
         """Claims, in one call, leads that may be new; None for each if nothing may be sent now."""
         try:
-            self._http.require_time(deadline)
+            self._http.require_time(time_left)
         except DeliveryError:
             return [None] * len(events)
         if self._breaker.is_open or not self._pace.has_room(len(events)):
             return [None] * len(events)
-        return [*self._ledger.claim_new(events, lease_s=deadline())]
+        return [*self._ledger.claim_new(events, lease_s=time_left())]
 
-    def prepare(self, deadline: Deadline) -> None:
+    def prepare(self, time_left: TimeLeft) -> None:
         """Fetches the environment's first token.
 
         Errors are ignored here: each attempt fetches the token itself and reports its own.
         """
         if not self._breaker.is_open:
             with suppress(Exception):
-                self._http.require_time(deadline)
-                self._api.fetch_first_token(deadline)
+                self._http.require_time(time_left)
+                self._api.fetch_first_token(time_left)
 
-    def complete(self, attempts: Sequence[Attempt], deadline: Deadline) -> list[Attempt]:
+    def complete(self, attempts: Sequence[Attempt], time_left: TimeLeft) -> list[Attempt]:
         """Writes the completions that attempts have left, in one call."""
         completions = [attempt.completion for attempt in attempts if attempt.completion]
         written = iter(
-            self._ledger.complete_together(completions, lambda: _has_time(deadline)) if completions else []
+            self._ledger.complete_together(completions, lambda: _has_time(time_left)) if completions else []
         )
         return [
             self._stored(attempt, next(written)) if attempt.completion else attempt for attempt in attempts
@@ -114,24 +113,24 @@ class Delivery:
         self,
         message: Message,
         reading: Reading,
-        deadline: Deadline,
+        time_left: TimeLeft,
         *,
         early: EarlyClaim | None = None,
-        together: bool = False,
+        completes_later: bool = False,
         alone: bool = False,
     ) -> Attempt:
         """Never raises: an unexpected error is a retry, so that a bug harms no other lead of the batch.
 
-        `together`: a delivery's completion is left to `complete`. `alone`: no other event is under way in
-        this environment.
+        `early`: what came of claiming its lead with others. `completes_later`: if the event is delivered,
+        `complete` writes that into the ledger. `alone`: no other event is under way in this environment.
         """
         started = time.monotonic()
         try:
             if isinstance(reading, LeadEvent):
-                attempt = self._deliver(message, reading, deadline, early, together, alone)
+                attempt = self._deliver(message, reading, time_left, early, completes_later, alone)
             else:  # the reading is the error
                 late = DeferredError("not parked, because the invocation's time is nearly over", delay_s=1)
-                attempt = self._park_or_return(message, reading, reading if _has_time(deadline) else late)
+                attempt = self._park_or_return(message, reading, reading if _has_time(time_left) else late)
         except Exception as error:
             if not isinstance(error, DeliveryError):
                 error = RetryError(describe_unforeseen(error), shared=False)
@@ -142,23 +141,23 @@ class Delivery:
         self,
         message: Message,
         event: LeadEvent,
-        deadline: Deadline,
+        time_left: TimeLeft,
         early: EarlyClaim | None,
-        together: bool,
+        completes_later: bool,
         alone: bool,
     ) -> Attempt:
-        is_probe, refusal = self._admit(deadline)
+        is_probe, refusal = self._admit(time_left)
         result: DeliveredLead | DeliveryError | None = None
         try:
             claim = early.claim if early else None
             if claim is None:
-                # What would be parked is looked up first, because the ledger says what it is parked as. What
-                # an early claim may hold is claimed, because only a completion ends a lease early.
-                looks_up = early is not None or is_old(message, time.time(), self._settings)
-                if refusal and not (isinstance(refusal, NotNowError) and looks_up):
-                    return self._park_or_return(message, event, refusal, leaves_claim=early is not None)
+                # Though nothing may be sent, an old event is looked up, because the ledger says what it is
+                # parked as; and a lead that an early claim may hold, because a completion has to end that.
+                is_looked_up = early is not None or is_old(message, time.time(), self._settings)
+                if refusal and not (isinstance(refusal, NotNowError) and is_looked_up):
+                    raise refusal
                 owner = early.owner if early else ""
-                claim = self._ledger.claim(event, message, deadline(), owner=owner, alone=alone)
+                claim = self._ledger.claim(event, message, time_left(), owner=owner, alone=alone)
             step = next_call(
                 claim.state,
                 claim.record,
@@ -177,24 +176,24 @@ class Delivery:
                 return self._park_or_return(message, event, RejectedError(step.reason), claim)
             if refusal:
                 return self._park_or_return(message, event, refusal, claim)
-            result, was_posted = self._send(event, step, deadline)
+            result, claim = self._send(claim, step, time_left)
             if isinstance(result, DeliveredLead):
-                return self._conclude(message, claim, step, result, was_posted, together)
-            return self._fail(message, claim, result, was_posted)
+                return self._conclude(message, claim, step, result, completes_later)
+            return self._fail(message, claim, result)
         finally:
             self._pace.leave(get_ident())
             if refusal is None:
                 self._note_health(is_probe, event, result)
 
-    def _admit(self, deadline: Deadline) -> tuple[bool, DeliveryError | None]:
+    def _admit(self, time_left: TimeLeft) -> tuple[bool, DeliveryError | None]:
         """Whether the attempt is the breaker's probe, and why nothing may be sent now.
 
         What lines up must leave time for a call and for what follows it (`RESERVE_S`).
         """
         try:
-            self._http.require_time(deadline)
-            self._pace.line_up(get_ident(), deadline() - self._http.longest_call_s - RESERVE_S)
-            return self._breaker.admit(deadline() - self._http.longest_call_s), None
+            self._http.require_time(time_left)
+            self._pace.line_up(get_ident(), time_left() - self._http.longest_call_s - RESERVE_S)
+            return self._breaker.admit(time_left() - self._http.longest_call_s), None
         except DeliveryError as error:
             return False, error
 
@@ -219,27 +218,28 @@ class Delivery:
         return replace(waiting, crashes=claim.record.crashes if is_tried_alone else 0)
 
     def _send(
-        self, event: LeadEvent, step: Send, deadline: Deadline
-    ) -> tuple[DeliveredLead | DeliveryError, bool]:
-        """The answer to the last of the event's calls, and whether that was a POST."""
-        is_post = event.operation is Operation.CREATE and not step.may_exist
+        self, claim: Claim, step: Send, time_left: TimeLeft
+    ) -> tuple[DeliveredLead | DeliveryError, Claim]:
+        """The answer to the last of the event's calls, and the claim after those before it."""
+        event = claim.event
         try:
             if event.operation is Operation.CREATE and step.may_exist:
                 try:
-                    return self._assign(step, deadline), False
+                    return self._assign(step, time_left), claim
                 except UnknownLeadError:
-                    if step.fields.keys() != event.lead.keys():
-                        why = "7Targets no longer has this lead, of which later events were delivered"
+                    if claim.state.known_s and step.fields.keys() != event.lead.keys():
+                        why = "7Targets no longer has this lead, of which there are later events"
                         raise UndecidedError(f"{why}; send what still holds as a new create") from None
-                    is_post = True
-            return self._api.send(event.operation, step.fields, deadline), is_post
+                    # The 404 shows that an earlier request without an answer has left no trace.
+                    claim = replace(claim, record=replace(claim.record, unanswered=False))
+            return self._api.send(event.operation, step.fields, time_left), claim
         except DeliveryError as error:
-            return error, is_post
+            return error, claim
         except Exception as error:
             # It is not known where this arose, so a request may have left.
-            return UnconfirmedError(describe_unforeseen(error), shared=False), is_post
+            return UnconfirmedError(describe_unforeseen(error), shared=False), claim
 
-    def _assign(self, step: Send, deadline: Deadline) -> DeliveredLead:
+    def _assign(self, step: Send, time_left: TimeLeft) -> DeliveredLead:
         """Sends a create as an update, because a POST would restart the sequence of a lead that exists.
 
         Raises `UnknownLeadError` when 7Targets doesn't have the lead, so that the create may be POSTed.
@@ -247,24 +247,24 @@ class Delivery:
         fields = step.fields
         asked = {name: value for name, value in fields.items() if name in SEQUENCE_FIELDS}
         others = {name: value for name, value in fields.items() if name not in SEQUENCE_FIELDS}
-        lead = self._api.send(Operation.UPDATE, others, deadline)
-        if not asked and not step.has_sequence and lead.next_schedule_time is None:
+        lead = self._api.send(Operation.UPDATE, others, time_left)
+        if not asked and step.needs_mails and lead.next_schedule_time is None:
             why = "7Targets has the lead, sends it no e-mails, and starts none for a create sent as an update"
             raise UndecidedError(f"{why}; start its sequence there", status=lead.status)
         if _is_in_sequence(lead, asked):
             return lead
-        lead = self._api.send(Operation.UPDATE, fields, deadline)
+        lead = self._api.send(Operation.UPDATE, fields, time_left)
         if _is_in_sequence(lead, asked):
             return lead
         why = "7Targets has the lead, but leaves it in another sequence than the create asks for"
         raise UndecidedError(why, status=lead.status)
 
-    def _fail(self, message: Message, claim: Claim, error: DeliveryError, was_posted: bool) -> Attempt:
+    def _fail(self, message: Message, claim: Claim, error: DeliveryError) -> Attempt:
         now_s = int(time.time())
         if isinstance(error, UndecidedError) and error.status:  # an answer has shown the lead
             claim = replace(claim, state=replace(claim.state, known_s=now_s))
         record, error = failed(
-            claim.state, claim.record, error, was_posted, now_s, self._api.last_success_s, self._settings
+            claim.state, claim.record, error, now_s, self._api.last_success_s, self._settings
         )
         return self._park_or_return(message, claim.event, error, replace(claim, record=record))
 
@@ -274,12 +274,11 @@ class Delivery:
         claim: Claim,
         step: Send,
         lead: DeliveredLead,
-        was_posted: bool,
-        together: bool,
+        completes_later: bool,
     ) -> Attempt:
         event, own = claim.event, claim.record
         now_s = int(time.time())
-        state = delivered(claim.state, own, step.fields, lead, now_s, self._settings, was_posted=was_posted)
+        state = delivered(claim.state, own, step.fields, lead, now_s, self._settings)
         attempt = Attempt(
             message,
             event,
@@ -293,7 +292,7 @@ class Delivery:
             next_schedule_time=lead.next_schedule_time,
             sequence=lead.sequence,
         )
-        if together:
+        if completes_later:
             return replace(attempt, completion=Completion(claim, state))
         return self._stored(attempt, self._ledger.complete(claim, state))
 
@@ -368,9 +367,9 @@ class Delivery:
         self._breaker.note(is_probe, _evidence(result), subject, cause)
 
 
-def _has_time(deadline: Deadline) -> bool:
+def _has_time(time_left: TimeLeft) -> bool:
     """Whether there is time for one more AWS call and then the visibility timeouts."""
-    return deadline() > 2 * LONGEST_AWS_CALL_S + 1
+    return time_left() > 2 * LONGEST_AWS_CALL_S + 1
 
 
 def _is_in_sequence(lead: DeliveredLead, asked: Mapping[str, Json]) -> bool:

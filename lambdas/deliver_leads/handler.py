@@ -10,7 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from .api.access_token import AccessTokens
 from .api.call_tally import CallTally
-from .api.http_client import Deadline, HttpClient
+from .api.http_client import HttpClient, TimeLeft
 from .api.leads_api import LeadsApi
 from .api.roots import share_with_aws, tls_context
 from .aws_clients import LateClient, client_config
@@ -98,33 +98,33 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - any J
     Raises `UnknownEventError` for any other event: an answer would let a wrong trigger drop leads unseen.
     """
 
-    def deadline() -> float:  # the seconds that are left
+    def time_left() -> float:
         return float(context.get_remaining_time_in_millis()) / 1000
 
     # These are a fifth of each line's bytes, and the log group and `service` name the function anyway.
     logger.remove_keys(["function_arn", "function_name", "function_memory_size"])
     http.drop_idle_connections()
     if event == CHECK_EVENT:
-        return check(deadline)
+        return check(time_left)
     if event == ASSISTANTS_EVENT:
         warnings.filterwarnings("ignore", "No application metrics")  # there is nothing to count
-        return new_check(deadline).list_assistants()
+        return new_check(time_left).list_assistants()
     if isinstance(event, dict) and "Records" in event:
-        return runner.run(event["Records"], deadline)
+        return runner.run(event["Records"], time_left)
     raise UnknownEventError('the event is neither SQS\'s, with "Records", nor {"check": true}')
 
 
-def check(deadline: Deadline) -> dict[str, Any]:
+def check(time_left: TimeLeft) -> dict[str, Any]:
     """Checks what a delivery needs, counts and logs what was found, and returns it."""
-    report = new_check(deadline).run()
+    report = new_check(time_left).run()
     metrics.add_metric(Metric.CHECK_FAILED, MetricUnit.Count, 0 if report["ok"] else 1)
     log = logger.info if report["ok"] else logger.warning
     log("check", extra=report)
     return report
 
 
-def new_check(deadline: Deadline) -> "Check":
+def new_check(time_left: TimeLeft) -> "Check":
     """One check. Its module would add 3 ms to the cold start of every batch, so it is imported here."""
     from .check.check import Check
 
-    return Check(settings, http, tokens, _dynamodb, _sqs, deadline)
+    return Check(settings, http, tokens, _dynamodb, _sqs, time_left)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from .event.lead import Operation
-from .setters import SEQUENCE, STOPPED, Setter, Setters
+from .setters import Setters, new_setters
 
 # Clocks of SQS, EventBridge and two execution environments may differ by seconds: AWS keeps each within a
 # second of UTC, and this is far more.
@@ -36,7 +36,8 @@ SHOWN_EVENTS = 3
 LONGEST_REASON = 200
 # An update or stop that was sent so shortly before its create counts as sent after it.
 SENT_BEFORE_ITS_CREATE_MS = 900_000
-# More than that time has milliseconds, so that these all rank between their create and what follows it.
+# Each millisecond has more ranks than that time has milliseconds, so that all that was sent in it ranks
+# between its create and what follows that.
 RANKS_A_MS = 1_000_000
 
 
@@ -59,8 +60,9 @@ class EventRecord:
     that was after a parking. `due_s`: when its message is expected back. `unknown_since_s`: since when
     7Targets says that it doesn't know the lead. `crashes`: how often an execution environment ended while it
     delivered the event; `crashes_alone`: those of them while no other event was under way.
-    `receive_count` (its message's) and `alone` are those of the last claim if this was never completed, else
-    0 and False. `UNDER_WAY` is stored in the journal only. `reason` and `source` are free of personal data.
+    `receive_count` (its message's, from 1) and `alone` are those of an open claim, which is one that was not
+    completed, because the function crashed or could not write; without one they are 0 and False. `UNDER_WAY`
+    is stored in the journal only. `reason` and `source` are free of personal data.
     """
 
     key: str
@@ -108,21 +110,9 @@ class EventRecord:
 
     def next_try(self, claim: "EventRecord") -> "EventRecord":
         """This open event as a claim finds it."""
-        known = self
-        if known.receive_count:
-            crashed = not known.was_only_unwritten(claim)
-            # After a receive without a claim, the time shows no crash for certain. That is enough to try the
-            # event alone, but not to park it.
-            was_between = (
-                claim.message_id == known.message_id and claim.receive_count > known.receive_count + 1
-            )
-            known = replace(
-                known,
-                receive_count=0,
-                alone=False,
-                crashes=known.crashes + crashed,
-                crashes_alone=known.crashes_alone + (crashed and known.alone and not was_between),
-            )
+        known = self._without_open_claim(claim) if self.receive_count else self
+        if known.operation is Operation.STOP_FOLLOWUP:  # it has to end what began since, too
+            known = replace(known, order_ms=max(known.order_ms, claim.order_ms))
         if known.state is not State.PARKED or not known._is_sent_again(claim):
             return known
         return replace(
@@ -135,6 +125,22 @@ class EventRecord:
             first_seen_s=known.first_seen_s,
             attempts=known.attempts,
             unanswered=known.unanswered,
+        )
+
+    def _without_open_claim(self, next_claim: "EventRecord") -> "EventRecord":
+        """The event with the crash of its open claim counted, if the next claim shows that it crashed."""
+        crashed = not self.was_only_unwritten(next_claim)
+        # If the message was received in between and not claimed, the time shows no crash for certain. That is
+        # enough to try the event alone, but not to park it.
+        is_certain = (
+            next_claim.message_id != self.message_id or next_claim.receive_count == self.receive_count + 1
+        )
+        return replace(
+            self,
+            receive_count=0,
+            alone=False,
+            crashes=self.crashes + crashed,
+            crashes_alone=self.crashes_alone + (crashed and self.alone and is_certain),
         )
 
     def _is_sent_again(self, claim: "EventRecord") -> bool:
@@ -192,25 +198,29 @@ class LeadState:
         """Whether an answer showed the lead after the create was sent, or within one window before."""
         return self.known_s > max(0, create.order_ms / 1000 - window_s - CLOCK_SKEW_S)
 
-    def may_have_begun(self, event: EventRecord) -> bool:
-        """Whether the lead may exist because of this create's request, and no answer has shown it since."""
-        return event.is_create and event.unanswered and event.updated_s > self.known_s
+    def leaves_doubt(self, event: EventRecord) -> bool:
+        """Whether a POST could repeat this create, or undo this stop.
+
+        A request of it had no answer, and no answer has shown the lead since.
+        """
+        is_harmed = event.operation in {Operation.CREATE, Operation.STOP_FOLLOWUP}
+        return is_harmed and event.unanswered and event.updated_s > self.known_s
 
     def with_open(self, event: EventRecord) -> "LeadState":
         """The state with this event among the open ones."""
         others = [each for each in self.open if not each.is_same(event)]
         kept = sorted([*others, event], key=_importance)[-MOST_OPEN:]
-        lost = any(self.may_have_begun(each) for each in (*others, event) if each not in kept)
+        lost = any(self.leaves_doubt(each) for each in (*others, event) if each not in kept)
         return replace(self, open=tuple(kept), has_forgotten=self.has_forgotten or lost)
 
     def with_copy(self, event: EventRecord) -> "LeadState":
         """Moves the time of the final event to that of its copy, and drops the copy from the open ones."""
         final = self.finals[event.key]
         order_ms = max(final.order_ms, event.order_ms)
-        setters, sequence = self.setters, self.setters.get(SEQUENCE)
-        if event.operation is Operation.STOP_FOLLOWUP and sequence and sequence.value == STOPPED:
+        setters = self.setters
+        if event.operation is Operation.STOP_FOLLOWUP:
             rank = self.rank(order_ms, is_create=False)
-            setters = {**setters, SEQUENCE: Setter(max(sequence.rank, rank), STOPPED)}
+            setters = {**setters, **new_setters(setters, event.operation, rank, {})}
         finals = {**self.finals, event.key: replace(final, order_ms=order_ms)}
         others = tuple(each for each in self.open if not each.is_same(event))
         return replace(self, finals=finals, setters=setters, open=others)

@@ -23,29 +23,32 @@ what no later event has set. A create that is redriven a day after a stop is sen
 sequence. An event with a used key and other content is refused.
 
 (1) Both have the same key and content, whatever came between. But a create without a producer's key is a copy
-only if the two were sent within one window; and a stop only if nothing has set the sequence between the two.
+only if the two were sent within one window; and a stop only if between the two no create was sent and nothing
+has set the sequence, because that may have started e-mails again.
 (2) It counts as waiting until `overdue_s` after its message was due. A create waits for an update or stop
 only if an answer has shown the lead, after any 404 to that event: otherwise that event waits for a create.
 A stop waits for none, because e-mails to a person would go on; what it overtakes can't start them again.
 (3) An answer showed the lead after the create was sent, or at most one window before that; or a request of a
-create had no answer, and nothing has shown the lead since; or something was forgotten that a POST would need.
-A create of a lead that was shown longer ago is POSTed, because a second sign-up is to start e-mails again.
+create or stop had no answer, and nothing has shown the lead since; or something was forgotten that a POST
+would need. A create of a lead that was shown longer ago is POSTed, because a second sign-up is to start
+e-mails again.
 (4) Without its sequence, which a second PUT sets if the answer shows another one; after a 404, as POST.
 
-`Send` leaves out what a later event has set (a stop sets the sequence), but for name, e-mail address and
-assistant. All orders and windows are between the times at which events were first sent, so an outage or a
-redrive changes nothing. While a request without an answer may still take effect, the ledger grants no claim.
-`after_call.py` says what follows; docs/decisions/0001 says what remains possible.
+`Send` leaves out what a later event has set, but for name, e-mail address and assistant. A stop sets the
+sequence, even while it waits or has no answer, but for what is sent as POST at once. All orders and windows
+are between the times at which events were first sent, so an outage or a redrive changes nothing. While a
+request without an answer may still take effect, the ledger grants no claim. `after_call.py` says what
+follows; docs/decisions/0001 says what remains possible.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .contract import Outcome
 from .event.idempotency_key import IdempotencyKey
 from .event.lead import MANDATORY, Json, Operation
 from .lead_state import EventRecord, Final, LeadState, State
-from .outcome import Outcome
-from .setters import SEQUENCE, STOPPED, entry_of, fingerprint, is_set_later
+from .setters import SEQUENCE, entry_of, fingerprint, is_set_later, new_setters
 
 CRASHES_TO_PARK = 3
 OVERDUE_CHECKED_AFTER_S = 60
@@ -80,13 +83,14 @@ class Refuse:
 class Send:
     """To be sent, with these fields.
 
-    `may_exist`: 7Targets may have the lead. `has_sequence`: an event has started, set or stopped the lead's
-    sequence, or may have, however long ago.
+    `may_exist`: 7Targets may have the lead. `needs_mails`: an answer to a PUT has to show that the lead gets
+    e-mails, because a create asks for them, and no event has started, set or stopped the lead's sequence, or
+    may have, however long ago.
     """
 
     fields: Mapping[str, Json]
     may_exist: bool
-    has_sequence: bool
+    needs_mails: bool
 
 
 NextCall = Skip | Wait | Refuse | Send
@@ -147,17 +151,20 @@ def _is_copy(state: LeadState, own: EventRecord, final: Final, window_s: int | N
         return False
     if window_s is not None:
         return abs(own.order_ms - final.order_ms) < window_s * 1000
-    sequence = state.setters.get(SEQUENCE)
-    if own.operation is not Operation.STOP_FOLLOWUP or sequence is None or sequence.value == STOPPED:
+    if own.operation is not Operation.STOP_FOLLOWUP:
         return True
-    ranks = [state.rank(order_ms, is_create=False) for order_ms in (final.order_ms, own.order_ms)]
-    return not ranks[0] < sequence.rank < ranks[1]
+    events: tuple[Final | EventRecord, ...] = (*state.finals.values(), *state.open)
+    starts = [state.rank(each.order_ms, is_create=True) for each in events if each.is_create]
+    if SEQUENCE in state.setters:
+        starts.append(state.setters[SEQUENCE].rank)
+    first, last = (state.rank(each.order_ms, is_create=False) for each in (final, own))
+    return not any(first < rank < last for rank in starts)
 
 
 def _may_exist(state: LeadState, own: EventRecord, window_s: int) -> bool:
-    """Whether 7Targets may have the lead because of a create that this one could repeat."""
-    may_have_begun = any(state.may_have_begun(each) for each in (*state.open, own))
-    return state.was_shown(own, window_s) or state.has_forgotten or may_have_begun
+    """Whether 7Targets may have the lead, so that a POST could start its e-mails again."""
+    is_in_doubt = any(state.leaves_doubt(each) for each in (*state.open, own))
+    return state.was_shown(own, window_s) or state.has_forgotten or is_in_doubt
 
 
 def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
@@ -171,15 +178,24 @@ def _goes_first(other: EventRecord, own: EventRecord, known_s: int) -> bool:
 
 def _what_is_left(state: LeadState, own: EventRecord, lead: Mapping[str, Json], may_exist: bool) -> NextCall:
     setters, rank = state.setters, state.rank(own.order_ms, is_create=own.is_create)
+    # A stop that has no answer may have ended the e-mails, and one that waits will.
+    stops = [
+        each.order_ms
+        for each in state.open
+        if each.operation is Operation.STOP_FOLLOWUP and (each.unanswered or each.state is not State.PARKED)
+    ]
+    if stops and (may_exist or not own.is_create):
+        stopped = state.rank(max(stops), is_create=False)
+        setters = {**setters, **new_setters(setters, Operation.STOP_FOLLOWUP, stopped, {})}
     later = {name for name in lead if is_set_later(setters, name, rank)}
     fields = {name: value for name, value in lead.items() if name in MANDATORY or name not in later}
     has_sequence = SEQUENCE in setters or own.unanswered or state.has_forgotten
-    send = Send(fields, may_exist, has_sequence)
+    needs_mails = own.is_create and not has_sequence
+    send = Send(fields, may_exist, needs_mails)
     if own.operation is Operation.STOP_FOLLOWUP:
         return send
     own_names = set(lead) - {"email", "id"}
-    # A create asks for e-mails as well, even if it names no sequence.
-    if own_names <= later and (has_sequence or not own.is_create):
+    if own_names <= later and not needs_mails:
         return Skip(Outcome.DUPLICATE, "later events have set all of its fields", superseded=True)
     if rank <= state.setters_floor and any(entry_of(name) not in setters for name in own_names):
         return Refuse("it is too old: it is no longer known which event of the lead has set its fields last")

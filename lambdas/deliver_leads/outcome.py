@@ -2,7 +2,7 @@
 
     DeliveryError
     ├── RejectedError        caused by the lead: park it now
-    │   └── UndecidedError   7Targets holds the lead, but nothing shows whether the event took effect
+    │   └── UndecidedError   nothing shows whether the event took effect: park it now, a person looks
     └── RetryError           not caused by the lead: return it to the queue, for later
         ├── UnconfirmedError a request left and no answer came: wait for the settling time, then send again
         ├── UnknownLeadError an update or stop came before its create: wait a grace period
@@ -20,21 +20,10 @@ API's own words about the lead (it goes to the dead-letter queue only).
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-
-class Outcome(StrEnum):
-    """The same names in log lines, metrics, dead letters and the README."""
-
-    DELIVERED = "delivered"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
-    REJECTED = "rejected"
-    RETRY = "retry"
-    UNCONFIRMED = "unconfirmed"
-    BLOCKED = "blocked"
+from .contract import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +62,7 @@ class RejectedError(DeliveryError):
 
 
 class UndecidedError(RejectedError):
-    """A person has to look: 7Targets holds the lead, but its answer doesn't show what the event asked for."""
+    """A person has to look, because neither 7Targets nor the ledger shows whether the event took effect."""
 
     outcome = Outcome.UNCONFIRMED
 

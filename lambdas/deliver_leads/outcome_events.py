@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, Deadline
+from .api.http_client import AWS_CONNECT_TIMEOUT_S, AWS_READ_TIMEOUT_S, TimeLeft
 from .attempt import Attempt
 from .aws_error import error_code
-from .contract import OWN_EVENT_SOURCE, OutcomeDetailType, OutcomeEventsMode
+from .contract import OWN_EVENT_SOURCE, Outcome, OutcomeDetailType, OutcomeEventsMode
 from .event.envelope import LeadEvent
 from .event.loggable import loggable_id, sha256
-from .outcome import Outcome
 
 SCHEMA_VERSION = 1
 # One PutEvents request takes at most 10 entries, in all less than 1 MB.
@@ -56,29 +55,29 @@ class OutcomeEvents:
         self._bus = bus
         self._with_lead = mode is OutcomeEventsMode.LEAD
 
-    def publish(self, attempts: Sequence[Attempt], deadline: Deadline) -> Lost:
+    def publish(self, attempts: Sequence[Attempt], time_left: TimeLeft) -> Lost:
         """Never raises, because the batch's response must still be given. Takes no more time than is left."""
         final = [(kind, attempt) for attempt in attempts if (kind := detail_type(attempt))]
         try:
-            return self._send([self._entry(kind, attempt) for kind, attempt in final], deadline)
+            return self._send([self._entry(kind, attempt) for kind, attempt in final], time_left)
         except Exception as error:
             return Lost(len(final), f"internal error: {type(error).__name__}")
 
-    def _send(self, entries: list[_Entry], deadline: Deadline) -> Lost:
+    def _send(self, entries: list[_Entry], time_left: TimeLeft) -> Lost:
         reason = "no time was left"
         for pause_s in PAUSES_S:
-            if not entries or deadline() - pause_s < NEEDED_S:
+            if not entries or time_left() - pause_s < NEEDED_S:
                 break
             time.sleep(pause_s)
-            entries, reason = self._put(entries, deadline)
+            entries, reason = self._put(entries, time_left)
         return Lost(len(entries), reason if entries else "")
 
-    def _put(self, entries: list[_Entry], deadline: Deadline) -> tuple[list[_Entry], str]:
+    def _put(self, entries: list[_Entry], time_left: TimeLeft) -> tuple[list[_Entry], str]:
         """Returns the entries that were not taken, and why. A call that fails as a whole ends the round."""
         refused: list[_Entry] = []
         reason, done = "", 0
         for batch in _batches(entries):
-            if deadline() < NEEDED_S:
+            if time_left() < NEEDED_S:
                 return refused + entries[done:], reason or "no time was left"
             try:
                 results = self._events.put_events(Entries=batch)["Entries"]

@@ -12,18 +12,13 @@ from .event.loggable import sha256
 
 SEQUENCE = "sequence"
 SEQUENCE_FIELDS = frozenset({"scheduleId", "scheduleName"})
-# The sequence's value after a stop.
-STOPPED = "stopped"
-# Its value after a POST that names no sequence, which starts the assistant's default one: an event that names
-# or stops a sequence wins over this even if it was sent before.
-STARTED = "started"
 
 
 @dataclass(frozen=True, slots=True)
 class Setter:
     """The event that has set a field last: its rank (`LeadState.rank`).
 
-    `value` is `STOPPED` or `STARTED` for the sequence, a fingerprint for a mandatory field, else empty.
+    `value` is a fingerprint for a mandatory field, else empty.
     """
 
     rank: int
@@ -48,36 +43,33 @@ def fingerprint(lead: Mapping[str, Json], name: str) -> str:
 def is_set_later(setters: Setters, name: str, rank: int) -> bool:
     """Whether an event with a higher rank has set the field."""
     setter = setters.get(entry_of(name))
-    return setter is not None and setter.value != STARTED and setter.rank > rank
+    return setter is not None and setter.rank > rank
 
 
 def new_setters(
-    setters: Setters,
-    operation: Operation | None,
-    rank: int,
-    sent: Mapping[str, Json],
-    *,
-    begins: bool,
+    setters: Setters, operation: Operation | None, rank: int, sent: Mapping[str, Json]
 ) -> dict[str, Setter]:
     """The entries that an event has set by sending these fields.
 
-    `begins`: it was sent as POST, which starts a sequence even if it names none. The API wants name and
-    assistant with each update, so they are sent even if a later event has set them, whose entry stays.
+    The API wants name and assistant with each update, so they are sent even if a later event has set them,
+    whose entry stays.
     """
     if operation is Operation.STOP_FOLLOWUP:
         # Its fields only name the lead. It ends the sequence, which no earlier event may start again.
-        values = {SEQUENCE: STOPPED}
+        values = {SEQUENCE: ""}
     else:
         values = {
             entry_of(name): fingerprint(sent, name) if name in MANDATORY else ""
             for name in sent
             if name not in {"email", "id"}
         }
-        if begins:
-            values.setdefault(SEQUENCE, STARTED)
-    new = {}
-    for entry, value in values.items():
-        before = setters.get(entry)
-        if before is None or before.value == STARTED or before.rank <= rank:
-            new[entry] = Setter(max(rank, before.rank if before else 0), value)
+    new = {
+        entry: Setter(rank, value)
+        for entry, value in values.items()
+        if entry not in setters or setters[entry].rank <= rank
+    }
+    if operation is Operation.CREATE and SEQUENCE not in setters:
+        # A create that names no sequence starts the default one. Rank 0, because an event that names or stops
+        # a sequence wins over that even if it was sent before.
+        new.setdefault(SEQUENCE, Setter(rank=0))
     return new

@@ -8,7 +8,7 @@ import click
 from deliver_leads.event.address import same_address
 from deliver_leads.event.idempotency_key import hash_address
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.lead_story import Lead, LedgerReader, key_of_lead
+from leadctl.lead_story import Lead, LedgerReader, key_of_lead, note_a_slip
 from leadctl.moments import iso
 from leadctl.options import Command, Invocation, Result, asking_options, pass_invocation, target_options
 from leadctl.output import count
@@ -47,6 +47,7 @@ def erase(invocation: Invocation, email: str, with_ledger: bool, yes: bool, dry_
     if "@" not in same_address(address):
         raise click.UsageError(f"{address!r} is not an e-mail address.")
     target = invocation.target
+    note_a_slip(invocation.out, address)
     lead_hash = hash_address(address)
     lead = LedgerReader(target).find(lead_hash)
     if with_ledger and lead and lead.has_open_events:

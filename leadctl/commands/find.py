@@ -14,7 +14,7 @@ from deliver_leads.event.idempotency_key import derive_key, hash_address
 from deliver_leads.event.lead import Operation
 from deliver_leads.event.loggable import loggable_id
 from leadctl.deployed_settings import DeployedSettings
-from leadctl.lead_story import Lead, LedgerReader, Step
+from leadctl.lead_story import Lead, LedgerReader, Step, note_a_slip
 from leadctl.log_search import attempts_with
 from leadctl.moments import Length, ago, epoch, iso
 from leadctl.options import Command, Invocation, Result, pass_invocation, target_options
@@ -100,6 +100,7 @@ def find(invocation: Invocation, what: str, with_log: bool, since: float) -> Res
 def _look_up(invocation: Invocation, text: str, since: float, with_log: bool) -> Sought:
     sought = Sought(text)
     if sought.address:
+        note_a_slip(invocation.out, text)
         sought.leads = [hash_address(text)]
     elif _HASH.fullmatch(text):
         sought.leads = [text]

@@ -226,6 +226,12 @@ def _require_columns(invocation: Invocation, table: Table, columns: Columns, nee
     if unmet := columns.unmet(table.columns):
         raise click.UsageError(f"There is no column {few(unmet)}. {there}")
     if lacking := columns.lacks(table.columns, needed):
+        if len(table.columns) == 1 and {"name", "email"} <= {*lacking}:
+            raise click.UsageError(
+                f"Each of its rows is one cell. {there} Columns must be separated by a comma, a semicolon, "
+                "a tab or a vertical bar, and a row must not be in quotes as a whole: divide it into columns "
+                "in a spreadsheet, and save it as xlsx."
+            )
         options = guesses(table.columns, islice(table.rows(), _GUESSED_BY_ROWS), lacking)
         *most, last = lacking
         what = f"{', '.join(most)} and {last} are" if most else f"{last} is"

@@ -6,13 +6,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from deliver_leads.contract import Outcome
 from leadctl.log_search import MOST_LINES, Filter, Line, lines
 from leadctl.moments import Length, ago, epoch, iso
 from leadctl.options import Command, Invocation, pass_invocation, target_options
 from leadctl.output import Column
 
-OUTCOMES = ("delivered", "duplicate", "ignored", "rejected", "retry", "unconfirmed", "blocked")
-NAMED = {
+NAMED: dict[str, Filter] = {
     "waiting": Filter("{ $.delay_s > 0 }", lambda line: line.fields.get("delay_s", 0) > 0),
     "errors": Filter.of_any("ERROR", "Traceback", "Task timed out", "Runtime exited", "signal: killed"),
     "reports": Filter.of_any("REPORT RequestId"),
@@ -20,7 +20,7 @@ NAMED = {
         '{ $.outcome = "delivered" && $.lead_state != "Cold" }',
         lambda line: line.fields.get("outcome") == "delivered" and line.fields.get("lead_state") != "Cold",
     ),
-    **{outcome: Filter.of_field("outcome", outcome) for outcome in OUTCOMES},
+    **{outcome: Filter.of_field("outcome", outcome) for outcome in Outcome},
 }
 _COLUMNS = (
     Column("count", "how many", lambda value: f"{value:,}"),

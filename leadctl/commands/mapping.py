@@ -114,8 +114,9 @@ def _as_event(detail: dict[str, Any], mappings: list[dict[str, Any]]) -> dict[st
 
 
 def _json(path: Path) -> Any:  # noqa: ANN401 - any JSON
+    text = path.read_text("utf-8")
     try:
-        return json.loads(without_mark(path.read_text("utf-8")))
+        return json.loads(without_mark(text))
     except json.JSONDecodeError as error:
         raise ToBeFixedError(
             f"{path} isn't JSON: reading it fails in line {error.lineno}, column {error.colno}."

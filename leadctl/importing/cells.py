@@ -10,11 +10,11 @@ from deliver_leads.event.address import trimmed
 from deliver_leads.event.lead import ADDRESS_FIELDS
 from leadctl.importing.headers import words
 
-# White space that looks like a space, and marks of direction and breaking that nobody sees. Not the joiners
-# U+200C and U+200D: Persian, Hindi and emoji are written with them.
+# White space that looks like a space, and what nobody sees: controls, marks of direction and breaking. Not
+# the joiners U+200C and U+200D: Persian, Hindi and emoji are written with them.
 _WIDE_SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _UNSEEN = re.compile(
-    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
 )
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _ESCAPE = re.compile(r"_x(00[0-9A-Fa-f]{2})_")
@@ -65,6 +65,14 @@ def _without_entities(match: re.Match[str]) -> str:
 RULES = (
     # Excel's guard that keeps digits a text, alone and as a function (ObjCSV#10, parsecsv-for-php#213).
     Rule('="…"', re.compile(r'=\s*(?:T\(\s*)?"((?:[^"]|"")*)"\s*\)?', re.DOTALL), _undoubled),
+    # A link that writes a mail says whose, whatever is shown of it.
+    Rule(
+        "mailto:…",
+        re.compile(
+            r"""(?:=HYPERLINK\(\s*|<a\b[^<>]*?\bhref=)["'](mailto:[^"']*)["'].*""", re.IGNORECASE | re.DOTALL
+        ),
+        kinds=frozenset({Kind.ADDRESS}),
+    ),
     # A link of a spreadsheet, saved as its formula.
     Rule(
         "=HYPERLINK(…)",
@@ -144,6 +152,7 @@ _ODD_IN_NAMES = re.compile("[0-9@<>{}%#=]|https?:|www\\.|\ufffd|[\u00c2\u00c3][\
 _LETTERS_IN_PHONES = re.compile(r"[^\W\d_]")
 _EXTENSION = re.compile(r"(?:ext|x|extension|poste|dw|durchwahl)\.?\s*[0-9]+$", re.IGNORECASE)
 LEAST_DIGITS = 6
+_MOST_DIGITS = 17  # 15 by ITU-T E.164, after 00
 
 
 @dataclass
@@ -192,4 +201,5 @@ def is_odd_name(text: str) -> bool:
 def is_odd_phone(text: str) -> bool:
     """Whether nobody can be called by it."""
     number = _EXTENSION.sub("", text)
-    return sum(each.isdigit() for each in number) < LEAST_DIGITS or bool(_LETTERS_IN_PHONES.search(number))
+    digits = sum(each.isdigit() for each in number)
+    return not LEAST_DIGITS <= digits <= _MOST_DIGITS or bool(_LETTERS_IN_PHONES.search(number))

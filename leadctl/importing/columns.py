@@ -1,5 +1,6 @@
 """Which column is which field of the lead, and which rows are meant."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 
 from deliver_leads.event.address import same_address
 from deliver_leads.event.full_name import split_name
-from deliver_leads.event.lead import ADDRESS_FIELDS, Json
+from deliver_leads.event.lead import ADDRESS_FIELDS, TEXT_FIELDS, Json
 from leadctl.importing.cells import Cleaner
 from leadctl.importing.headers import (
     FIELDS,
@@ -30,6 +31,7 @@ _FULL_NAME_RANK = 9
 _MOST_REMEMBERED = 200  # of columns in JSON Lines, where each line has its own
 _MOST_ANSWERS = 6
 _LIKE_A_NAME = re.compile("na?me?|nom|contact|kontakt|kund|client|customer|person|lead")
+_LIKE_A_FIRST_NAME = re.compile("first|given|vorn|voorn|pren|nombre|primeir")
 _DATA_LIKE = re.compile(r"\S@\S+\.\S|(?:[0-9][ ()/.-]*){6}")
 
 
@@ -53,7 +55,7 @@ class _Plan:
 
     sources: Mapping[str, Sequence[_Source]]
     wheres: Sequence[tuple[int, frozenset[str]]]
-    consents: Sequence[tuple[int, str]]
+    consents: Sequence[tuple[int, tuple[str, str]]]
     has_whole_names: bool
     lists: Sequence[int]  # of JSON Lines: customFields in an event's own form
 
@@ -65,6 +67,7 @@ class Columns:
     `mapped`: pairs of a column, by its name or position, and a field, "" to ignore it. `constants`: fields
     with the same value in all leads; they win over the file's. `wheres`: pairs of a column and a value.
     `used` has the field of each column, and `ignored` why a column is; `left_out` counts rows by `wheres`.
+    `consents` has the answers by the column's name and the value of a `--where` for it.
     """
 
     mapped: Sequence[tuple[str, str]] = ()
@@ -73,7 +76,7 @@ class Columns:
     splits_names: bool = False
     used: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
-    consents: dict[str, Counter[str]] = field(default_factory=dict)
+    consents: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     left_out: int = 0
     cleaner: Cleaner = field(default_factory=Cleaner)
 
@@ -167,8 +170,8 @@ class Columns:
         for at in self._plan.lists:
             found = cells[at]
             custom += found if isinstance(found, list) else []
-        for at, label in self._plan.consents:
-            self._count_answer(label, cells[at] if at < width else "")
+        for at, column in self._plan.consents:
+            self._count_answer(column, cells[at] if at < width else "")
         if custom:
             lead["customFields"] = custom
         return {**lead, **self.constants}, problems
@@ -181,6 +184,9 @@ class Columns:
         value: Json = None
         for source in sources:
             found = cells[source.at] if source.at < len(cells) else None
+            if type(found) in {int, float} and name in TEXT_FIELDS:
+                # As a spreadsheet's: only JSON has a type for it.
+                found = json.dumps(found).removesuffix(".0")
             if isinstance(found, str):
                 found = self.cleaner.clean(name, found) if found else None
             if found is None or found == "":
@@ -190,7 +196,7 @@ class Columns:
             elif taken.rank == source.rank and not _are_equal(name, value, found):
                 problems.append(
                     f'{name}: the columns "{taken.label}" and "{source.label}" differ; --map '
-                    f"'{taken.asked}={name}' or '{source.asked}={name}' says which one counts"
+                    f"{_quoted(taken.asked, name)} or {_quoted(source.asked, name)} says which one counts"
                 )
         return value
 
@@ -212,7 +218,7 @@ class Columns:
             if name == "customFields" and isinstance(cell, list)
         ]
         consents = [
-            (at, labels[at])
+            (at, (labels[at], _quoted(_asked(names, at), "VALUE")))
             for at, name in enumerate(names)
             if at not in taken and at not in where and is_consent(name)
         ]
@@ -272,8 +278,8 @@ class Columns:
                 found.setdefault(of, []).append(_Source(at, labels[at], _asked(names, at), rank))
         return found
 
-    def _count_answer(self, label: str, cell: Json) -> None:
-        answers = self.consents.setdefault(label, Counter())
+    def _count_answer(self, column: tuple[str, str], cell: Json) -> None:
+        answers = self.consents.setdefault(column, Counter())
         answer = _answer(cell)[:12] or "empty"
         answers[answer if answer in answers or len(answers) < _MOST_ANSWERS else "…"] += 1
 
@@ -308,7 +314,9 @@ def guesses(names: Sequence[str], rows: Iterable[Row], lacking: Sequence[str]) -
         )
     if "name" in lacking:
         full = [at for at, name in enumerate(names) if is_full_name(name)]
-        close = [at for at, name in enumerate(names) if _LIKE_A_NAME.search(folded(name))]
+        short = [folded(name) for name in names]
+        close = [at for at, each in enumerate(short) if _LIKE_A_NAME.search(each) and not each.endswith("id")]
+        close.sort(key=lambda at: not _LIKE_A_FIRST_NAME.search(short[at]))
         if full:
             options.append("--split-name")
         else:
@@ -349,6 +357,7 @@ def _asked(names: Sequence[str], at: int) -> str:
 
 
 def _quoted(column: str, name: str) -> str:
+    """For a shell."""
     text = f"{column}={name}"
     return "'" + text.replace("'", "'\\''") + "'"
 

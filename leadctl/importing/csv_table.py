@@ -1,7 +1,6 @@
 """A CSV file, read record by record with the text of each, so that a rejected row goes back as it came."""
 
 import csv
-import io
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -10,18 +9,11 @@ from typing import IO
 
 from leadctl.importing.columns import Columns, find_header
 from leadctl.importing.table import LOOKED_AT_RECORDS, NO_HEADER, REASON, NotATableError, Row
-from leadctl.importing.text_format import Encoding, delimiter_name, find_delimiter
+from leadctl.importing.text_format import Encoding, delimiter_name, find_delimiter, holds_other_bytes
 
 _LOOKED_AT_LINES = 200
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # Excel's own
 _TERMINATOR = re.compile(r"[\r\n]+\Z")
-
-
-class _Borrowed(io.TextIOWrapper):
-    """Leaves its file open, because that is read again."""
-
-    def close(self) -> None:
-        """Called when nothing refers to it any more, too."""
 
 
 class _Lines:
@@ -57,7 +49,7 @@ class CsvTable:
         self._file = file
         self._encoding = encoding
         self.is_guess = encoding.is_guess
-        head = list(islice(self._text(), _LOOKED_AT_LINES))
+        head = list(islice(encoding.lines(file), _LOOKED_AT_LINES))
         separator = _SEPARATOR_LINE.fullmatch(head[0]) if head else None
         self._preface = head[0] if separator else ""
         self._delimiter = separator[1] if separator else find_delimiter(head, columns.fields_in)
@@ -93,7 +85,7 @@ class CsvTable:
                 continue
             while len(cells) > width and not cells[-1].strip():
                 cells.pop()
-            if not problem and _holds_other_bytes(raw):
+            if not problem and holds_other_bytes(raw):
                 problem = f"holds bytes that are no {self._encoding.label}"
             elif not problem and "\0" in raw:
                 problem = "holds a byte of zero, which is no text"
@@ -111,14 +103,9 @@ class CsvTable:
         """The row's own text, with the reason in its column."""
         return self._encoding.encode(self._with_reason(row.raw, '"' + reason.replace('"', '""') + '"'))
 
-    def _text(self) -> Iterator[str]:
-        self._file.seek(len(self._encoding.bom))
-        text = _Borrowed(self._file, encoding=self._encoding.name, errors=self._encoding.errors, newline="")
-        yield from text
-
     def _records(self) -> Iterator[tuple[int, list[str], str, str]]:
         """Line number, cells, problem, text. The header is one of them."""
-        lines = _Lines(self._text())
+        lines = _Lines(self._encoding.lines(self._file))
         # A space before a quote doesn't make the quote part of the cell.
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True, skipinitialspace=True)
         number = 1
@@ -166,13 +153,3 @@ class CsvTable:
             yield match
             if not match[2]:
                 return
-
-
-def _holds_other_bytes(text: str) -> bool:
-    if text.isascii():
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

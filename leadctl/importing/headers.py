@@ -33,8 +33,10 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "primerapellido sobrenome apelido apelidos ultimonome nomedefamilia cognome achternaam familienaam",
     ),
     "email": (
-        "emailid email emailaddress emailaddresses leademail workemail businessemail contactemail "
-        "primaryemail email1 email1value email1address mail mailaddress emailadresse mailadresse "
+        "emailid email emailaddress emailaddresses leademail workemail businessemail contactemail useremail "
+        "primaryemail email1value email1address mail mailaddress emailadresse mailadresse emailgeschaftlich "
+        "emailgeschaeftlich emaildienstlich emailberuflich emailprofessionnel emailpro courrielprofessionnel "
+        "emailcorporativo emailempresarial emailprofissional emailaziendale emailprofessionale emailzakelijk "
         "adresseemail adressemail adresseelectronique courriel adressecourriel adressedecourriel correo "
         "correoelectronico direcciondecorreo direcciondecorreoelectronico direccioncorreoelectronico "
         "enderecodeemail enderecoemail correioeletronico correioelectronico enderecoeletronico "
@@ -44,11 +46,14 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "phone phoneno phonenumber phone1value primaryphone businessphone workphone telephone "
         "telephonenumber tel telno telefon telefonnummer telnr telefonnr rufnummer festnetz "
         "telefongeschaftlich telefongeschaeftlich telefonberuflich numerodetelephone telephonefixe "
-        "telephoneprofessionnel telefono numerodetelefono telefonofijo telefone numerodetelefone "
-        "numeroditelefono telefoon telefoonnummer telefoonnr",
+        "telephoneprofessionnel ndetelephone nodetelephone nodetelefono nodetelefone ndetelefone "
+        "telefono numerodetelefono telefonofijo telefone numerodetelefone numeroditelefono telefoon "
+        "telefoonnummer telefoonnr",
         "mobile mobilephone mobilenumber mobilephonenumber cell cellphone mobil mobiltelefon mobilnummer "
         "handy handynummer mobilfunk portable telephoneportable telephonemobile gsm movil celular "
         "telefonomovil telefonocelular numerodecelular telemovel cellulare telefonocellulare mobiel "
+        "handynr mobilnr telmobil telportable telmobile telmovil numerodeportable numerodemovil "
+        "nodetelemovel ndetelemovel numerodetelemovel numerodicellulare telcellulare mobielnr "
         "mobielnummer mobieletelefoon mobieltelefoonnummer",
     ),
     "assistantEmail": (
@@ -60,7 +65,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "raisonsociale empresa compania nombredelaempresa organizacion razonsocial nomedaempresa companhia "
         "organizacao razaosocial azienda societa nomeazienda ragionesociale ditta bedrijf bedrijfsnaam "
         "organisatie",
-        "associatedcompany associatedcompanyprimary",
+        "associatedcompany associatedcompanyprimary primaryassociatedcompany",
     ),
     "designation": (
         "designation jobtitle position funktion berufsbezeichnung stellenbezeichnung jobtitel poste fonction "
@@ -89,7 +94,7 @@ WHY_IGNORED = {
     "customfields": "use --map 'COLUMN=customFields.NAME'",
 }
 _CONSENT = re.compile(
-    "consent|optin|optout|optedout|unsubscri|donotcontact|donotcall|donotemail|donotmail|agree(?!ment)|permission|"
+    "consent|optin|optout|optedout|unsubscri|dono?t(?:contact|call|e?mail)|agree(?!ment)|permission|"
     "gdpr|dsgvo|rgpd|lgpd|newsletter|einwillig|zustimm|werbesperre|kontakterlaubnis|abgemeldet|desinscri|"
     "accepte|desabonn|consentim|consenso|acept|aceit|toestemming|akkoord|afgemeld"
 )
@@ -145,8 +150,11 @@ def close_field(name: str) -> str | None:
 
 
 def _known_form(column: str) -> str:
-    """ "First Name* (required)" is a first name, too."""
-    whole = folded(column)
-    if whole in _MEANINGS or whole in _FULL_NAMES:
-        return whole
-    return folded(_PARENTHESES.sub("", column))
+    """ "First Name* (required)" is a first name, too, "Phone 1" a phone, "Company / Account" a company."""
+    bare = _PARENTHESES.sub("", column)
+    for each in (column, bare, bare.rstrip("1 _")):
+        if (short := folded(each)) in _MEANINGS or short in _FULL_NAMES:
+            return short
+    parts = [folded(each) for each in bare.split("/")]
+    means_one_thing = len({_MEANINGS.get(each) for each in parts}) == 1 and parts[0] in _MEANINGS
+    return parts[0] if means_one_thing else folded(bare)

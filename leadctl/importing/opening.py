@@ -13,7 +13,7 @@ from leadctl.importing.csv_table import CsvTable
 from leadctl.importing.json_lines import JsonLinesTable
 from leadctl.importing.spreadsheet import SpreadsheetTable
 from leadctl.importing.table import NotATableError, Table
-from leadctl.importing.text_format import find_encoding
+from leadctl.importing.text_format import Encoding, find_encoding
 
 STDIN = "-"
 _INVALID = re.compile(r"(.*_invalid)(?:-([0-9]+))?")
@@ -104,7 +104,7 @@ def table_in(
     except NotATableError as error:
         raise NotATableError(f"{name}: {str(error).replace('FILE', name)}") from None
     except LookupError:
-        raise NotATableError(f"There is no encoding {encoding!r}.") from None
+        raise NotATableError(f"There is no encoding {encoding!r} for a table.") from None
 
 
 def _by_content(file: IO[bytes], encoding: str | None, columns: Columns, sheet: str | None) -> Table:
@@ -117,17 +117,23 @@ def _by_content(file: IO[bytes], encoding: str | None, columns: Columns, sheet: 
     if sheet is not None:
         raise NotATableError("It is no spreadsheet, so it has no sheets: leave --sheet out.")
     found = find_encoding(file, encoding)
-    text = head[len(found.bom) :].lstrip()
+    text = head[len(found.bom) :]
+    if found.is_utf_16:
+        # Half of its bytes look like no text.
+        text = text.decode(found.name, "replace").encode()
+    text = text.lstrip()
     if not text:
         raise NotATableError("It is empty.")
-    ascii_text = text.replace(b"\0", b"") if found.name.startswith("utf-16") else text
     for begins, sentence in _OTHER_KINDS:
-        if begins.match(ascii_text):
+        if begins.match(text) or begins.match(head):
             raise NotATableError(sentence)
-    if len(ascii_text) - len(ascii_text.translate(None, _NO_TEXT)) > len(ascii_text) // 10:
-        raise NotATableError("It holds no text, and is no spreadsheet. Export the list as CSV or xlsx.")
+    if len(text) - len(text.translate(None, _NO_TEXT)) > len(text) // 10:
+        raise NotATableError(
+            f"It holds no text, and is no spreadsheet. {_EXPORT} If it is text: --encoding says which one."
+        )
     if text.startswith(b"{"):
-        return JsonLinesTable(file, len(found.bom))
+        # JSON is UTF-8 unless its mark or a person says otherwise.
+        return JsonLinesTable(file, Encoding("utf-8") if found.is_guess else found)
     return CsvTable(file, found, columns)
 
 

@@ -26,7 +26,7 @@ _SAMPLES = 3
 _OTHER_ROW = re.compile(r"(?<=same lead as )(line|row) \d+")
 _ODD_NAME = "name with digits or signs, or a word like test"
 _WHOLE_NAME = "name of several words without a last name (--split-name divides it)"
-_ODD_PHONE = "phone with letters, or with fewer digits than any number has"
+_ODD_PHONE = "phone with letters, or with fewer or more digits than any number has"
 
 
 @dataclass
@@ -206,7 +206,8 @@ def _counted(count: int, what: str, unit: str, first: Sequence[int]) -> str:
 def _column_lines(columns: Columns) -> Iterator[str]:
     """What became of the columns, and of the cells of those that are used."""
     used = [column if column == of else f"{column} → {of}" for column, of in columns.used.items()]
-    yield f"Columns: {_listed(used)}"
+    if used:
+        yield f"Columns: {_listed(used)}"
     several = [
         of for of, count in Counter(columns.used.values()).items() if count > 1 and of != "customFields"
     ]
@@ -219,11 +220,10 @@ def _column_lines(columns: Columns) -> Iterator[str]:
         yield f"Taken off around values: {_times(freed)}"
     if emptied := columns.cleaner.emptied:
         yield f"Counted as empty cells: {_times(emptied)}"
-    for column, answers in columns.consents.items():
-        best = next((answer for answer in answers if answer not in {"empty", "…"}), "VALUE")
+    for (column, option), answers in columns.consents.items():
         yield (
             f'"{column}" may say who agreed to be written to, and nothing looks at it ({_times(answers)}). '
-            f"To send to some only: --where '{column}={best}'"
+            f"To send to some only: --where {option}"
         )
 
 

@@ -53,7 +53,10 @@ class SpreadsheetTable:
         except calamine.PasswordError:
             raise NotATableError("It is protected by a password: save it without one.") from None
         except (calamine.CalamineError, IndexError) as error:
-            raise NotATableError(f"It can't be read as a spreadsheet: {str(error)[:100]}.") from None
+            raise NotATableError(
+                f"It can't be read as a spreadsheet ({str(error)[:100]}). Is it whole? Open it in Excel or "
+                "LibreOffice and save it anew, as xlsx or CSV."
+            ) from None
         if len(book.sheet_names) > 1 and sheet is None:
             others = [each for each in visible if each != name]
             which = f" --sheet chooses another one: {few(others)}." if others else ""

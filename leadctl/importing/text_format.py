@@ -2,9 +2,10 @@
 
 import codecs
 import csv
+import io
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -41,21 +42,45 @@ class Encoding:
     @property
     def errors(self) -> str:
         """What becomes of bytes that don't fit: the row with them is rejected, and its bytes are kept."""
-        return _KEPT if self._is_utf_16 else "surrogateescape"
+        return _KEPT if self.is_utf_16 else "surrogateescape"
 
     @property
-    def _is_utf_16(self) -> bool:
+    def is_utf_16(self) -> bool:
+        """In either order of bytes."""
         return self.name.startswith("utf-16")
+
+    def lines(self, file: IO[bytes]) -> Iterator[str]:
+        """Of the file from its beginning, with their ends."""
+        file.seek(len(self.bom))
+        yield from _Borrowed(file, encoding=self.name, errors=self.errors, newline="")
 
     def encode(self, text: str) -> bytes:
         """With the bytes that didn't fit, as they were."""
-        if not self._is_utf_16:
+        if not self.is_utf_16:
             return text.encode(self.name, self.errors)
         pieces = enumerate(_KEPT_BYTES.split(text))
         return b"".join(
             bytes(ord(each) - _KEPT_BYTE for each in piece) if at % 2 else piece.encode(self.name)
             for at, piece in pieces
         )
+
+
+class _Borrowed(io.TextIOWrapper):
+    """Leaves its file open, because that is read again."""
+
+    def close(self) -> None:
+        """Called when nothing refers to it any more, too."""
+
+
+def holds_other_bytes(text: str) -> bool:
+    """Whether bytes in it didn't fit its encoding."""
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _keep(error: UnicodeError) -> tuple[str, int]:
@@ -71,7 +96,7 @@ codecs.register_error(_KEPT, _keep)
 def find_encoding(file: IO[bytes], wanted: str | None = None) -> Encoding:
     """Reads the whole file, in pieces. `wanted` is a person's own word, which counts.
 
-    Raises `LookupError` when Python doesn't know that.
+    Raises `LookupError` when Python doesn't know that, or can't read a table in it.
     """
     file.seek(0)
     head = file.read(_HEAD_BYTES)
@@ -79,12 +104,21 @@ def find_encoding(file: IO[bytes], wanted: str | None = None) -> Encoding:
         if head.startswith(bom):
             return Encoding(name, bom)
     if wanted is not None:
-        name = codecs.lookup(wanted).name
+        name = _name_of(wanted)
         # Without a byte order: Python would write a mark before each row.
         return Encoding((_utf_16(head) or "utf-16-le") if name == "utf-16" else name)
     if name := _utf_16(head):
         return Encoding(name)
     return Encoding("utf-8") if _is_utf_8(file) else Encoding("cp1252", is_guess=True)
+
+
+def _name_of(wanted: str) -> str:
+    try:
+        name = codecs.lookup(wanted).name
+        b"abcd".decode(name, Encoding(name).errors)  # some of Python's are for host names only
+    except ValueError as error:
+        raise LookupError from error
+    return name
 
 
 def _utf_16(head: bytes) -> str:
@@ -104,19 +138,11 @@ def _is_utf_8(file: IO[bytes]) -> bool:
         if piece.isascii() and not decoder.getstate()[0]:
             continue
         text = decoder.decode(piece)
-        wrong = sum("\udc80" <= each <= "\udcff" for each in text) if not _is_whole(text) else 0
+        wrong = sum("\udc80" <= each <= "\udcff" for each in text) if holds_other_bytes(text) else 0
         bad += wrong
         good += sum(not each.isascii() for each in text) - wrong
     bad += len(decoder.getstate()[0])
     return bad <= good
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def find_delimiter(lines: Iterable[str], fields_in: Callable[[Sequence[str]], Collection[str]]) -> str:

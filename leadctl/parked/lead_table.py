@@ -18,6 +18,7 @@ from deliver_leads.event.lead import Json, Operation
 from leadctl.deployed_settings import DeployedSettings
 from leadctl.importing.columns import CUSTOM
 from leadctl.importing.table import REASON, Row, Table
+from leadctl.output import without_mark
 from leadctl.parked.message import Parked
 from leadctl.parked.safe_cell import original, safe
 from leadctl.parked.selection import in_words
@@ -38,9 +39,9 @@ class _Body:
     def __init__(self, text: str) -> None:
         """Raises `ValueError` for a body that holds no lead where ours have one."""
         try:
-            self._outer = self._event = json.loads(text)
+            self._outer = self._event = json.loads(without_mark(text))
             if self._outer.get("Type") == "Notification" and "Message" in self._outer:
-                self._event = json.loads(self._outer["Message"])
+                self._event = json.loads(without_mark(self._outer["Message"]))
             if "detail-type" in self._event:
                 # Only the stack's mappings know where the lead is in an event of another type.
                 operation, self._holder = DETAIL_TYPES[self._event["detail-type"]], self._event["detail"]

@@ -68,6 +68,11 @@ def check(evidence: Evidence, kills: Iterable[Kill], retries_exhausted: set[str]
 class _Judge:
     def __init__(self, evidence: Evidence, kills: list[float], retries_exhausted: set[str]) -> None:
         self._evidence = evidence
+        self._stopped_again = {
+            each.event.email
+            for each in evidence.published
+            if each.event.copy and each.event.operation == "stop_followup"
+        }
         self._kills = kills
         self._retries_exhausted = retries_exhausted
         self._verdict = Verdict()
@@ -178,6 +183,9 @@ class _Judge:
             own = (f"{name} {request['body'][name]}" for name in _OWN_FIELDS if name in request["body"])
             is_stop = request["operation"] == "stop_followup"
             by_content["stop_followup" if is_stop else "", *own].append(request)
+        # A stop that comes again is sent again if a create came between, which may have started e-mails.
+        if email in self._stopped_again:
+            by_content.pop(("stop_followup",), None)
         for content, sent in by_content.items():
             for earlier, later in pairwise(sent):
                 # A create of a lead that was there goes as an update, then with the sequence if that differs.

@@ -102,7 +102,8 @@ def _outcome(
         return (
             letters[0]["reason"] if len(letters) == 1 and not times else f"in {len(letters) + times} places"
         )
-    if times == 1:
+    # A stop that comes again is sent again if a create came between, which may have started e-mails.
+    if times == 1 or (times and event.operation == "stop_followup"):
         # Both the event and its repeat are accounted for by the one delivery.
         return event.expected if event.expected == "duplicate" else "delivered"
     return f"delivered {times} times" if times else "lost"

@@ -119,9 +119,9 @@ class Environment:
         )
         self._runner._pool = _Lanes(history)
 
-    def run(self, records: list[dict[str, Any]], deadline: Callable[[], float]) -> set[str]:
+    def run(self, records: list[dict[str, Any]], time_left: Callable[[], float]) -> set[str]:
         """The ids of the messages that the function returns to the queue."""
-        response = self._runner.run(records, deadline)
+        response = self._runner.run(records, time_left)
         return {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
 
 
@@ -201,12 +201,12 @@ class _Http:
         self._closed_until = 0.0
         self.longest_call_s = settings.connect_timeout_s + settings.read_timeout_s
 
-    def require_time(self, deadline: Callable[[], float]) -> None:
-        if deadline() < self.longest_call_s + RESERVE_S:
+    def require_time(self, time_left: Callable[[], float]) -> None:
+        if time_left() < self.longest_call_s + RESERVE_S:
             raise self._deferred("not tried, because the invocation's time is nearly over")
 
-    def send(self, method: str, url: str, deadline: Callable[[], float], **parts: Any) -> _Response:
-        self.require_time(deadline)
+    def send(self, method: str, url: str, time_left: Callable[[], float], **parts: Any) -> _Response:
+        self.require_time(time_left)
         if url == self._token_url:
             return _Response(200, ACCESS_TOKEN)
         history, body = self._history, parts["json"]

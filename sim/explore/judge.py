@@ -68,6 +68,7 @@ class Judge:
         self._park_after_s = park_after_s
         self._of_message: dict[str, Seen] = {}
         self._possible: list[Request] = []
+        self._was_stopped = False
         self.broken: str | None = None
 
     def say(self, sentence: str) -> None:
@@ -103,6 +104,7 @@ class Judge:
 
     def apply(self, request: Request) -> None:
         """A request is about to take effect."""
+        self._was_stopped = self._is_stopped(request.email)
         if request.method != "POST" or request.email != EMAIL:
             return
         seen = self.see(request.message_id)
@@ -124,6 +126,13 @@ class Judge:
             seen.applied, seen.applied_at = True, now
             if request.method == "POST" and request.email == EMAIL:
                 self._known_at = now
+        if self._was_stopped and not self._is_stopped(request.email):
+            for stop in self._seen:
+                if "stopped" in stop.event.sets and stop.applied and not self._may_be_later(seen, stop):
+                    self.say(f"the {seen.event.name} starts the e-mails that a later {stop.event.name} ended")
+
+    def _is_stopped(self, email: str) -> bool:
+        return email in self._leads.leads and self._leads.leads[email].stopped
 
     def report(self, line: Mapping[str, Any]) -> None:
         """The function logs what came of an attempt."""
@@ -216,9 +225,9 @@ class Judge:
         """All is quiet. `item` is the ledger's item of the lead, in plain values."""
         for seen in self._seen:
             twins = self._twins(seen)
-            if not any(twin.is_parked for twin in twins) and not any(
-                not self._missing(twin) for twin in twins
-            ):
+            # What a stop ended may have been started again before its copy, which then has to end it, too.
+            missing = self._missing(seen) if "stopped" in seen.event.sets else all(map(self._missing, twins))
+            if missing and not any(twin.is_parked for twin in twins):
                 self.say(f"the {seen.event.name} is not parked, but {self._missing(seen)}")
         self._check_ledger(item)
 
@@ -243,7 +252,13 @@ class Judge:
         for name, value in seen.event.sets.items():
             allowed = [value, *(each.sets[name] for each in later if name in each.sets)]
             # Another sequence starts the follow-up again, so a later event of the one undoes the other.
-            if name == "stopped" and any(each.is_create or "scheduleName" in each.sets for each in later):
+            # But a stop is sent in any case.
+            is_sent = any(twin.applied for twin in self._twins(seen))
+            if (
+                name == "stopped"
+                and is_sent
+                and any(each.is_create or "scheduleName" in each.sets for each in later)
+            ):
                 continue
             if name == "scheduleName" and any("stopped" in each.sets for each in later):
                 continue

@@ -63,5 +63,7 @@ MUTANT_WORLDS = {
     "open-breaker-parks": Shown(World("m22", (CREATE, UPDATE), Before.NOTHING, forgetful=True)),
     "unmailed": Shown(World("m15", (CREATE_WITHOUT_KEY, UPDATE), Before.UNMAILED, apart=True)),
     "refusal-overlooked": Shown(World("m11", (CREATE,), Before.RECENT), faults=0),
+    "stop-copied": Shown(World("m24", (STOP, CREATE, STOP), Before.FOREIGN), faults=0),
+    "stop-sets-nothing": Shown(World("m25", (UPDATE_WITHOUT_KEY, STOP, CREATE), Before.FOREIGN)),
     "retry-after-ignored": Shown(World("m23", (UPDATE,), Before.FOREIGN, has_retry_after=True)),
 }

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from deliver_leads.contract import Metric
-from deliver_leads.outcome import Outcome
+from deliver_leads.contract import Metric, Outcome
 from deliver_leads.retry_policy import LATE_AGE_S, retry_delay_s
 from infra.alarm_texts import TEXTS
 from infra.config import ConfigError, DeploymentConfig

@@ -35,7 +35,12 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     ),
     "deliver_leads.event.address": ("deliver_leads.event",),
     "deliver_leads.event.mapping_functions": ("deliver_leads.event",),
-    "infra": ("infra", "deliver_leads.contract", "deliver_leads.event.mapping_functions"),
+    "infra": (
+        "infra",
+        "deliver_leads.contract",
+        "deliver_leads.event.address",
+        "deliver_leads.event.mapping_functions",
+    ),
     "leadctl": (
         "leadctl",
         "deliver_leads.contract",

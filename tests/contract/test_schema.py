@@ -107,6 +107,8 @@ ADDRESSES = st.sampled_from(
             "a@example.com)",
             "a@ex_ample.com",
             "a@1.2.3.4",
+            "a@gmail.c",
+            "a@example.co1m",
         ),
         *(
             "a@example-.com",

@@ -173,6 +173,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("tokenUrl", 7, "an https URL"),
     ("leadDefaults", {"email": "a@example.com"}, "an object of texts, with keys among assistantEmail"),
     ("leadDefaults", {"source": 1}, "an object of texts"),
+    ("leadDefaults", {"assistantEmail": "sam(at)example.net"}, "an object of texts"),
     ("leadDefaults", [], "an object of texts"),
     ("eventSources", "my.crm", "a list of EventBridge sources"),
     ("eventSources", ["my crm"], "a list of EventBridge sources"),
@@ -210,6 +211,7 @@ WRONG: list[tuple[str, object, str]] = [
     ("onlyRecipients", "example.com", "a list of e-mail addresses and domains"),
     ("onlyRecipients", ["jane"], "a list of e-mail addresses and domains"),
     ("onlyRecipients", ["a@b@example.com"], "a list of e-mail addresses and domains"),
+    ("onlyRecipients", ["a@müller.example"], "a list of e-mail addresses and domains"),
 ]
 
 

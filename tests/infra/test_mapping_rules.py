@@ -121,6 +121,7 @@ def detail(pattern_of_it: object) -> dict[str, Any]:
         (constants(sorce="x"), "constants.sorce can't be a constant; did you mean source?"),
         (constants(source=" "), "constants.source must be a text"),
         (constants(source=7), "constants.source must be a text"),
+        (constants(assistantEmail="(sam@example.net"), "constants.assistantEmail must be an e-mail address"),
     ],
 )
 def test_what_is_wrong_is_reported_in_a_sentence(other: dict[str, Any], sentence: str) -> None:

@@ -267,11 +267,12 @@ def test_an_editor_accepts_what_a_synthesis_accepts(
 
 @pytest.mark.parametrize(("name", "value", "_must_be"), WRONG)
 def test_an_editor_underlines_what_a_synthesis_refuses(name: str, value: object, _must_be: str) -> None:
-    """But for what a pattern can't say of a URL, and the paths of mappings, which are files."""
+    """But for what a pattern can't say of a URL or an address, and the paths of mappings, which are files."""
     by_code_only = {
         ("leadsApiUrl", "http://api.example.com"),
         ("leadsApiUrl", "https://api.example.com:port"),
         ("tokenUrl", "https://[/token"),
         ("mappings", "['crm']"),
+        ("leadDefaults", "{'assistantEmail': 'sam(at)example.net'}"),
     }
     assert VALIDATOR.is_valid({name: value}) is ((name, str(value)) in by_code_only)

@@ -155,21 +155,40 @@ class TestOrder:
 class TestAStopAfterALostCreate:
     """A create whose answer was lost may have started the e-mails, though it was then sent as an update."""
 
+    @pytest.mark.parametrize("waits", [True, False])
+    @pytest.mark.parametrize(
+        ("hours", "faults"),
+        [
+            (72, [fail_once("create", kind="cut_after")]),
+            (1, [fail_once("update", kind="status", status=404), fail_once("create", kind="cut_after")]),
+        ],
+        ids=["POST", "PUT, 404, POST"],
+    )
     def test_a_stop_repeated_under_its_key_is_sent_again(
-        self, pipeline: Pipeline, queue: SimulatedQueue
+        self,
+        pipeline: Pipeline,
+        queue: SimulatedQueue,
+        hours: int,
+        faults: list[dict[str, object]],
+        waits: bool,
     ) -> None:
-        """As a duplicate, it would let the e-mails go on."""
+        """As a duplicate, it would let the e-mails go on; also if it comes while the create still waits."""
         key = {"idempotencyKey": "crm-1"}
         for body in (create() | key, stop() | key):
             queue.send(body)
             queue.deliver()
-        pipeline.pass_time(3 * DAY_S)
-        pipeline.fail(fail_once("create", kind="cut_after"))
+        pipeline.pass_time(hours * HOUR_S)
+        pipeline.fail(*faults)
         queue.send(create(context="second webinar") | {"idempotencyKey": "crm-1-webinar-2"})
+        queue.deliver()
+        assert pipeline.ask_sandbox("leads")[0]["nextScheduleTime"] is not None
+        if waits:
+            pipeline.pass_time(HOUR_S)
+            queue.deliver(queue.send(stop() | key))
         queue.run(hours=1)
-        assert jane(pipeline)["nextScheduleTime"] is not None
         queue.send(stop() | key)
         queue.run(hours=1)
+        assert queue.messages == {}
         assert jane(pipeline)["nextScheduleTime"] is None
 
 

@@ -330,10 +330,10 @@ class TestOrder:
         original = LeadsApi.send
         is_sending, may_go_on = threading.Event(), threading.Event()
 
-        def send(self: LeadsApi, operation: Any, fields: Any, deadline: Any) -> Any:
+        def send(self: LeadsApi, operation: Any, fields: Any, time_left: Any) -> Any:
             is_sending.set()
             may_go_on.wait(60)
-            return original(self, operation, fields, deadline)
+            return original(self, operation, fields, time_left)
 
         monkeypatch.setattr(LeadsApi, "send", send)
         pipeline.send(create(context="a") | {"idempotencyKey": "1"})
@@ -491,10 +491,10 @@ class TestPoison:
         """Sending this lead ends the process, as running out of memory does."""
         original = LeadsApi.send
 
-        def send(self: LeadsApi, operation: Any, fields: Any, deadline: Any) -> Any:
+        def send(self: LeadsApi, operation: Any, fields: Any, time_left: Any) -> Any:
             if fields["email"] == "jane@example.com":
                 raise SystemExit("killed")
-            return original(self, operation, fields, deadline)
+            return original(self, operation, fields, time_left)
 
         monkeypatch.setattr(LeadsApi, "send", send)
 

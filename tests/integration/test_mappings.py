@@ -94,6 +94,7 @@ def test_an_event_that_a_pattern_leaves_out_is_parked_with_the_mapping_and_the_p
     ("body", "hint"),
     [
         ({"Source": "x", "DetailType": "Lead Created", "Detail": "{}"}, "is an entry of PutEvents"),
+        ({"detailType": "Lead Created", "detail": {}}, "is an entry of PutEvents"),
         ({"specversion": "1.0", "type": "lead", "source": "/x", "id": "1", "data": {}}, "is a CloudEvent"),
     ],
 )

@@ -19,9 +19,8 @@ from deliver_leads.attempt import Attempt
 from deliver_leads.batch import BatchRunner
 from deliver_leads.batch_metrics import BatchMetrics
 from deliver_leads.breaker import CircuitBreaker
-from deliver_leads.contract import METRICS_NAMESPACE, Metric
+from deliver_leads.contract import METRICS_NAMESPACE, Metric, Outcome
 from deliver_leads.event.mappings import EventMapper
-from deliver_leads.outcome import Outcome
 from tests.integration.conftest import Pipeline
 from tests.integration.lead_events import DAY_S, create, record
 

@@ -118,7 +118,7 @@ class Simulation:
             self.invocations.append(self.now)
             self.delays = {}
             records = [self.record(number, sent_at[number]) for number in batch]
-            next(environments).run(records, deadline=lambda: 120.0)
+            next(environments).run(records, time_left=lambda: 120.0)
             for handle, delay_s in self.delays.items():
                 heapq.heappush(queue, (self.now + delay_s, int(handle)))
 

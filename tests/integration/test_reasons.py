@@ -94,6 +94,16 @@ class TestInDoubt:
         assert queue.messages == {}
         assert reasons(queue) == {lost: "unconfirmed"}
 
+    def test_a_create_that_left_no_trace_and_is_then_refused_is_parked_as_rejected(
+        self, pipeline: Pipeline, queue: SimulatedQueue
+    ) -> None:
+        """A 404 to its repetition has ended the doubt."""
+        refused = fail_once("create", kind="status", status=422)
+        pipeline.fail(fail_once("create", kind="cut_before"), refused)
+        event = queue.send(create())
+        queue.run(hours=1)
+        assert reasons(queue) == {event: "rejected"}
+
 
 class TestCrashes:
     """An environment that ended while it delivered an event, or seems to have."""
@@ -134,9 +144,9 @@ class TestUnwritable:
         was_sent = [False]
         original = LeadsApi.send
 
-        def send(self: LeadsApi, operation: Any, fields: Any, deadline: Any) -> Any:
+        def send(self: LeadsApi, operation: Any, fields: Any, time_left: Any) -> Any:
             was_sent[0] = True
-            return original(self, operation, fields, deadline)
+            return original(self, operation, fields, time_left)
 
         def answer(service: str, operation: str, request: Any) -> None:
             if was_sent[0] and operation in LEDGER_WRITES:

@@ -12,6 +12,7 @@ WRITTEN = [
     *("\u00a0gus@example.com\u2028", "gus\u3164@example.com"),
     # With what mail programs, links and lists write around it.
     *("'gus@example.com'", "`gus@example.com`", "(gus@example.com)", "“gus@example.com”"),
+    *("«gus@example.com»", '„gus@example.com"', "\u2019gus@example.com\u2019", "「gus@example.com」"),
     *("<gus@example.com>", '"Gus, Mr" <gus@example.com>', "mailto:gus%40example.com?subject=Hi"),
     *("SMTP:gus@example.com", "gus@example.com;", "gus@example.com.", "gus@Example.COM"),
     # From an East Asian keyboard.

@@ -126,6 +126,21 @@ def test_a_lead_that_nobody_has_seen_is_said_to_be_unknown(stage: Stage) -> None
     assert "2 events wait in the lead queue or are under way" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("jane@ex\u0430mple.com", "mixes Cyrillic and Latin letters"), ("\udcffjane@example.com", "U+DCFF")],
+    ids=["keyboard", "half a character"],
+)
+@pytest.mark.parametrize("command", ["find", "erase"])
+def test_nothing_found_of_an_address_that_no_lead_has_is_not_all_that_is_said(
+    stage: Stage, command: str, address: str, why: str
+) -> None:
+    """A slip must not look as if nothing were stored."""
+    result = stage.run(command, address, *(("--dry-run",) if command == "erase" else ()))
+    assert "No lead has this address: it is not an e-mail address, because it " in result.stderr
+    assert why in result.stderr
+
+
 @pytest.mark.parametrize("what", ["4711", "message-1", "webinar-2041", hash_address(JANE)])
 def test_ids_and_keys_are_looked_up_in_the_log(stage: Stage, what: str) -> None:
     """The log has the hash by which the ledger knows the lead; other leads' lines are left out."""

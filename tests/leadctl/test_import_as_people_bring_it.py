@@ -44,11 +44,21 @@ TABLE = "First Name,Last Name,Email\nAda,Nord,ada@example.com\n"
         ("Export of 12/11/2026; by Max\n;;\n" + TABLE.replace(",", ";"), 3),
         ("sep=;\r\nMesse München\r\n" + TABLE.replace(",", ";"), 3),
         (("Report\tOpen leads\n" + TABLE.replace(",", "\t")).encode("utf-16"), 2),
+        (("Отчёт по новым клиентам за ноябрь\n" + TABLE.replace(",", "\t")).encode("utf-16"), 2),
         ('"Asked for by max@example.com, on 12 Nov"\nFilter:,Country = DE\n' + TABLE, 3),
         ("\n".join(f"Condition {number}" for number in range(15)) + "\n" + TABLE, 16),
         ('An open " quote\n' + TABLE, 2),
     ],
-    ids=["LinkedIn", "semicolons", "sep= and title", "UTF-16", "address in a note", "15 lines", "quote"],
+    ids=[
+        "LinkedIn",
+        "semicolons",
+        "sep= and title",
+        "UTF-16",
+        "UTF-16, Cyrillic",
+        "address in a note",
+        "15 lines",
+        "quote",
+    ],
 )
 def test_the_header_is_found_below_what_a_program_wrote_above_it(
     stage: Stage, content: str | bytes, line: int
@@ -85,6 +95,44 @@ def test_a_sheet_that_is_not_there_is_said_with_those_that_are(stage: Stage) -> 
         stage, book, *SET, "--sheet", "Lead", name="fair.xlsx"
     )
     assert "It is no spreadsheet" in said(stage, TABLE, *SET, "--sheet", "Leads")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"First Name,Last Name,Email"\n"Ada,Nord,ada@example.com"\n',
+        "First Name:Last Name:Email\nAda:Nord:ada@example.com\n",
+        "First_Name Last_Name Email_ID\nAda Nord ada@example.com\n",
+    ],
+    ids=["quoted", "colon", "space"],
+)
+def test_rows_of_one_cell_are_said_to_be_that(stage: Stage, content: str) -> None:
+    """No option makes columns of it."""
+    message = said(stage, content, *SET)
+    assert "Each of its rows is one cell." in message
+    assert "--map" not in message
+
+
+def test_json_lines_are_read_as_windows_and_other_programs_write_them(stage: Stage) -> None:
+    """PowerShell writes UTF-16; a number in a field of texts is a text, as in a spreadsheet."""
+    lines = '{"name": "Zoë", "email": "a@b.co", "phone": 4915112345678}\n{"name": 7, "email": "b@b.co"}\n'
+    expected = [
+        {"name": "Zoë", "email": "a@b.co", "phone": "4915112345678"},
+        {"name": "7", "email": "b@b.co"},
+    ]
+    assert sent(stage, lines.encode("utf-16"), name="wide.jsonl") == expected
+    assert sent(stage, lines, name="plain.jsonl") == expected
+    assert sent(stage, lines.encode("cp1252"), "--encoding", "cp1252", name="one.jsonl") == expected
+    assert "holds bytes that are no UTF-8 (line 1)" in said(
+        stage, lines.encode("cp1252"), *SET, name="two.jsonl"
+    )
+
+
+def test_no_message_moves_the_cursor(stage: Stage) -> None:
+    """A header, too, is somebody else's text."""
+    message = said(stage, "\x1b[2Jname\x9b,mail\nAda,x\n", *SET)
+    assert "[2Jname" in message
+    assert not {"\x1b", "\x9b"} & {*message}
 
 
 @pytest.mark.parametrize("words", [("#2=email",), ("B=email",), ("#4=",), ("D=", "First Name=name")])
@@ -150,6 +198,7 @@ NAMES = [
     ("»Ada«", "Ada"),
     ("`Ada`", "Ada"),
     ("Ada\u00ad", "Ada"),
+    ("A\x1bd\x07a", "Ada"),
     ("\u2066Ada\u2069", "Ada"),
     ("M&uuml;ller &amp; Co", "Müller & Co"),
     ("O'Neil", "O'Neil"),
@@ -173,6 +222,9 @@ def test_what_exporters_write_around_a_name_is_taken_off_and_what_is_part_of_it_
         "'ada@example.com",
         '"=HYPERLINK(""mailto:ada@example.com"")"',
         '"<a href=""mailto:ada@example.com"">ada@example.com</a>"',
+        '"=HYPERLINK(""mailto:ada@example.com?subject=Hi"",""Write to her"")"',
+        "<a href='mailto:ada@example.com'>Mail</a>",
+        '"=HYPERLINK(""https://crm.example/5"";""ada@example.com"")"',
     ],
 )
 def test_an_address_is_freed_of_a_spreadsheets_guards_too(stage: Stage, cell: str) -> None:
@@ -205,12 +257,13 @@ def test_names_and_phones_that_look_odd_are_counted_before_they_are_sent(stage: 
     content = (
         "name,email,phone\nNa,a@example.com,123\nJÃ¼rgen,b@example.com,call me\n"
         "Jürgen Müller,c@example.com,+49 151 1234567\nEve,d@example.com,030 123456 ext. 12\n"
+        "Kai,e@example.com,+49 151 1234567 ::: +49 30 1234567\n"
     )
     lines = said(stage, content, *SET).splitlines()
     at = lines.index("Sent as they are, but look at them:")
     assert lines[at + 1 : at + 4] == [
         "        2  name with digits or signs, or a word like test (line 2, 3)",
-        "        2  phone with letters, or with fewer digits than any number has (line 2, 3)",
+        "        3  phone with letters, or with fewer or more digits than any number has (line 2, 3, 6)",
         "        1  name of several words without a last name (--split-name divides it) (line 4)",
     ]
 
@@ -263,8 +316,17 @@ def test_a_space_after_the_delimiter_is_no_part_of_a_cell(stage: Stage) -> None:
         "Nome;Cognome;Indirizzo e-mail;Cellulare;Azienda;Ruolo",
         "Voornaam;Achternaam;E-mailadres;Mobiel;Bedrijf;Functie",
         "VORNAME*;NACHNAME*;E-Mail (geschäftlich);Tel.;Firma:;Jobtitel",
+        "VORNAME;NAME;E_MAIL_1;TELEFON_1;Firma/Organisation;Position",
+        "Prénom;Nom de famille;Courriel professionnel;Tél. portable;Société;Poste",
+        "Nome;Apelido;Correio eletrónico;Nº de telemóvel;Empresa;Cargo",
+        "Nome;Cognome;Email aziendale;Numero di telefono;Ragione sociale;Ruolo",
+        "First Name;Last Name;User Email;Phone Number;Primary Associated Company;Job Title",
+        "First Name;Last Name;Email;Phone;Company / Account;Title",
     ],
-    ids=["German", "German, Name", "French", "Spanish", "Portuguese", "Italian", "Dutch", "marks"],
+    ids=[
+        *("German", "German, Name", "French", "Spanish", "Portuguese", "Italian", "Dutch", "marks"),
+        *("numbers", "French, work", "Portuguese, No.", "Italian, work", "HubSpot", "Salesforce"),
+    ],
 )  # fmt: skip
 def test_a_header_in_a_language_of_7targets_customers_needs_no_option(stage: Stage, header: str) -> None:
     """With accents or without."""
@@ -392,8 +454,9 @@ def test_a_column_that_looks_like_consent_is_said_and_where_takes_some_rows(stag
     """Without the option all are sent, and that is said."""
     assert (
         '"I agree to be contacted" may say who agreed to be written to, and nothing looks at it (TRUE once, '
-        "FALSE once, true once, empty once). To send to some only: --where 'I agree to be contacted=TRUE'"
+        "FALSE once, true once, empty once). To send to some only: --where 'I agree to be contacted=VALUE'"
     ) in said(stage, CONSENT, *SET)
+    assert "--where 'Don'\\''t e-mail=VALUE'" in said(stage, "Name,Email,Don't e-mail\nAda,a@b.co,x\n", *SET)
     agreed = sent(stage, CONSENT, "--where", "I agree to be contacted=TRUE")
     assert [lead["name"] for lead in agreed] == ["Ada", "Eve"]
     assert "Left out by --where: 2 rows" in said(stage, CONSENT, *SET, "--where", "#3=true")

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import Result
 
-from deliver_leads.api.http_client import Deadline, HttpClient
+from deliver_leads.api.http_client import HttpClient, TimeLeft
 from deliver_leads.api.leads_api import LeadsApi
 from deliver_leads.batch import read
 from deliver_leads.breaker import CircuitBreaker
@@ -39,7 +39,7 @@ class Quick:
 
     longest_call_s = 1.0
 
-    def require_time(self, deadline: Deadline) -> None:
+    def require_time(self, time_left: TimeLeft) -> None:
         """There is always enough."""
 
 
@@ -51,7 +51,7 @@ class Api:
     leads: dict[str, int] = field(default_factory=dict)
     last_success_s: float = 0.0
 
-    def send(self, operation: Operation, lead: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
+    def send(self, operation: Operation, lead: Mapping[str, Json], time_left: TimeLeft) -> DeliveredLead:
         """One call."""
         email = str(lead["email"])
         if "refused" in email:
@@ -389,6 +389,9 @@ def test_a_missing_right_is_named_with_the_policy_that_gives_it(stage: Stage) ->
         ),
         (rows("a@b.co"), ("leads.csv", "--set", "colour=red"), "there is no field colour"),
         (rows("a@b.co"), ("leads.csv", "--encoding", "latin-99"), "There is no encoding 'latin-99'"),
+        (rows("a@b.co"), ("leads.csv", "--encoding", "idna"), "There is no encoding 'idna' for a table"),
+        (rows("a@b.co"), ("leads.csv", "--encoding", "undefined"), "There is no encoding 'undefined'"),
+        (rows("a@b.co"), ("leads.csv", "--encoding", "utf-8\0"), "There is no encoding 'utf-8"),
     ],
 )
 def test_what_is_wrong_with_the_file_as_a_whole_is_one_sentence(

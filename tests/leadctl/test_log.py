@@ -7,8 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from deliver_leads.outcome import Outcome
-from leadctl.commands.log import NAMED, OUTCOMES
+from leadctl.commands.log import NAMED
 from leadctl.log_search import Filter, Line
 from tests.leadctl.conftest import LOG_GROUP, Stage
 from tests.log_filter import read_filter
@@ -111,8 +110,3 @@ def test_cloudwatch_s_pattern_and_leadctl_choose_the_same_lines(what: str) -> No
     wanted = NAMED.get(what, Filter.of_any(what))
     fits = read_filter(wanted.pattern)
     assert [line for line in SAMPLE if fits(line)] == [line for line in SAMPLE if wanted.fits(Line(0, line))]
-
-
-def test_every_outcome_can_be_asked_for() -> None:
-    """The command has its own list, because it doesn't import what sends leads."""
-    assert set(OUTCOMES) == {outcome.value for outcome in Outcome}

@@ -51,6 +51,16 @@ def test_an_event_that_would_be_parked_is_shown_with_every_reason(stage: Stage, 
     )
 
 
+def test_a_file_of_another_encoding_is_said_to_be_that(stage: Stage, tmp_path: Path) -> None:
+    """PowerShell writes UTF-16, which is JSON all the same."""
+    (tmp_path / "event.json").write_bytes(json.dumps(load("typeform", "event")).encode("utf-16"))
+    result = stage.run("mapping", "try", mapping_of("typeform"), str(tmp_path / "event.json"))
+    assert (result.exit_code, result.stderr.strip()) == (
+        3,
+        "Nothing was done, because the file isn't text in UTF-8.",
+    )
+
+
 def test_a_webhook_s_own_body_is_taken_as_the_detail(stage: Stage, tmp_path: Path) -> None:
     """It is what a form's documentation shows; a Windows editor has saved it."""
     body = "\ufeff" + json.dumps(load("jotform", "event")["detail"])

@@ -277,6 +277,13 @@ def test_one_event_that_is_parked_twice_is_one_row_and_goes_once(stage: Stage) -
     assert left(stage) == 0
 
 
+def test_a_byte_order_mark_hides_no_lead_from_the_table(stage: Stage) -> None:
+    """The function reads over it, in a topic's message, too."""
+    marked = "\ufeff" + json.dumps(parked_body(7))
+    park(stage, marked, "\ufeff" + json.dumps({"Type": "Notification", "Message": marked}))
+    assert "Exported: 2 leads" in stage.run("parked", "export", "leads.csv").stderr
+
+
 def test_what_no_table_can_hold_is_named_and_stays_parked(stage: Stage) -> None:
     """No JSON, no lead, a text that a spreadsheet would cut off, half a character, another's event."""
     foreign = {"detail-type": "Contact Created", "detail": {"lead": LEAD}}

@@ -69,6 +69,15 @@ def test_an_update_that_its_stop_has_overtaken_adds_up_without_its_sequence() ->
     ]
 
 
+def test_a_stop_that_was_published_twice_adds_up_if_it_was_sent_twice() -> None:
+    """A create that came between may have started the e-mails again."""
+    stop = request("stop_followup", LEAD, "stopped")
+    published = [CREATE, event("stop_followup", LEAD), event("stop_followup", LEAD, "duplicate")]
+    held = {**HELD, "followup": 0, "nextScheduleTime": None}
+    assert discrepancies(published, CREATED, stop, stop, held=held) == []
+    assert discrepancies(published, CREATED, held=held) != []
+
+
 def test_an_update_adds_up_though_its_address_is_sent_in_another_form() -> None:
     """The function sends each address in its one form."""
     as_written = {**CHANGED, "email": "Zoe@EXAMPLE.com"}

@@ -121,6 +121,15 @@ def test_an_unanswered_create_is_asked_for_after_the_settling_time() -> None:
         assert broken(run(CREATE, requests=requests, held=FORM | MADE_BY_API)) == []
 
 
+def test_only_a_stop_that_was_published_twice_is_sent_twice() -> None:
+    """A create that came between may have started the e-mails again."""
+    stops = [request(at, "stop_followup", NAMED, 200, "stopped") for at in (200, 201)]
+    held = FORM | MADE_BY_API | {"nextScheduleTime": None, "followup": 0}
+    again = replace(STOP, event=replace(STOP.event, expected="duplicate", copy=1), id="again")
+    assert broken(run(CREATE, STOP, again, requests=(CREATED, *stops), held=held)) == []
+    assert broken(run(CREATE, STOP, requests=(CREATED, *stops), held=held)) == [Promise.BLIND]
+
+
 def test_only_an_update_of_a_batch_in_order_may_be_superseded_by_its_neighbour() -> None:
     """A batch that came in two parts: the last update is there, and the first was not sent."""
     first, last = (

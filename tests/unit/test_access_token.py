@@ -43,7 +43,7 @@ class Endpoint(HttpClient):
         self.gate = threading.Event()
         self.gate.set()
 
-    def send(self, method: str, url: str, deadline: Any, **request: Any) -> HttpAnswer:
+    def send(self, method: str, url: str, time_left: Any, **request: Any) -> HttpAnswer:
         self.asked.append({"method": method, "url": url, **request})
         self.gate.wait()
         given = self.answers.pop(0)

@@ -18,7 +18,7 @@ from deliver_leads.after_call import (
     not_delivered,
     superseded,
 )
-from deliver_leads.contract import LAST_RECEIVE
+from deliver_leads.contract import LAST_RECEIVE, Outcome
 from deliver_leads.event.lead import Json, Operation
 from deliver_leads.event.message import Message
 from deliver_leads.lead_state import LONGEST_REASON, RANKS_A_MS, EventRecord, LeadState, State
@@ -30,14 +30,13 @@ from deliver_leads.outcome import (
     DeliveryError,
     LedgerError,
     NoRoomError,
-    Outcome,
     RejectedError,
     RetryError,
     UnconfirmedError,
     UndecidedError,
     UnknownLeadError,
 )
-from deliver_leads.setters import SEQUENCE, STARTED, STOPPED, Setter, fingerprint
+from deliver_leads.setters import SEQUENCE, Setter, fingerprint
 from deliver_leads.settings import Settings
 from sim.settings import ENVIRONMENT
 from tests.lead_records import final, record
@@ -91,14 +90,13 @@ class TestADeliveredEvent:
             DeliveredLead(2345, "Cold", 200),
             NOW_S,
             SETTINGS,
-            was_posted=False,
         )
         assert (lead.lead_id, lead.known_s, lead.open) == ("2345", NOW_S, (other,))
         assert lead.finals == {"own": final(CREATE, 7)}
         rank = 7 * RANKS_A_MS
         assert lead.setters == {
             "name": Setter(rank, fingerprint(SENT, "name")),
-            SEQUENCE: Setter(rank, STARTED),
+            SEQUENCE: Setter(0),
         }
 
     @pytest.mark.parametrize("state", [State.DELIVERED, State.SUPERSEDED])
@@ -106,9 +104,7 @@ class TestADeliveredEvent:
         """Nothing is left of the attempts that failed but their number."""
         own = record("own", **HAPPENED)
         if state is State.DELIVERED:
-            lead = delivered(
-                LeadState(), own, {}, DeliveredLead(1, None, 200), NOW_S, SETTINGS, was_posted=False
-            )
+            lead = delivered(LeadState(), own, {}, DeliveredLead(1, None, 200), NOW_S, SETTINGS)
         else:
             lead = superseded(LeadState(), own, "later events have set all", NOW_S, SETTINGS)
         [shown] = lead.shown
@@ -117,34 +113,15 @@ class TestADeliveredEvent:
         assert shown.reason == ("" if state is State.DELIVERED else "later events have set all")
         assert (shown.unanswered, shown.due_s, shown.unknown_since_s, shown.crashes) == (False, 0, 0, 0)
 
-    @pytest.mark.parametrize("was_posted", [True, False])
-    def test_after_a_post_what_7targets_called_unknown_counts_as_sent_just_after_it(
-        self, was_posted: bool
+    @pytest.mark.parametrize("operation", Operation)
+    def test_after_a_create_what_7targets_called_unknown_counts_as_sent_just_after_it(
+        self, operation: Operation
     ) -> None:
         """Before any answer showed the lead; the state after this one shows it."""
-        own, other = record("own", CREATE, order_ms=7), record("other", unknown_since_s=NOW_S)
-        lead = delivered(
-            LeadState(open=(other,)),
-            own,
-            {},
-            DeliveredLead(1, None, 201),
-            NOW_S,
-            SETTINGS,
-            was_posted=was_posted,
-        )
-        assert lead.begun_ms == (7 if was_posted else 0)
-
-    @pytest.mark.parametrize(
-        ("known_s", "value"), [(0, STARTED), (NOW_S - 100, STOPPED), (NOW_S - 10, STARTED)]
-    )
-    def test_a_create_starts_e_mails_unless_its_request_without_an_answer_was_certainly_a_put(
-        self, known_s: int, value: str
-    ) -> None:
-        """A PUT doesn't: if the lead was stopped, an older update must not name a sequence again."""
-        own = record("own", CREATE, order_ms=(NOW_S - 50) * 1000, unanswered=True, updated_s=NOW_S - 30)
-        stopped = LeadState(known_s=known_s, setters={SEQUENCE: Setter(1, STOPPED)})
-        lead = delivered(stopped, own, SENT, DeliveredLead(1, None, 200), NOW_S, SETTINGS, was_posted=False)
-        assert lead.setters[SEQUENCE].value == value
+        own, other = record("own", operation, order_ms=7), record("other", unknown_since_s=NOW_S)
+        answer = DeliveredLead(1, None, 200)
+        lead = delivered(LeadState(open=(other,)), own, {}, answer, NOW_S, SETTINGS)
+        assert lead.begun_ms == (7 if own.is_create else 0)
 
     def test_a_superseded_event_says_nothing_of_the_lead(self) -> None:
         """Nothing was sent."""
@@ -166,11 +143,10 @@ def after(
     error: DeliveryError,
     own: EventRecord,
     *others: EventRecord,
-    was_posted: bool = False,
     last_success_s: float = NOW_S,
 ) -> tuple[EventRecord, DeliveryError]:
     """The event after a call that ended with this error."""
-    return failed(LeadState(open=others), own, error, was_posted, NOW_S, last_success_s, SETTINGS)
+    return failed(LeadState(open=others), own, error, NOW_S, last_success_s, SETTINGS)
 
 
 class TestAFailedCall:
@@ -187,15 +163,12 @@ class TestAFailedCall:
 
     def test_a_request_without_an_answer_is_remembered(self) -> None:
         """Whatever was answered before it."""
-        for was_posted in (True, False):
-            left, error = after(UnconfirmedError("no answer"), record("own", CREATE), was_posted=was_posted)
-            assert (left.unanswered, left.attempts) == (True, 1)
-            assert isinstance(error, UnconfirmedError)
+        left, error = after(UnconfirmedError("no answer"), record("own", CREATE))
+        assert (left.unanswered, left.attempts) == (True, 1)
+        assert isinstance(error, UnconfirmedError)
 
     def test_a_404_shows_that_the_request_before_it_left_no_trace(self) -> None:
         """The settling time is over, so it can't take effect any more."""
-        own = record("own", CREATE, unanswered=True)
-        assert not after(TURNED_AWAY, own, was_posted=True)[0].unanswered
         assert not after(UNKNOWN, record("own", unanswered=True))[0].unanswered
 
 

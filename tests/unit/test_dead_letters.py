@@ -9,9 +9,10 @@ import pytest
 from moto import mock_aws
 from mypy_boto3_sqs import SQSClient
 
+from deliver_leads.contract import Outcome
 from deliver_leads.dead_letters import LARGEST_MESSAGE_BYTES, DeadLetterQueue
 from deliver_leads.event.message import Message
-from deliver_leads.outcome import Outcome, RejectedError
+from deliver_leads.outcome import RejectedError
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deliver_leads.contract import Outcome
 from deliver_leads.event.lead import Operation
 from deliver_leads.lead_state import (
     CLOCK_SKEW_S,
@@ -19,7 +20,6 @@ from deliver_leads.lead_state import (
     LeadState,
     State,
 )
-from deliver_leads.outcome import Outcome
 from deliver_leads.setters import Setter
 from tests.lead_records import SEEN_S, final, record
 
@@ -213,6 +213,12 @@ class TestWhichEventAClaimIsAbout:
         known = record("own", order_ms=1, crashes=1, unanswered=True)
         assert LeadState(open=(known,)).claimed(crashed_claim("own", order_ms=2)) == known
 
+    def test_a_stop_that_waits_has_the_place_of_its_latest_copy(self) -> None:
+        """It was asked for again after what was sent in between, and has to end that, too."""
+        state = LeadState(open=(record("own", STOP, order_ms=2),))
+        for order_ms, place_ms in ((1, 2), (3, 3)):
+            assert state.claimed(crashed_claim("own", STOP, order_ms=order_ms)).order_ms == place_ms
+
     def test_the_parked_message_itself_finds_its_event_parked(self) -> None:
         """It is acknowledged without being parked again."""
         known = parked("own", message_id="claimed")
@@ -317,13 +323,17 @@ class TestWhatIsOpen:
         state = state.with_open(record("waits", order_ms=1))
         assert open_keys(state) == {f"{number}" for number in range(MOST_OPEN)}
 
-    def test_a_create_without_an_answer_that_is_pushed_out_is_remembered_as_a_doubt(self) -> None:
+    @pytest.mark.parametrize(("operation", "is_doubt"), [(CREATE, True), (STOP, True), (UPDATE, False)])
+    def test_a_create_or_stop_without_an_answer_that_is_pushed_out_is_remembered_as_a_doubt(
+        self, operation: Operation, is_doubt: bool
+    ) -> None:
         """After that no create of the lead is POSTed without asking first."""
         state = LeadState()
         for number in range(MOST_OPEN):
             state = state.with_open(record(f"{number}", CREATE, unanswered=True, order_ms=number))
         assert not state.has_forgotten
-        assert state.with_open(record("one more", CREATE, unanswered=True, order_ms=99)).has_forgotten
+        one_more = record("one more", operation, unanswered=True, order_ms=99)
+        assert state.with_open(one_more).has_forgotten is is_doubt
 
     def test_a_create_without_an_answer_that_makes_room_is_remembered_as_a_doubt(self) -> None:
         """It makes no difference which of them goes."""

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from moto import mock_aws
 from mypy_boto3_dynamodb import DynamoDBClient
 
+from deliver_leads.contract import Outcome
 from deliver_leads.event.envelope import LeadEvent
 from deliver_leads.event.idempotency_key import IdempotencyKey
 from deliver_leads.event.lead import Json, Operation
@@ -39,7 +40,7 @@ from deliver_leads.ledger import (
     Ledger,
 )
 from deliver_leads.ledger_item import read_journal, read_state, write_state
-from deliver_leads.outcome import DeferredError, LedgerError, Outcome, UndecidedError
+from deliver_leads.outcome import DeferredError, LedgerError, UndecidedError
 from deliver_leads.setters import Setter, new_setters
 from deliver_leads.settings import Settings
 from sim.settings import ENVIRONMENT
@@ -116,7 +117,7 @@ def delivered(granted: Claim) -> LeadState:
     known = replace(granted.state, lead_id="2345", known_s=int(time.time()))
     return known.with_final(
         done,
-        new_setters({}, own.operation, own.order_ms * RANKS_A_MS, lead, begins=False),
+        new_setters({}, own.operation, own.order_ms * RANKS_A_MS, lead),
         int(time.time()) - SETTINGS.ledger_s,
     )
 

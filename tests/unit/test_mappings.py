@@ -253,6 +253,8 @@ class TestFields:
                 "Ada M.|Nord",
             ),
             ("first_name(detail.full)", {"full": " Ada "}, "Ada"),
+            ("first_name(detail.full)", {"full": "Ada, "}, "Ada"),
+            ("first_name(detail.full)", {"full": " , "}, None),
             ("last_name(detail.full)", {"full": "Ada"}, None),
             ("first_name(detail.full) || last_name(detail.full)", {}, None),
             ("from_json(detail.raw).answers[0].q", {"raw": '\ufeff{"answers": [{"q": "yes"}]}'}, "yes"),
@@ -282,6 +284,23 @@ class TestFields:
         assert problems(foreign(raw=raw), mapping(fields={"context": path})) == [
             f'mapping "crm": lead.context ({path}): can\'t be evaluated ({error})'
         ]
+
+    @pytest.mark.parametrize(
+        ("raw", "problem"),
+        [
+            (
+                r'"\ud800ada@example.com"',
+                r"body: holds half of a surrogate pair (\ud800 to \udfff), which is no text",
+            ),
+            ("[" * 200 + "]" * 200, "body: has more than 100 objects and arrays inside each other"),
+        ],
+    )
+    @pytest.mark.parametrize("field", ["email", "externalId", "context", "idempotencyKey"])
+    def test_what_is_in_a_text_is_refused_as_what_is_in_the_body(
+        self, field: str, raw: str, problem: str
+    ) -> None:
+        """It would end the batch, as no check has looked into the text before."""
+        assert problems(foreign(raw=raw), mapping(fields={field: "from_json(detail.raw)"})) == [problem]
 
     @pytest.mark.parametrize("field", ["externalId", "company", "state", "location"])
     def test_a_number_becomes_a_text_in_every_text_field(self, field: str) -> None:

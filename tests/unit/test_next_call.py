@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deliver_leads.contract import Outcome
 from deliver_leads.event.idempotency_key import IdempotencyKey
 from deliver_leads.event.lead import MANDATORY, Json, Operation
 from deliver_leads.lead_state import (
@@ -31,7 +32,6 @@ from deliver_leads.next_call import (
     Wait,
     next_call,
 )
-from deliver_leads.outcome import Outcome
 from deliver_leads.setters import SEQUENCE, Setter, new_setters
 from tests.lead_records import DIGEST, any_record, final, record
 
@@ -54,12 +54,10 @@ def lead_of(fields: Mapping[str, Any]) -> dict[str, Json]:
     return {name: value for name, value in {**LEAD, **fields}.items() if value is not None}
 
 
-def setters_of(
-    state: LeadState, own: EventRecord, sent: Mapping[str, Json], *, begins: bool
-) -> dict[str, Setter]:
+def setters_of(state: LeadState, own: EventRecord, sent: Mapping[str, Json]) -> dict[str, Setter]:
     """What an event has set by sending these of its fields."""
     rank = state.rank(own.order_ms, is_create=own.is_create)
-    return new_setters(state.setters, own.operation, rank, sent, begins=begins)
+    return new_setters(state.setters, own.operation, rank, sent)
 
 
 def decide(
@@ -91,7 +89,7 @@ def delivered(state: LeadState, key: str, operation: Operation, minute: float, *
     """The lead after an event that was sent at this minute and has set the mandatory fields and these."""
     own, asked = waiting(key, operation, minute, state=State.DELIVERED), lead_of(fields)
     known = replace(state, known_s=NOW_S)
-    setters = setters_of(state, own, asked, begins=operation is CREATE)
+    setters = setters_of(state, own, asked)
     return known.with_final(own, setters, oldest_s=0)
 
 
@@ -133,21 +131,27 @@ class TestACopy:
         state = LeadState(finals={"own": final()})
         assert decide(waiting("own", UPDATE, 0, crashes=9, crashes_alone=9), state) == COPY
 
-    @pytest.mark.parametrize("later", [CREATE, UPDATE])
-    def test_the_copy_of_a_stop_is_sent_if_the_sequence_was_set_between_the_two(
-        self, later: Operation
+    @pytest.mark.parametrize(
+        ("later", "fields"), [(CREATE, {}), (CREATE, {"scheduleName": "Warm"}), (UPDATE, {"scheduleId": 1})]
+    )
+    def test_the_copy_of_a_stop_is_sent_if_e_mails_may_have_been_started_between_the_two(
+        self, later: Operation, fields: dict[str, Any]
     ) -> None:
-        """The e-mails to a person went on, and are to end again."""
+        """They are to end again."""
         state = delivered(NOTHING, "own", STOP, 0)
         assert decide(waiting("own", STOP, 2), state) == COPY
-        restarted = delivered(state, "later", later, 1, scheduleName="Warm")
+        restarted = delivered(state, "later", later, 1, **fields)
         assert send(waiting("own", STOP, 2), restarted).fields == LEAD
         assert decide(waiting("own", STOP, 0.5), restarted) == COPY
 
-    def test_the_copy_of_a_stop_is_one_if_another_stop_came_between(self) -> None:
-        """Nothing is to be ended."""
-        state = delivered(delivered(NOTHING, "own", STOP, 0), "other", STOP, 1)
-        assert decide(waiting("own", STOP, 2), state) == COPY
+    @pytest.mark.parametrize("unanswered", [True, False])
+    def test_the_copy_of_a_stop_is_sent_if_a_create_from_between_is_still_open(
+        self, unanswered: bool
+    ) -> None:
+        """Its request may have started e-mails, or would start them."""
+        state = delivered(NOTHING, "own", STOP, 0)
+        open_create = waiting("create", CREATE, 1, unanswered=unanswered)
+        assert send(waiting("own", STOP, 2), state.with_open(open_create)).fields == LEAD
 
     def test_the_copy_of_a_stop_is_one_if_an_update_between_left_the_sequence_alone(self) -> None:
         """It has set other fields."""
@@ -390,7 +394,7 @@ class TestFieldsThatALaterEventHasSet:
         """A POST would restart the e-mails to a person who was to get none."""
         state = delivered(NOTHING, "stop", STOP, 24 * 60)
         assert send(waiting("own", CREATE, 0), state, scheduleName="Warm") == Send(
-            LEAD, may_exist=True, has_sequence=True
+            LEAD, may_exist=True, needs_mails=False
         )
 
     def test_a_mandatory_field_that_only_a_stop_followed_is_sent(self) -> None:
@@ -436,7 +440,7 @@ class TestFieldsThatALaterEventHasSet:
         """The mandatory fields go along with each call, whoever has set them last."""
         state = delivered(NOTHING, "later", UPDATE, 1, context="b")
         own = waiting("own", UPDATE, 0)
-        setters = setters_of(state, own, lead_of({"phone": "1"}), begins=False)
+        setters = setters_of(state, own, lead_of({"phone": "1"}))
         assert set(setters) == {"phone"}
 
 
@@ -447,7 +451,7 @@ class TestWhetherTheLeadMayExist:
         """With all of its fields."""
         own = waiting("own", CREATE, 0)
         assert decide(own, NOTHING, phone="1") == Send(
-            LEAD | {"phone": "1"}, may_exist=False, has_sequence=False
+            LEAD | {"phone": "1"}, may_exist=False, needs_mails=True
         )
 
     @pytest.mark.parametrize(
@@ -483,13 +487,44 @@ class TestWhetherTheLeadMayExist:
         own = waiting("own", CREATE, 0, unanswered=unanswered)
         updated = delivered(NOTHING, "update", UPDATE, 1, phone="1")
         for state in (NOTHING, updated):
-            assert send(own, state, context="a").has_sequence is unanswered
-        assert send(own, delivered(updated, "stop", STOP, 1), context="a").has_sequence
+            assert send(own, state, context="a").needs_mails is not unanswered
+        assert not send(own, delivered(updated, "stop", STOP, 1), context="a").needs_mails
+        assert not send(waiting("own", UPDATE, 0), NOTHING, context="a").needs_mails
+
+    def test_a_stop_that_is_open_counts_as_well(self) -> None:
+        """It may have ended the e-mails already, so nothing is wrong with a create whose lead gets none."""
+        state = lead(waiting("stop", STOP, -1, due_in_s=-OVERDUE_S), known_s=NOW_S)
+        assert not send(waiting("own", CREATE, 0), state).needs_mails
+
+    @pytest.mark.parametrize(
+        ("minute", "more", "is_sent"),
+        [
+            (1, {}, False),
+            (-1, {}, True),
+            (1, {"state": State.PARKED}, True),
+            (1, {"state": State.PARKED, "unanswered": True}, False),
+        ],
+        ids=["waits", "sent before", "parked", "parked without an answer"],
+    )
+    @pytest.mark.parametrize("operation", [CREATE, UPDATE])
+    def test_an_event_starts_no_sequence_that_a_later_stop_is_to_end(
+        self, operation: Operation, minute: int, more: dict[str, Any], is_sent: bool
+    ) -> None:
+        """Or may have ended, though it has no answer."""
+        stop = waiting("stop", STOP, minute, due_in_s=-OVERDUE_S, **more)
+        state = lead(stop, known_s=NOW_S)
+        step = send(waiting("own", operation, 0), state, scheduleName="Warm", context="a")
+        assert ("scheduleName" in step.fields) is is_sent
+
+    def test_a_create_that_is_posted_has_its_sequence_though_a_later_stop_waits(self) -> None:
+        """Without it the POST would start another one."""
+        state = lead(waiting("stop", STOP, 1))
+        assert "scheduleName" in send(waiting("own", CREATE, 0), state, scheduleName="Warm").fields
 
     def test_a_create_is_superseded_only_if_something_has_touched_the_lead_s_sequence(self) -> None:
         """An update that overtook it has set its fields, but started no e-mails."""
         own, updated = waiting("own", CREATE, 0), delivered(NOTHING, "update", UPDATE, 1)
-        assert send(own, updated) == Send(LEAD, may_exist=True, has_sequence=False)
+        assert send(own, updated) == Send(LEAD, may_exist=True, needs_mails=True)
         assert decide(waiting("own", UPDATE, 0), updated) == SUPERSEDED
         assert decide(own, delivered(updated, "stop", STOP, 2)) == SUPERSEDED
 
@@ -501,11 +536,13 @@ class TestWhetherTheLeadMayExist:
         """It may be the very one."""
         assert send(waiting("own", CREATE, 10**8), lead(has_forgotten=True)).may_exist
 
-    @pytest.mark.parametrize("operation", [UPDATE, STOP, None])
-    def test_no_other_operation_creates_a_lead(self, operation: Operation | None) -> None:
-        """A lost answer to an update says nothing about the lead."""
+    @pytest.mark.parametrize(("operation", "may_exist"), [(UPDATE, False), (STOP, True), (None, False)])
+    def test_of_other_operations_only_a_stop_without_an_answer_makes_a_create_find_out(
+        self, operation: Operation | None, may_exist: bool
+    ) -> None:
+        """None creates a lead; but a POST would undo a stop of a lead that 7Targets had from elsewhere."""
         other = record("other", operation, state=State.PARKED, unanswered=True)
-        assert not send(waiting("own", CREATE, 0), lead(other)).may_exist
+        assert send(waiting("own", CREATE, 0), lead(other)).may_exist is may_exist
 
 
 NEAR_NOW = st.integers(-2 * OVERDUE_S, 2 * OVERDUE_S).map(lambda seconds: NOW_S + seconds)
@@ -562,7 +599,7 @@ def test_any_state_has_a_next_call_and_only_a_lead_in_doubt_is_not_posted(
     """No state raises; after a create without an answer, or a forgotten one, no create is POSTed."""
     step = next_of(state, own, fields)
     assert isinstance(step, Skip | Wait | Refuse | Send)
-    in_doubt = any(state.may_have_begun(each) for each in (*state.open, own)) or state.has_forgotten
+    in_doubt = any(state.leaves_doubt(each) for each in (*state.open, own)) or state.has_forgotten
     if isinstance(step, Send):
         assert step.may_exist or not in_doubt
         assert set(MANDATORY) <= set(step.fields)
@@ -581,6 +618,8 @@ def test_all_fields_that_no_later_event_has_set_are_sent(
             SEQUENCE if name in of_the_sequence else name for name in fields if name not in step.fields
         }
         known = {name for name in dropped if name != "shoeSize"}
+        if any(each.operation is STOP and each.order_ms > own.order_ms for each in state.open):
+            known -= {SEQUENCE}
         assert all(state.setters[name].rank >= own.order_ms * RANKS_A_MS for name in known)
 
 
@@ -692,7 +731,7 @@ def test_no_field_is_set_back_by_an_earlier_event_whatever_the_order_of_deliveri
             done.add(number)
         if isinstance(step, Send):
             at_7targets |= by_entry(step.fields)
-            setters = setters_of(state, own, step.fields, begins=False)
+            setters = setters_of(state, own, step.fields)
             state = state.with_final(replace(own, state=State.DELIVERED), setters, oldest_s=0)
         if data.draw(st.booleans()):
             state = replace(state, finals={})
@@ -717,19 +756,25 @@ class TestWhatAnEventHasSet:
         """A later event has set the others."""
         asked = lead_of({"context": "a", "phone": "1"})
         sent = {name: value for name, value in asked.items() if name != "context"}
-        set_by = setters_of(LeadState(), record("own", UPDATE), sent, begins=False)
+        set_by = setters_of(LeadState(), record("own", UPDATE), sent)
         assert set(set_by) == {"name", "assistantEmail", "phone"}
 
     def test_a_stop_sets_the_sequence_alone(self) -> None:
         """Its other fields only name the lead."""
         lead = lead_of({})
-        assert set(setters_of(LeadState(), record("own", STOP), lead, begins=False)) == {SEQUENCE}
+        assert set(setters_of(LeadState(), record("own", STOP), lead)) == {SEQUENCE}
 
-    def test_a_create_that_is_posted_sets_the_sequence_even_if_it_names_none(self) -> None:
-        """It starts the assistant's default one, so a stop under an old key has something to stop again."""
-        lead = lead_of({})
-        assert SEQUENCE in setters_of(LeadState(), record("own", CREATE), lead, begins=True)
-        assert SEQUENCE not in setters_of(LeadState(), record("own", CREATE), lead, begins=False)
+    def test_a_create_sets_the_sequence_even_if_it_names_none(self) -> None:
+        """It starts the assistant's default one; whatever names or stops one wins over that."""
+        state = delivered(NOTHING, "create", CREATE, 1)
+        assert state.setters[SEQUENCE] == Setter(0)
+        assert "scheduleName" in send(waiting("own", UPDATE, 0), state, scheduleName="Warm").fields
+
+    def test_a_create_that_names_no_sequence_leaves_a_stop_in_its_place(self) -> None:
+        """Nothing shows for certain that it was POSTed, and an older update must not start e-mails again."""
+        state = delivered(delivered(NOTHING, "stop", STOP, 1), "create", CREATE, 2)
+        step = send(waiting("own", UPDATE, 0), state, scheduleName="Warm", context="a")
+        assert "scheduleName" not in step.fields
 
 
 class TestAnUpdateThatWasSentBeforeItsCreate:
@@ -740,7 +785,7 @@ class TestAnUpdateThatWasSentBeforeItsCreate:
         asked, waits = lead_of({"phone": "1"}), record("waits", unknown_since_s=unknown_since_s)
         created = record("create", CREATE, order_ms=1_000_000)
         state = LeadState(open=(waits,), known_s=known_s).begun_by(created)
-        setters = setters_of(state, created, asked, begins=True)
+        setters = setters_of(state, created, asked)
         return replace(state.with_final(created, setters, oldest_s=0), known_s=NOW_S + 1)
 
     @pytest.mark.parametrize(
@@ -765,18 +810,14 @@ class TestAnUpdateThatWasSentBeforeItsCreate:
     def test_of_two_such_updates_the_later_one_wins_and_an_earlier_create_does_not(self) -> None:
         """Whichever is delivered first."""
         state, later = self.begun(), record("later", order_ms=999_500)
-        state = state.with_final(
-            later, setters_of(state, later, lead_of({"phone": "3"}), begins=False), oldest_s=0
-        )
+        state = state.with_final(later, setters_of(state, later, lead_of({"phone": "3"})), oldest_s=0)
         for own in (record("earlier", order_ms=999_499), record("other", CREATE, order_ms=999_900)):
             assert "phone" not in send(own, state, phone="2", company="Acme").fields
 
     def test_an_event_sent_after_the_create_wins_over_such_an_update(self) -> None:
         """The update counts as sent just after the create, and not later."""
         state, early = self.begun(), record("early", order_ms=999_999)
-        state = state.with_final(
-            early, setters_of(state, early, lead_of({"phone": "3"}), begins=False), oldest_s=0
-        )
+        state = state.with_final(early, setters_of(state, early, lead_of({"phone": "3"})), oldest_s=0)
         for operation in (UPDATE, CREATE):
             own = record("own", operation, order_ms=1_000_001)
             assert "phone" in send(own, state, phone="2", company="Acme").fields
@@ -784,7 +825,7 @@ class TestAnUpdateThatWasSentBeforeItsCreate:
     def test_the_copy_of_such_a_stop_is_one_unless_the_sequence_was_set_between_the_two(self) -> None:
         """The stop has its place after the create, too."""
         state, stop = self.begun(), record("stop", STOP, order_ms=999_000)
-        state = state.with_final(stop, setters_of(state, stop, LEAD, begins=False), oldest_s=0)
+        state = state.with_final(stop, setters_of(state, stop, LEAD), oldest_s=0)
         assert decide(record("stop", STOP, order_ms=999_500), state) == COPY
         renewed = state.with_copy(record("stop", STOP, order_ms=999_500))
         own = record("update", order_ms=999_400)
@@ -795,10 +836,8 @@ class TestAnUpdateThatWasSentBeforeItsCreate:
         """An event from before the stop may not start the e-mails again, in whatever order the three come."""
         asked = lead_of({})
         created, stop = record("create", CREATE, order_ms=3), record("stop", STOP, order_ms=2)
-        state = LeadState().with_final(
-            created, setters_of(LeadState(), created, asked, begins=True), oldest_s=0
-        )
-        state = state.with_final(stop, setters_of(state, stop, asked, begins=False), oldest_s=0)
+        state = LeadState().with_final(created, setters_of(LeadState(), created, asked), oldest_s=0)
+        state = state.with_final(stop, setters_of(state, stop, asked), oldest_s=0)
         own = record("update", order_ms=1)
         assert "scheduleName" not in send(own, state, scheduleName="Webinar", company="Acme").fields
 

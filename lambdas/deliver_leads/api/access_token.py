@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ..contract import CREDENTIAL_NAMES, PLACEHOLDER, Metric
 from ..outcome import BlockedError, DeferredError, RetryError
 from .call_tally import CallTally
-from .http_client import Deadline, HttpClient, NoAnswerError, NotSentError, read_retry_after
+from .http_client import HttpClient, NoAnswerError, NotSentError, TimeLeft, read_retry_after
 
 SCOPE = "leads/post"  # the API document
 # Amazon Cognito's guidance for cached client-credentials tokens: use them for about 75 % of their validity.
@@ -101,7 +101,7 @@ class AccessTokens:
         """Whether no token was asked for yet."""
         return self._token is None and not self._failures
 
-    def get(self, deadline: Deadline, refused: AccessToken | None = None) -> AccessToken:
+    def get(self, time_left: TimeLeft, refused: AccessToken | None = None) -> AccessToken:
         """The cached token, or a new one when there is none, it is about to end, or it is the `refused` one.
 
         Raises `BlockedError` when a person has to fix the credentials or the token URL, else `RetryError`.
@@ -122,7 +122,7 @@ class AccessTokens:
                 # The thread that fetched while this one waited has failed; each lead gets its own error.
                 raise copy(self._last_failure) from None
             try:
-                self._token = self._fetch_with_current_secret(deadline)
+                self._token = self._fetch_with_current_secret(time_left)
             except RetryError as error:
                 self._failures += 1
                 self._last_failure = error
@@ -154,21 +154,21 @@ class AccessTokens:
             self._credentials = credentials
             self._token = None
 
-    def _fetch_with_current_secret(self, deadline: Deadline) -> AccessToken:
+    def _fetch_with_current_secret(self, time_left: TimeLeft) -> AccessToken:
         known = self._credentials
         credentials = known or self.read_secret()
         try:
-            token = self.fetch(credentials, deadline)
+            token = self.fetch(credentials, time_left)
         except BlockedError:
             self._credentials = None
             # The secret may have been rotated since it was read.
             if known is None or (credentials := self.read_secret()) == known:
                 raise
-            token = self.fetch(credentials, deadline)
+            token = self.fetch(credentials, time_left)
         self._credentials = credentials
         return token
 
-    def fetch(self, credentials: Credentials, deadline: Deadline) -> AccessToken:
+    def fetch(self, credentials: Credentials, time_left: TimeLeft) -> AccessToken:
         """A new token for these credentials, beside the cached one; raises as `get` does."""
         basic = base64.b64encode(f"{credentials.client_id}:{credentials.client_secret}".encode()).decode()
         asked_at = self._clock()
@@ -176,7 +176,7 @@ class AccessTokens:
             response = self._http.send(
                 "POST",
                 self._token_url,
-                deadline,
+                time_left,
                 headers={"Authorization": f"Basic {basic}"},
                 data={"grant_type": "client_credentials", "scope": SCOPE},
             )

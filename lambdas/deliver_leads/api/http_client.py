@@ -22,7 +22,7 @@ from ..outcome import DeferredError
 from .bounded_connection import AnswerTooLargeError, BoundedAdapter, Call, begin_call, end_call
 from .roots import tls_context
 
-Deadline = Callable[[], float]
+TimeLeft = Callable[[], float]
 """Seconds that are left to the invocation."""
 
 # The AWS clients in handler.py have these. Between two tries, botocore's standard mode waits at most 1 s.
@@ -69,7 +69,7 @@ class _Session(requests.Session):
 
 
 class HttpClient:
-    """Makes one call at a time per thread, and none that can't end before the invocation's deadline.
+    """Makes one call at a time per thread, and none that can't end before the invocation does.
 
     `connect_timeout_s` is for the name, all of its addresses and the TLS handshake together;
     `read_timeout_s` is from the first byte of the request to the last byte of its answer.
@@ -95,9 +95,9 @@ class HttpClient:
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, adapter)
 
-    def send(self, method: str, url: str, deadline: Deadline, **request: Any) -> HttpAnswer:  # noqa: ANN401
+    def send(self, method: str, url: str, time_left: TimeLeft, **request: Any) -> HttpAnswer:  # noqa: ANN401
         """Raises `DeferredError` when the time left is too short, `NotSentError` or `NoAnswerError`."""
-        self.require_time(deadline)
+        self.require_time(time_left)
         call = begin_call(self._connect_timeout_s, self._read_timeout_s, LARGEST_ANSWER_BYTES)
         try:
             return self._exchange(method, url, request)
@@ -130,9 +130,9 @@ class HttpClient:
                 raise AnswerTooLargeError
             return HttpAnswer(response.status_code, response.headers, content)
 
-    def require_time(self, deadline: Deadline) -> None:
-        """Raises `DeferredError` when one more call might not end before the deadline."""
-        if deadline() < self.longest_call_s + RESERVE_S:
+    def require_time(self, time_left: TimeLeft) -> None:
+        """Raises `DeferredError` when one more call might not end before the invocation does."""
+        if time_left() < self.longest_call_s + RESERVE_S:
             raise DeferredError("not tried, because the invocation's time is nearly over", delay_s=0)
 
     def drop_idle_connections(self) -> None:

@@ -12,7 +12,7 @@ from ..pace import PATIENCE_S, Pace
 from .access_token import AccessTokens
 from .answers import LIMITED, classify
 from .call_tally import CallTally
-from .http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError, read_retry_after
+from .http_client import HttpAnswer, HttpClient, NoAnswerError, NotSentError, TimeLeft, read_retry_after
 
 CALLS = {
     Operation.CREATE: ("POST", "/leads"),
@@ -37,21 +37,21 @@ class LeadsApi:
         self._base_url = base_url.rstrip("/")
         self.last_success_s = 0.0
 
-    def fetch_first_token(self, deadline: Deadline) -> None:
+    def fetch_first_token(self, time_left: TimeLeft) -> None:
         """Fetches the first token before a lead needs it; raises as `send` does."""
         if self._tokens.is_first:
-            self._tokens.get(deadline)
+            self._tokens.get(time_left)
 
-    def send(self, operation: Operation, lead: Mapping[str, Json], deadline: Deadline) -> DeliveredLead:
+    def send(self, operation: Operation, lead: Mapping[str, Json], time_left: TimeLeft) -> DeliveredLead:
         """Raises a `DeliveryError` for every answer but a 2xx with a lead.
 
         A refused token is renewed once and the call repeated once: a 401 had no effect on the lead.
         """
-        token = self._tokens.get(deadline)
-        response = self._call(operation, lead, token.value, token.user_identifier, deadline)
+        token = self._tokens.get(time_left)
+        response = self._call(operation, lead, token.value, token.user_identifier, time_left)
         if response.status_code == HTTPStatus.UNAUTHORIZED:
-            token = self._tokens.get(deadline, refused=token)
-            response = self._call(operation, lead, token.value, token.user_identifier, deadline)
+            token = self._tokens.get(time_left, refused=token)
+            response = self._call(operation, lead, token.value, token.user_identifier, time_left)
         wait_s = read_retry_after(response.headers.get("Retry-After"), time.time())
         answer = classify(operation, response.status_code, response.content, wait_s)
         if isinstance(answer, DeliveredLead):
@@ -71,14 +71,14 @@ class LeadsApi:
         lead: Mapping[str, Json],
         token: str,
         user_identifier: str,
-        deadline: Deadline,
+        time_left: TimeLeft,
     ) -> HttpAnswer:
         """The answer to a call in its turn. A call that is turned away is made again if its turn is soon."""
         until_s = time.time() + PATIENCE_S
         while True:
             self._pace.wait(get_ident())
             began_s = time.time()
-            answer = self._call_now(operation, lead, token, user_identifier, deadline)
+            answer = self._call_now(operation, lead, token, user_identifier, time_left)
             closed_s = read_retry_after(answer.headers.get("Retry-After"), time.time())
             is_turned_away = answer.status_code == LIMITED
             # Some gateways answer so when there are too many calls, others while the service is down.
@@ -97,7 +97,7 @@ class LeadsApi:
         lead: Mapping[str, Json],
         token: str,
         user_identifier: str,
-        deadline: Deadline,
+        time_left: TimeLeft,
     ) -> HttpAnswer:
         method, path = CALLS[operation]
         started = time.monotonic()
@@ -105,7 +105,7 @@ class LeadsApi:
             answer = self._http.send(
                 method,
                 self._base_url + path,
-                deadline,
+                time_left,
                 headers={"Authorization": f"Bearer {token}", "7ts-user-identifier": user_identifier},
                 json=dict(lead),
             )

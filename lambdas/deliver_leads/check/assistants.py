@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ..api.access_token import PASSING_STATUSES, AccessToken
 from ..api.answers import REFUSED_CLIENT
-from ..api.http_client import Deadline, HttpAnswer, HttpClient, NoAnswerError, NotSentError
+from ..api.http_client import HttpAnswer, HttpClient, NoAnswerError, NotSentError, TimeLeft
 from ..outcome import BlockedError, RetryError
 
 PAGE_SIZE = 100
@@ -41,14 +41,14 @@ class Assistants:
     show, and `RetryError` for what may pass by itself.
     """
 
-    def __init__(self, http: HttpClient, base_url: str, token: AccessToken, deadline: Deadline) -> None:
+    def __init__(self, http: HttpClient, base_url: str, token: AccessToken, time_left: TimeLeft) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._headers = {
             "Authorization": f"Bearer {token.value}",
             "7ts-user-identifier": token.user_identifier,
         }
-        self._deadline = deadline
+        self._time_left = time_left
 
     def first_answer(self) -> HttpAnswer:
         """The answer to the first page, if it is one of the leads API's to a token that it takes."""
@@ -123,7 +123,7 @@ class Assistants:
     def _send(self, method: str, path: str, **request: Any) -> HttpAnswer:  # noqa: ANN401 - as HttpClient's
         """Raises `RetryError` while the API is down or busy."""
         try:
-            answer = self._http.send(method, self._base_url + path, self._deadline, **request)
+            answer = self._http.send(method, self._base_url + path, self._time_left, **request)
         except (NotSentError, NoAnswerError) as error:
             raise RetryError(f"leads API: {error}") from None
         if answer.status_code >= 500 or answer.status_code in PASSING_STATUSES:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..api.access_token import AccessToken, AccessTokens
-from ..api.http_client import LONGEST_AWS_CALL_S, Deadline, HttpClient
+from ..api.http_client import LONGEST_AWS_CALL_S, HttpClient, TimeLeft
 from ..contract import LedgerAttribute
 from ..outcome import BlockedError, DeferredError, RetryError, describe_unforeseen
 from ..settings import Settings
@@ -85,22 +85,22 @@ class Check:
         tokens: AccessTokens,
         dynamodb: Any,  # noqa: ANN401 - boto3 clients, whose types exist in the stubs only
         sqs: Any,  # noqa: ANN401 - as above
-        deadline: Deadline,
+        time_left: TimeLeft,
     ) -> None:
         self._settings = settings
         self._http = http
         self._tokens = tokens
         self._dynamodb = dynamodb
         self._sqs = sqs
-        self._deadline = deadline
+        self._time_left = time_left
 
     def run(self) -> dict[str, Any]:
-        """Tries every part, whatever the others show, as far as the deadline lets it. Never raises."""
+        """Tries every part, whatever the others show, as far as the time lets it. Never raises."""
         report, settings = Report(), self._settings
         credentials = report.part("secret", self._tokens.read_secret, _aws_fault("Secrets Manager"))
         token = report.part(
             "access token",
-            lambda: self._tokens.fetch(_needed(credentials, "the secret"), self._deadline),
+            lambda: self._tokens.fetch(_needed(credentials, "the secret"), self._time_left),
             _http_fault("tokenUrl", settings.token_url),
         )
         # Before the AWS calls: each HTTP call leaves time for four of them (RESERVE_S).
@@ -116,8 +116,8 @@ class Check:
     def list_assistants(self) -> dict[str, Any]:
         """The addresses of the user's `assistants`, or `why` they aren't known. Nothing is logged."""
         try:
-            token = self._tokens.fetch(self._tokens.read_secret(), self._deadline)
-            api = Assistants(self._http, self._settings.leads_api_url, token, self._deadline)
+            token = self._tokens.fetch(self._tokens.read_secret(), self._time_left)
+            api = Assistants(self._http, self._settings.leads_api_url, token, self._time_left)
             pages = api.pages(page_of_user(api.first_answer()))
             return {"assistants": sorted(set().union(*pages))}
         except UnprovenError as error:
@@ -128,7 +128,7 @@ class Check:
     def _check_api(self, report: Report, token: AccessToken | None) -> None:
         base_url, wanted = self._settings.leads_api_url, self._settings.lead_defaults.get("assistantEmail")
         if_it_lasts = _http_fault("leadsApiUrl", base_url)
-        api = Assistants(self._http, base_url, token, self._deadline) if token else None
+        api = Assistants(self._http, base_url, token, self._time_left) if token else None
         answer = report.part(
             "leads API", lambda: _needed(api, "the access token").first_answer(), if_it_lasts
         )
@@ -172,7 +172,7 @@ class Check:
         self._reach(name, ask, create)
 
     def _reach(self, name: str, call: Callable[[], object], if_gone: str) -> None:
-        if self._deadline() < LONGEST_AWS_CALL_S + ENDING_S:
+        if self._time_left() < LONGEST_AWS_CALL_S + ENDING_S:
             raise DeferredError("no time is left")
         try:
             call()

@@ -28,15 +28,16 @@ VISIBLE = f"[^{_BLANK}{_UNSEEN}{_JOINERS}]"
 # Between two letters of another script a joiner is seen: there IDNA says whether a domain may have it.
 _UNSEEN_JOINERS = f"(?<![^\\x00-\\x7f])[{_JOINERS}]+|[{_JOINERS}]+(?![^\\x00-\\x7f])"
 
-# What may close a text that begins with the sign.
-_CLOSINGS = {"'": "'", '"': '"', "`": "`'", "´": "´", "(": ")", "[": "]", "{": "}", "<": ">"}  # noqa: RUF001
-_CLOSINGS |= {"‘": "’", "‚": "‘", "“": "”", "„": "“”", "”": "”", "«": "»", "»": "«", "‹": "›"}  # noqa: RUF001
+# Quotes that Unicode has in no category for quotes and brackets. An address ends with none of either, so a
+# text between two of them is decorated, whichever belong together in its language.
+_QUOTES = "'\"`<>\u00b4\u2032\u2033"
 # Compiled when they are needed, because most addresses are plain and each takes its part of the cold start.
 _LABEL = r"(?i:(mailto:|smtp:|e-?mail *:)/*)"
 _NAMED = r"([^<>]*)<([^<>]*)>"
-_DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?![0-9]+\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# The last label is letters or punycode: ICANN delegates no other one, and none of one letter.
+_DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(xn--[a-z0-9-]{0,58}[a-z0-9]|[a-z]{2,63})"
 # What is in its one form already, as far as one can see without looking closer.
-_PLAIN = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}")
 _LONGEST_PLAIN = 64  # no part of it can be too long
 _LOCAL_SIGNS = frozenset(".!#$%&'*+-/=?^_`{|}~")  # RFC 5322, `atext`
 # Scripts whose letters look alike. Somebody who mixes them in one word has hit a key of another keyboard.
@@ -80,7 +81,8 @@ def normal_address(text: str) -> str:
 def same_address(text: str) -> str:
     """What is equal for all texts of one address: its one form in lower case; of no address, the text."""
     try:
-        return normal_address(text).lower()
+        # NFC again, because some letters with accents are one character in lower case only.
+        return unicodedata.normalize("NFC", normal_address(text).lower())
     except AddressError:
         return trimmed(text).lower()
 
@@ -105,13 +107,17 @@ def _without_decoration(text: str) -> str:
             text = text[label.end() :]
             if label[1].lower() == "mailto:":
                 text = unquote(text.partition("?")[0])
-        elif len(text) > 2 and text[-1] in _CLOSINGS.get(text[0], ""):
-            text = text[1:-1]
         elif named := re.fullmatch(_NAMED, text):
             name, text = named[1], named[2]
             if "@" in name and _without_decoration(name).lower() != _without_decoration(text).lower():
                 raise AddressError("it has two addresses")
+        elif len(text) > 2 and _is_quote(text[0]) and _is_quote(text[-1]):
+            text = text[1:-1]
     return text
+
+
+def _is_quote(character: str) -> bool:
+    return character in _QUOTES or unicodedata.category(character) in {"Ps", "Pe", "Pi", "Pf"}
 
 
 def _of_plain_width(character: str) -> str:
@@ -125,7 +131,8 @@ def _of_plain_width(character: str) -> str:
 def _check_local(local: str) -> None:
     if not local or local[0] == "." or local[-1] == "." or ".." in local:
         raise AddressError('what is before the "@" is empty, or has a dot too many')
-    if len(local.encode()) > _LONGEST_LOCAL:
+    # A program's argument may hold half a surrogate pair, which is refused below.
+    if len(local.encode("utf-8", "surrogatepass")) > _LONGEST_LOCAL:
         raise AddressError(f'it has more than {_LONGEST_LOCAL} bytes before the "@"')
     if local[0] in "'`" or local[-1] in "'`":
         raise AddressError('what is before the "@" begins or ends with a quotation mark')
@@ -148,14 +155,18 @@ def _normal_domain(domain: str) -> str:
         try:
             domain = idna.encode(domain, uts46=True).decode()
         except UnicodeError:
-            raise AddressError('what follows the "@" is no domain') from None
+            raise _no_domain(domain) from None
     domain = domain.lower().removesuffix(".")
     if not re.fullmatch(_DOMAIN, domain):
-        for character in domain:
-            if not (character.isalnum() or character in ".-"):
-                raise _unknown(character, 'after the "@"')
-        raise AddressError('what follows the "@" is no domain')
+        raise _no_domain(domain)
     return domain
+
+
+def _no_domain(text: str) -> AddressError:
+    for character in text:
+        if not (character in ".-" or unicodedata.category(character)[0] in "LMN"):
+            return _unknown(character, 'after the "@"')
+    return AddressError('what follows the "@" is no domain')
 
 
 def _refuse_mixed_scripts(text: str) -> None:
@@ -171,5 +182,11 @@ def _refuse_mixed_scripts(text: str) -> None:
 
 
 def _unknown(character: str, where: str) -> AddressError:
-    what = "white space" if character.isspace() else f"the character U+{ord(character):04X}"
+    number = f"U+{ord(character):04X}"
+    if character.isspace():
+        what = "white space"
+    elif not character.isprintable():
+        what = f"a character that can't be seen ({number})"
+    else:
+        what = f'the character "{character}"' + ("" if character.isascii() else f" ({number})")
     return AddressError(f"it has {what} {where}")

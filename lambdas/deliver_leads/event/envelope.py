@@ -5,8 +5,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..contract import DETAIL_TYPES
-from ..outcome import Outcome, RejectedError
+from ..contract import DETAIL_TYPES, Outcome
+from ..outcome import RejectedError
+from .address import trimmed
 from .idempotency_key import IdempotencyKey, derive_key, hash_address
 from .lead import Json, Operation, address_of, json_type, published, read_lead
 from .loggable import LONGEST_NAME, loggable_id, loggable_name
@@ -150,6 +151,9 @@ def read_event(
         if isinstance(mapped, Ignored):
             left_out = f'mapping "{mapped.mapping}" leaves it out'
             raise IgnoredError([left_out], origin.event_id, source=origin.source)
+        if isinstance(mapped, Envelope):
+            # A mapping can read JSON in a text, which nothing has looked into.
+            _refuse_unsendable(mapped.content)
         envelope = mapped if isinstance(mapped, Envelope) else _open(body, event_sources, mapped)
     except _ProblemsError as error:
         raise UnreadableError(error.problems, origin.event_id, source=origin.source) from None
@@ -236,9 +240,7 @@ def _parse(text: str) -> dict[str, Json]:
         raise _ProblemsError([f"body: is not JSON{place}"]) from None
     if not isinstance(body, dict):
         raise _ProblemsError([f"body: must be a JSON object, not {json_type(body)}"])
-    # The depth is checked first, because the next check recurses once for each level.
-    _refuse_depth(body)
-    _refuse_unpaired_surrogates(body)
+    _refuse_unsendable(body)
     return body
 
 
@@ -250,6 +252,12 @@ def _finite(text: str) -> float:
             ["body: holds NaN, Infinity or a number as large as 1e999; JSON has no such number"]
         )
     return number
+
+
+def _refuse_unsendable(body: dict[str, Json]) -> None:
+    # The depth is checked first, because the next check recurses once for each level.
+    _refuse_depth(body)
+    _refuse_unpaired_surrogates(body)
 
 
 def _refuse_depth(body: dict[str, Json]) -> None:
@@ -298,8 +306,8 @@ def _read_operation(value: Json, problems: list[str]) -> Operation | None:
 def _read_key(value: Json, path: str) -> tuple[str | None, list[str]]:
     if value is None:
         return None, []
-    if isinstance(value, str) and 0 < len(value.strip()) <= MAX_KEY_LENGTH:
-        return value.strip(), []
+    if isinstance(value, str) and 0 < len(key := trimmed(value)) <= MAX_KEY_LENGTH:
+        return key, []
     return None, [f"{path}idempotencyKey: must be a string of 1 to {MAX_KEY_LENGTH} characters"]
 
 
@@ -322,7 +330,7 @@ def _unknown_keys(content: dict[str, Json], path: str, *, is_plain: bool) -> tup
 
 def _other_form(body: dict[str, Json]) -> str:
     """What a body in a common form of others' has to become."""
-    if {"DetailType", "Detail"} & body.keys():
+    if {"DetailType", "Detail", "detailType"} & body.keys():
         return 'is an entry of PutEvents; in the queue an event has "detail-type", "source" and "detail"'
     if "specversion" in body:
         return 'is a CloudEvent; send what is in its "data", with "operation" and "lead"'

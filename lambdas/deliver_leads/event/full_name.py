@@ -24,8 +24,9 @@ def split_name(whole: str) -> tuple[str, str]:
 
     A guess, as any rule for names is: the first word is the first name.
     """
-    last, comma, first = whole.partition(",")
-    if not (comma and first.strip() and last.strip()):
+    whole = whole.strip(", ")
+    last, _, first = whole.partition(",")
+    if not (first.strip() and last.strip()):
         first, last = whole, ""
     words = first.split()
     while len(words) > 1 and words[0].rstrip(".").casefold() in _TITLES:

@@ -25,5 +25,5 @@ def loggable_name(name: str) -> str:
 
 
 def sha256(text: str) -> str:
-    """The SHA-256 in hexadecimal digits, of a text from SQS or JSON: it has no unpaired surrogate."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The SHA-256 in hexadecimal digits. A program's argument may hold half a surrogate pair."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
