@@ -7,10 +7,28 @@ the key (table, secret, function) needs the key's usual statement for the accoun
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from .config import DeploymentConfig
 
 # What a queue's senders and readers need.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
 USE_OF_A_QUEUE = ("kms:Decrypt", "kms:GenerateDataKey")
+# What a function needs for its queues, table, secret and environment.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+USE_BY_A_FUNCTION = (
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
+
+
+def key_of_the_settings(scope: Construct, config: DeploymentConfig) -> kms.IKey | None:
+    """None without `kmsKeyArn`: AWS's own keys."""
+    return kms.Key.from_key_arn(scope, "Key", config.kms_key_arn) if config.kms_key_arn else None
 
 
 def service_statements() -> list[iam.PolicyStatement]:

@@ -119,9 +119,11 @@ class Entrance:
     def _rule_arn(self) -> str:
         """The ARN as text, because the queues' policies name it before the rule is there.
 
-        A rule on another account's bus is made there.
+        A rule on another account's bus is made there. The stage's own bus is named, not referred to, because
+        a queue of another stack, on which this one depends, would depend on this one.
         """
-        bus = "" if self._is_default_bus() else f"{self.bus.event_bus_name}/"
+        name = self._stack.stack_name if self.has_own_bus else self.bus.event_bus_name
+        bus = "" if self._is_default_bus() else f"{name}/"
         path = f"{bus}{self._rule_name}"
         if self.bus_name.startswith("arn:"):
             return f"{self.bus_name.split(':event-bus/')[0]}:rule/{path}"

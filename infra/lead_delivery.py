@@ -35,7 +35,7 @@ from .access_policies import operator_policy, producer_policy
 from .bundling import function_code
 from .check_schedule import CheckSchedule
 from .config import ConfigError, DeploymentConfig
-from .encryption import allow_services
+from .encryption import allow_services, key_of_the_settings
 from .entrance import Entrance
 from .lead_function import LeadFunction, Network
 from .version import VERSION, commit
@@ -91,7 +91,7 @@ class LeadDelivery(Construct):
             raise ConfigError(["leadsApi is sandbox, but there is no stack of it, or the other way round"])
         self.config = config
         self.stack_name = stack.stack_name
-        self.encryption_key = encryption_key or self._key_of_the_settings()
+        self.encryption_key = encryption_key or key_of_the_settings(self, config)
         # What a failed first deployment made goes with it, whatever the policy: it holds nothing yet.
         self._removal = (
             RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if config.keep_data else RemovalPolicy.DESTROY
@@ -194,10 +194,6 @@ class LeadDelivery(Construct):
         queues = (self.lead_queue, self.dead_letter_queue, self.rule_dead_letter_queue)
         keys = [self.encryption_key, *(queue.encryption_master_key for queue in queues)]
         return list({key.key_arn: key for key in keys if key}.values())
-
-    def _key_of_the_settings(self) -> kms.IKey | None:
-        arn = self.config.kms_key_arn
-        return kms.Key.from_key_arn(self, "Key", arn) if arn else None
 
     def _check_given(self, queue: sqs.IQueue) -> None:
         """Raises `ConfigError` for a queue of this app on which leads would be lost or sent twice."""

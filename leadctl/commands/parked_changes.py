@@ -90,8 +90,8 @@ def drop(
 ) -> Result:
     """Delete parked messages, after they are exported to a file.
 
-    Nobody e-mails these people then. To send one of them later: take its "body" from the file and pipe it
-    to `leadctl send -`.
+    Nobody e-mails these people then. The runbook has how a line of the file is sent after all, as the same
+    event: "Undo a drop".
     """
     selection = chosen(options)
     selection.require()

@@ -10,11 +10,11 @@ from deliver_leads.event.address import trimmed
 from deliver_leads.event.lead import ADDRESS_FIELDS
 from leadctl.importing.headers import words
 
-# White space that looks like a space, and what nobody sees: controls, marks of direction and breaking. Not
-# the joiners U+200C and U+200D: Persian, Hindi and emoji are written with them.
+# White space that looks like a space, and marks of direction and breaking that nobody sees. Not the joiners
+# U+200C and U+200D: Persian, Hindi and emoji are written with them.
 _WIDE_SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
+    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]"
 )
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _ESCAPE = re.compile(r"_x(00[0-9A-Fa-f]{2})_")

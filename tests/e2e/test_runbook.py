@@ -93,6 +93,27 @@ def test_events_of_the_rule_s_dead_letter_queue_are_redriven(operator: Operator)
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the procedure uses jq")
+def test_the_policies_of_both_queues_are_put_back_as_the_template_has_them(operator: Operator) -> None:
+    """The remedy of EventsUndelivered and EventsLost, where a deployment overlooks what somebody changed."""
+    deployment = operator.deployment
+
+    def policies() -> list[dict[str, object]]:
+        urls = (deployment.outputs[f"{queue}Url"] for queue in ("LeadQueue", "RuleDeadLetterQueue"))
+        found = (deployment.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]) for url in urls)
+        return [json.loads(each["Attributes"].get("Policy") or "{}") for each in found]
+
+    before = policies()
+    for queue in ("LeadQueue", "RuleDeadLetterQueue"):
+        deployment.sqs.set_queue_attributes(
+            QueueUrl=deployment.outputs[f"{queue}Url"], Attributes={"Policy": ""}
+        )
+    assert policies() == [{}, {}]
+    [put_back] = blocks("Put back what somebody changed")
+    operator.run(put_back)
+    assert policies() == before
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the procedure uses jq")
 def test_a_dropped_lead_is_exported_and_can_come_back(operator: Operator) -> None:
     """Only the chosen one goes, and its file is all that it takes to send it."""
     deployment = operator.deployment

@@ -173,6 +173,30 @@ def test_what_exists_is_used_in_place_of_what_would_be_made() -> None:
     assert mapping["EventSourceArn"] == {"Fn::GetAtt": [output_target(template, "LeadQueueUrl"), "Arn"]}
 
 
+@pytest.mark.shipped
+def test_a_queue_of_another_stack_lets_the_rule_send_before_the_rule_exists() -> None:
+    """The stacks don't depend on each other both ways, which the CDK refuses."""
+    stack = stack_in_an_app()
+    platform = cdk.Stack(cdk.Stage.of(stack), "Platform")
+    lead_queue = queue(platform, "TeamQueue", 900)
+    assert lead_queue.dead_letter_queue
+    deliver(
+        stack,
+        lead_queue=lead_queue,
+        dead_letter_queue=lead_queue.dead_letter_queue.queue,
+        topics=[sns.Topic(platform, "Fairs", enforce_ssl=True)],
+    )
+    template_of(stack)
+    assert platform in stack.dependencies
+    allowed = [
+        statement
+        for policy in resources(template_of(platform), "AWS::SQS::QueuePolicy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Principal"] == {"Service": "events.amazonaws.com"}
+    ]
+    assert ":rule/Team/leads" in json.dumps(allowed)
+
+
 def test_what_would_lose_or_repeat_leads_is_refused_with_a_sentence() -> None:
     """Whatever the app hands in."""
     stack = stack_in_an_app()
@@ -190,10 +214,12 @@ def test_what_would_lose_or_repeat_leads_is_refused_with_a_sentence() -> None:
 
 
 def test_a_queue_of_another_app_is_taken_with_a_warning() -> None:
-    """Its policy and its visibility timeout can't be seen here."""
+    """Its policy and its visibility timeout can't be seen here; whoever gets rights on it gets its key's."""
     stack = stack_in_an_app()
-    arn = "arn:aws:sqs:eu-west-1:111122223333:theirs"
-    delivery = deliver(stack, lead_queue=sqs.Queue.from_queue_arn(stack, "Theirs", arn))
+    arn, key = "arn:aws:sqs:eu-west-1:111122223333:theirs", "arn:aws:kms:eu-west-1:111122223333:key/1234"
+    given = sqs.Queue.from_queue_attributes(stack, "Theirs", queue_arn=arn, key_arn=key)
+    delivery = deliver(stack, lead_queue=given)
+    assert [each.key_arn for each in delivery.keys_in_use()] == [key]
     notes = [str(entry.data) for entry in delivery.node.metadata if entry.type == "aws:cdk:warning"]
     assert any(
         "must let the rule send, and its visibility timeout must be at least 900 s" in n for n in notes

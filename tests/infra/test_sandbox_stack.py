@@ -16,12 +16,14 @@ from sim.synthesis import Template, build, config_of, new_app, properties, resou
 
 NO_CODE = lambda_.Code.from_inline("pass")
 ENDPOINTS = ("functionUrl", "httpApi")
+KEY = "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 
 
 @functools.cache
-def sandbox(endpoint: str = "functionUrl") -> Template:
+def sandbox(endpoint: str = "functionUrl", **settings: str) -> Template:
+    """The template of its stack; the synthesis fails on a finding of cdk-nag."""
     app = new_app()
-    build(app=app, leadsApi="sandbox", sandboxEndpoint=endpoint)
+    build(app=app, leadsApi="sandbox", sandboxEndpoint=endpoint, **settings)
     return dict(app.synth().get_stack_by_name("LeadSandbox-dev").template)
 
 
@@ -99,6 +101,15 @@ def test_the_table_is_the_one_that_the_store_asks_for() -> None:
     assert table["TimeToLiveSpecification"] == {"AttributeName": EXPIRY, "Enabled": True}
 
 
+def test_the_company_s_key_encrypts_all_that_the_sandbox_keeps() -> None:
+    """Where a company allows no other key, a stage that mails nobody can be deployed, too."""
+    template = sandbox(kmsKeyArn=KEY)
+    assert properties(template, "AWS::DynamoDB::Table")["SSESpecification"]["KMSMasterKeyId"] == KEY
+    assert properties(template, "AWS::SecretsManager::Secret")["KmsKeyId"] == KEY
+    assert properties(template, "AWS::Logs::LogGroup")["KmsKeyId"] == KEY
+    assert properties(template, "AWS::Lambda::Function")["KmsKeyArn"] == KEY
+
+
 def test_the_function_outlasts_the_longest_delay() -> None:
     """What comes after the delay needs some seconds too."""
     assert properties(sandbox(), "AWS::Lambda::Function")["Timeout"] >= LONGEST_DELAY_S + 10
@@ -142,12 +153,12 @@ def test_an_operator_may_steer_the_sandbox_and_nothing_else_is_new() -> None:
 
 
 @pytest.mark.shipped
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_the_template_passes_cfn_lint(endpoint: str) -> None:
+@pytest.mark.parametrize("settings", [{}, {"endpoint": "httpApi"}, {"kmsKeyArn": KEY}], ids=str)
+def test_the_template_passes_cfn_lint(settings: dict[str, str]) -> None:
     """As the other stacks' do, but for function URLs, which some regions lack (docs/settings.md)."""
     from cfnlint.api import lint_all  # type: ignore[import-untyped]
 
-    findings = [match for match in lint_all(json.dumps(sandbox(endpoint))) if match.rule.id[0] != "I"]
+    findings = [match for match in lint_all(json.dumps(sandbox(**settings))) if match.rule.id[0] != "I"]
     assert [
         str(match) for match in findings if "'AWS::Lambda::Url' does not exist in" not in str(match)
     ] == []

@@ -14,8 +14,9 @@ import aws_cdk as cdk
 import cdk_nag
 import pytest
 
-from sim.synthesis import build, new_app, synthesise
+from sim.synthesis import Template, build, new_app, synthesise
 from tests.documents import PROJECT
+from tests.infra.test_sandbox_stack import ENDPOINTS, KEY, sandbox
 
 pytestmark = pytest.mark.shipped
 
@@ -28,7 +29,7 @@ PACKS: dict[str, Callable[[cdk.App], cdk_nag.NagPack]] = {
     "Serverless": cdk_nag.ServerlessChecks,
 }
 COMPANY = {
-    "kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555",
+    "kmsKeyArn": KEY,
     "subnetIds": "subnet-0123456789abcdef0",
     "securityGroupIds": "sg-0123456789abcdef0",
     "tracing": "true",
@@ -84,11 +85,11 @@ def test_a_setting_that_closes_a_finding_does_so() -> None:
     assert [rule for rule, (*_, reason) in rows().items() if not reason] == []
 
 
-def checkov(folder: Path, stage: str, **settings: str) -> list[str]:
+def checkov(folder: Path, *templates: Template) -> list[str]:
     """The rule of each finding, once for each resource that it is about."""
     files = []
-    for name, template in synthesise(stage, **settings)._asdict().items():
-        file = folder / f"{name}.json"
+    for number, template in enumerate(templates):
+        file = folder / f"{number}.json"
         file.write_text(json.dumps(template), "utf-8")
         files += ["--file", str(file)]
     program = shutil.which("checkov") or ""
@@ -106,12 +107,16 @@ def test_the_page_lists_each_finding_of_checkov(tmp_path: Path) -> None:
         what, setting, _reason = (cell.strip() for cell in line.split("|")[1:-1])
         listed |= dict.fromkeys(re.findall(r"CKV\w+", what), (what, setting))
     dev, prod, company = (
-        checkov(tmp_path, "dev"),
-        checkov(tmp_path, "prod"),
-        checkov(tmp_path, "prod", **COMPANY),
+        checkov(tmp_path, *templates)
+        for templates in (synthesise("dev"), synthesise("prod"), synthesise("prod", **COMPANY))
     )
-    assert {*dev, *prod, *company} == listed.keys()
+    in_sandbox = {*checkov(tmp_path, *(sandbox(endpoint, kmsKeyArn=KEY) for endpoint in ENDPOINTS))}
+    assert {*dev, *prod, *company, *in_sandbox} == listed.keys()
+    assert in_sandbox - {*dev} == {rule for rule, (what, _) in listed.items() if "dev's sandbox" in what}
+    assert not {rule for rule in in_sandbox if listed[rule][1] == "`kmsKeyArn`"}
     assert len(prod) == 10
-    assert {*dev} - {*prod} == {rule for rule, (what, _) in listed.items() if "only in dev" in what}
+    assert {*dev} - {*prod} == {rule for rule, (what, _) in listed.items() if what.endswith("only in dev")}
     assert {*company} - {*prod} == {rule for rule, (what, _) in listed.items() if "only with" in what}
-    assert {*dev, *prod} - {*company} == {rule for rule, (_, setting) in listed.items() if setting}
+    assert {*dev, *prod} - {*company} == {
+        rule for rule, (what, setting) in listed.items() if setting and "sandbox" not in what
+    }

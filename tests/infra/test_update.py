@@ -16,6 +16,7 @@ from tests.repository import ENVIRONMENT, publish
 pytestmark = pytest.mark.shipped
 
 NEXT_VERSION = "A next version"
+NEXT_TAG = "v9.0.0"
 INSTALLED = (".venv", "node_modules")
 
 
@@ -45,7 +46,7 @@ def publish_next_version(upstream: Path) -> None:
     text = stack.read_text("utf-8")
     assert "Delivers leads to 7Targets" in text
     stack.write_text(text.replace("Delivers leads to 7Targets", NEXT_VERSION), "utf-8")
-    run(upstream, "git commit -q -a -m Next")
+    run(upstream, f"git commit -q -a -m Next && git tag {NEXT_TAG}")
 
 
 class User:
@@ -98,14 +99,15 @@ def test_an_update_and_a_roll_back_leave_the_user_s_settings_alone(tmp_path: Pat
     settings = user.settings.read_text("utf-8")
     publish_next_version(upstream)
 
-    last_good = user.follow("Update", then='echo "noted: $LAST_GOOD_COMMIT"').split("noted: ")[1].strip()
+    noted = user.follow("Update", then='echo "noted: $LAST_GOOD_COMMIT"', RELEASE=NEXT_TAG)
+    last_good = noted.split("noted: ")[1].strip()
     assert user.template()["Description"].startswith(NEXT_VERSION)
     assert memory(user.template()) == 1234
     # The CDK's own rules for templates take half of a synthesis, and the first one has applied them.
     user.follow("Roll back", LAST_GOOD_COMMIT=last_good, CDK_VALIDATION="false")
     assert user.template()["Description"].startswith("Delivers leads to 7Targets")
     assert memory(user.template()) == 1234
-    user.follow("Update", CDK_VALIDATION="false")
+    user.follow("Update", RELEASE="origin/main", CDK_VALIDATION="false")
     assert user.template()["Description"].startswith(NEXT_VERSION)
 
     assert user.settings.read_text("utf-8") == settings

@@ -1,10 +1,13 @@
 """Which stack leadctl works on: never one that nobody named, never AWS instead of the local run."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
+from tests.documents import PROJECT
 from tests.leadctl.conftest import Stage
 from tests.leadctl.stage_content import write_local_run
 
@@ -119,3 +122,14 @@ def test_a_local_run_that_has_ended_is_said(stage: Stage, tmp_path: Path) -> Non
     result = stage.run("--local", "find", "a@b.co")
     assert result.exit_code == 4
     assert "make dev" in result.stderr
+
+
+def test_the_page_lists_the_hosts_that_leadctl_calls() -> None:
+    """A firewall's or a proxy's owner opens those and no others."""
+    page = (PROJECT / "docs/company.md").read_text("utf-8")
+    [row] = re.findall(r"^\| leadctl \| (.*?);", page, re.MULTILINE)
+    sources = "".join(file.read_text("utf-8") for file in (PROJECT / "leadctl").rglob("*.py"))
+    services = set(re.findall(r'client\((?:session, None, )?"(\w+)"', sources))
+    session = boto3.Session(region_name="eu-central-1")
+    called = {session.client(service).meta.endpoint_url for service in services}
+    assert called == {f"https://{name}.eu-central-1.amazonaws.com" for name in re.findall(r"`(.+?)`", row)}

@@ -87,7 +87,7 @@ ANSWERS: Answers = {
     "GetPolicy": lambda _: {"Policy": {"DefaultVersionId": "v1"}},
     "GetPolicyVersion": lambda _: {"PolicyVersion": {"Document": EXECUTION_POLICY.read_text("utf-8")}},
     "GetQueueUrl": lambda _: {"QueueUrl": f"{URL}probe"},
-    "GetQueueAttributes": lambda _: {"Attributes": {"QueueArn": f"{ARN}probe"}},
+    "GetQueueAttributes": lambda _: {"Attributes": {"QueueArn": f"{ARN}probe", "Policy": "{}"}},
     "PutEvents": lambda _: {"FailedEntryCount": 0},
     "GetFunctionConfiguration": lambda _: {"Environment": {"Variables": {}}, "MemorySize": 1024},
     "GetFunction": lambda _: {"Configuration": {"LastUpdateStatus": "Successful"}},
@@ -160,6 +160,22 @@ def test_a_fact_fails_when_aws_shows_something_else(
     """A table of facts that always hold is no proof."""
     answers[operation] = lambda _: answer
     assert not fact(stage).holds
+
+
+def test_a_policy_that_a_deployment_overlooks_is_put_back_by_hand(
+    stage: Stage, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the facts that follow would fail for want of it."""
+    attributes = {"Policy": "as the template has it"}
+
+    def put(params: dict[str, Any]) -> dict[str, Any]:
+        attributes.update(json.loads(params["body"])["Attributes"])
+        return {}
+
+    answers |= {"GetQueueAttributes": lambda _: {"Attributes": attributes}, "SetQueueAttributes": put}
+    monkeypatch.setattr(Stage, "deploy", lambda *_, **__: None)
+    assert facts.refused_event_is_kept(stage).text.endswith("back by hand")
+    assert attributes == {"Policy": "as the template has it"}
 
 
 def test_leads_created_again_are_shown_with_the_time_between(

@@ -142,6 +142,11 @@ class TestLeadFields:
         """The assistant would greet nobody."""
         assert problems_of(lead_with(name=name)) == ["lead.name: is missing; every create needs it"]
 
+    def test_control_characters_within_a_text_are_not_sent_but_line_breaks_are(self) -> None:
+        """A database that refuses a NUL would answer 500, and such a lead would wait for days."""
+        lead = read(lead_with(name="J\x00an\x1be", notes="one\r\n\ttwo\x85")).lead
+        assert (lead["name"], lead["notes"]) == ("Jane", "one\r\n\ttwo")
+
     @pytest.mark.parametrize(
         "field",
         ["company", "designation", "industry", "location", "crm", "externalId", "userTypedSubject", "state"],

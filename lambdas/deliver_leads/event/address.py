@@ -22,6 +22,8 @@ _UNSEEN = (
 _BLANK = "".join(
     map(chr, (*range(0x21), *range(0x7F, 0xA1), 0xAD, 0x61C, 0x1680, 0x180E, *range(0x2000, 0x2010)))
 ) + "".join(map(chr, (*range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x2800, 0x3000, 0x3164, 0xFEFF)))
+# Control characters other than tabs and line breaks. Nobody writes them, and many databases refuse a NUL.
+_CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 _JOINERS = "\u200c\u200d"
 # A text without such a character shows nothing.
 VISIBLE = f"[^{_BLANK}{_UNSEEN}{_JOINERS}]"
@@ -88,11 +90,14 @@ def same_address(text: str) -> str:
 
 
 def trimmed(text: str) -> str:
-    """Without what can't be seen at either end; empty if nothing in the text can be seen."""
+    """Without control characters, and without what can't be seen at either end; empty if nothing is seen.
+
+    Line breaks and tabs within stay.
+    """
     text = text.strip()
     if text.isascii() and text.isprintable():
         return text
-    text = text.strip(_BLANK)
+    text = re.sub(_CONTROLS, "", text).strip(_BLANK)
     return text if re.search(VISIBLE, text) else ""
 
 
