@@ -93,9 +93,10 @@ def _cache_of_the_sources() -> Path:
     for path in sources():
         content.update(f"{path} {path.stat().st_size}\n".encode() + path.read_bytes())
     folder = CACHE / content.hexdigest()
-    if not folder.exists():
-        shutil.rmtree(CACHE, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+    # Also beside another process of the same sources, whose folder stays.
+    folder.mkdir(parents=True, exist_ok=True)
+    for other in set(CACHE.iterdir()) - {folder}:
+        shutil.rmtree(other, ignore_errors=True)
     return folder
 
 

@@ -129,19 +129,38 @@ def _translate_statements(client: Any, operation: str, request: Any) -> Any:
 setattr(botocore.client.BaseClient, "_make_api_call", _translate_statements)  # noqa: B010
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps all tests of the templates in one process, because the CDK takes seconds to start in each.
+# Coverage doubles the CPU time of a test, and the function's own tests reach each line of it: no others are
+# measured, and of these no simulated months.
+_MEASURED = ("tests/unit/", "tests/integration/")
 
-    The longest groups begin first, if pytest-xdist keeps this order (--no-loadscope-reorder).
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keeps in one process the tests that share what is made once in a process and takes seconds.
+
+    These are the tests of the templates, which start the CDK; those under the real runtime client; and the
+    `shipped` tests of each other module. The longest groups begin first, if pytest-xdist keeps this order
+    (--no-loadscope-reorder).
     """
     for item in items:
+        if config.pluginmanager.hasplugin("_cov") and (
+            not item.nodeid.startswith(_MEASURED) or item.get_closest_marker("simulation")
+        ):
+            item.add_marker(pytest.mark.no_cover)
         if "synthesise" in vars(getattr(item, "module", None) or item):
             item.add_marker(pytest.mark.xdist_group("templates"))
+        elif "clean_python" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("runtime client"))
+        elif item.get_closest_marker("shipped") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=_place_of_group)
 
 
-_LONGEST_FIRST = ("fault suite", "dev", "operator", "deployed stack", "running", "templates")
+# Those that wait most, because the others' work fills their waits.
+_LONGEST_FIRST = (
+    *("prove", "dev", "operator", "deployed stack", "fault suite", "running"),
+    *("alarms", "templates", "test_update", "test_release"),
+)
 
 
 def _place_of_group(item: pytest.Item) -> int:

@@ -15,6 +15,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from unittest import mock
 import boto3
 from botocore.exceptions import ClientError
 
-from deliver_leads import breaker, pace
+from deliver_leads import batch, breaker, pace
 from deliver_leads.api import access_token
 from deliver_leads.api.http_client import HttpAnswer, HttpClient, NoAnswerError
 from sim.alarms.aws import (
@@ -49,6 +50,23 @@ ENVIRONMENTS = 2
 
 class KilledError(BaseException):
     """The execution environment ends here."""
+
+
+class OneAfterAnother:
+    """In the place of the batch's threads, so that the same seed gives the same table.
+
+    Changing from thread to thread would also take more time than what they do.
+    """
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
 
 
 class Simulation:
@@ -221,13 +239,12 @@ class Simulation:
         environment = {
             **self.stage.environment,
             "POWERTOOLS_LOG_LEVEL": "CRITICAL",
-            # One lane after another, so that the same seed gives the same table.
-            "PARALLEL_CALLS": "1",
         }
         with (
             mock.patch.dict(os.environ, environment),
             mock.patch.object(time, "time", epoch_s),
             mock.patch.object(time, "sleep", self.spend),
+            mock.patch.object(batch, "ThreadPoolExecutor", OneAfterAnother),
             mock.patch.object(
                 breaker, "CircuitBreaker", functools.partial(breaker.CircuitBreaker, clock=epoch_s)
             ),

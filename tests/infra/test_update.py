@@ -67,7 +67,9 @@ class User:
         self.path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         settings = (clone / "settings/example.toml").read_text("utf-8")
         self.settings = clone / "settings/dev.toml"
-        self.settings.write_text(f"memoryMegabytes = 1234  # ours\n{settings}", "utf-8")
+        # Without the sandbox, whose bundle takes seconds.
+        ours = 'memoryMegabytes = 1234  # ours\nleadsApi = "7targets"\n'
+        self.settings.write_text(ours + settings, "utf-8")
 
     def follow(self, heading: str, *, then: str = "", **variables: str) -> str:
         """Runs the only block of a procedure."""
@@ -101,10 +103,11 @@ def test_an_update_and_a_roll_back_leave_the_user_s_settings_alone(tmp_path: Pat
     last_good = noted.split("noted: ")[1].strip()
     assert user.template()["Description"].startswith(NEXT_VERSION)
     assert memory(user.template()) == 1234
-    user.follow("Roll back", LAST_GOOD_COMMIT=last_good)
+    # The CDK's own rules for templates take half of a synthesis, and the first one has applied them.
+    user.follow("Roll back", LAST_GOOD_COMMIT=last_good, CDK_VALIDATION="false")
     assert user.template()["Description"].startswith("Delivers leads to 7Targets")
     assert memory(user.template()) == 1234
-    user.follow("Update", RELEASE="origin/main")
+    user.follow("Update", RELEASE="origin/main", CDK_VALIDATION="false")
     assert user.template()["Description"].startswith(NEXT_VERSION)
 
     assert user.settings.read_text("utf-8") == settings

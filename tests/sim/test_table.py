@@ -16,7 +16,7 @@ from sim.synthesis import Resource, Templates
 
 PAGE = Path(__file__).parents[2] / "docs/alarms.md"
 # The simulations are made once in a process.
-pytestmark = [pytest.mark.simulation, pytest.mark.xdist_group("templates")]
+pytestmark = [pytest.mark.simulation, pytest.mark.xdist_group("alarms")]
 WELL = [each for each in FAILURES if each.name.startswith("nothing")]
 MADE = sorted(TEXTS)
 
