@@ -44,9 +44,9 @@ SETTINGS = {
     "retryBaseDelaySeconds": "5",
     "retryMaxDelaySeconds": "60",
     "parkAfterHours": "4",
-    "functionTimeoutSeconds": "60",
+    "functionTimeoutSeconds": "120",
     "connectTimeoutSeconds": "2",
-    "readTimeoutSeconds": "5",
+    "readTimeoutSeconds": "15",
     "settlingTimeSeconds": "60",
 }
 Found = TypeVar("Found")
