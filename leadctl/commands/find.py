@@ -144,9 +144,11 @@ def _tell(
 ) -> None:
     out = invocation.out
     for lead in leads:
-        out.text(
-            f"Lead {lead.lead_id} at 7Targets: {lead.url}" if lead.url else "No id at 7Targets is known yet."
-        )
+        if lead.url:
+            place = "in the sandbox" if invocation.target.has_sandbox else f"at 7Targets: {lead.url}"
+            out.text(f"Lead {lead.lead_id} {place}")
+        else:
+            out.text("No id at 7Targets is known yet.")
         steps = [step for event in lead.events for step in event.steps()]
         steps += [_attempt_step(each) for each in sought.attempts if each.get("lead") == lead.lead_hash]
         for step in sorted(steps, key=lambda each: each.at_s):

@@ -205,7 +205,12 @@ def _look_through(importer: Importer, progress: ImportProgress) -> Preview:
 
 def _question(preview: Preview, target: Target) -> str:
     leads = count(preview.to_send, "lead")
-    return f"Send {leads} to {target.stack_name}? 7Targets begins to e-mail them, which can't be undone."
+    follows = (
+        "Its sandbox mails nobody."
+        if target.has_sandbox
+        else "7Targets begins to e-mail them, which can't be undone."
+    )
+    return f"Send {leads} to {target.stack_name}? {follows}"
 
 
 def _settings(target: Target) -> DeployedSettings:

@@ -41,12 +41,16 @@ def sandbox() -> None:
 def leads(invocation: Invocation) -> Result:
     """Show the leads that the sandbox holds; nobody mailed them. Ends with 3 when there is none."""
     target = invocation.target
-    if "SandboxFunctionName" not in target.outputs:
+    if target.local:
+        raise ProblemError("The local run shows its sandbox's leads on its page: leadctl open --local.")
+    if not target.has_sandbox:
         raise ProblemError(
             f'{target.stack_name} delivers to 7Targets: its setting leadsApi isn\'t "sandbox".'
         )
     payload, failed = target.invoke("SandboxFunctionName", {"method": "GET", "path": "leads"})
     if failed:
         raise ProblemError(f"The sandbox failed: {payload.get('errorMessage', payload)}")
+    if not payload["body"]:
+        invocation.out.note("The sandbox holds no lead. What became of one: leadctl find ADDRESS --log.")
     invocation.out.rows(_COLUMNS, payload["body"])
     return None if payload["body"] else ExitCode.A_PERSON_HAS_TO_ACT

@@ -135,7 +135,7 @@ class Overview:
         if mode != UP:
             return f"The API {DESCRIPTIONS[mode]}. {leads}; none is lost."
         if waiting:
-            return f"Leads flow: {leads} and will go by themselves."
+            return f"Leads flow: {leads} and will go {'by itself' if waiting == 1 else 'by themselves'}."
         people = f" {parked} parked, for a person to look at." if parked else ""
         return f"All that came in is where it belongs.{people}"
 
