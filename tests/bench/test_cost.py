@@ -134,5 +134,10 @@ def test_the_readme_shows_the_models_figures() -> None:
     assert f"USD {at_rest:.2f} a month for a stage at rest" in text
     settings = COMPUTED["docs/cost.md"]["settings"].splitlines()
     rows = [row for row in settings if row.startswith(("| `keepData`", "| `logRetentionDays`"))]
-    added = [row.split("| +")[1] for row in rows]
-    assert f"(`prod`'s backup and longer logs add {sum(map(float, added)):.2f})" in text
+    in_tens, alone = (sum(float(row.split("+")[column].strip(" |")) for row in rows) for column in (1, 2))
+    assert f"(`prod`'s backup and longer logs add {in_tens:.2f} and {alone:.2f})" in text
+    month = COMPUTED["docs/cost.md"]["a month"].splitlines()
+    [metrics] = [row.split(" to ")[1] for row in month if row.startswith("| metrics")]
+    [dashboard] = [row.split("| ")[2] for row in month if row.startswith("| the dashboard")]
+    most = sum(float(each.strip(" |")) for each in (metrics, dashboard))
+    assert f"metrics and the dashboard add up to {most:.2f}" in text

@@ -113,7 +113,7 @@ def test_the_readme_leads_to_a_stage_with_a_lead_that_nobody_mailed(
     dev.reach_the_sandbox()
     run(script(second).split("leadctl sandbox")[0], environment)
     wait_until("the lead", lambda: bool(dev.leads("")), timeout_s=180)
-    assert "jane@example.com" in run(script(second), environment)
+    assert "kim@example.com" in run(script(second), environment)
     dev.destroy()
 
 

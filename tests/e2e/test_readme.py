@@ -23,8 +23,8 @@ pytestmark = pytest.mark.e2e
 RUN = "make run\n"
 DEPLOY = "## Deploy to AWS"
 TO_7TARGETS = "**To 7Targets.**"
-# What is done before: leadctl is on PATH, and the local run has deployed the same app.
-INSTALLED = "uv() { :; }\n"
+# What is done before: leadctl is on PATH, and the local run has deployed the same app, without alarms.
+INSTALL = ".venv/bin/uv tool install"
 DEPLOYED = "make() { :; }\nnpx() { :; }\n"
 
 
@@ -86,7 +86,8 @@ def test_the_blocks_up_to_the_deployment_publish_to_the_local_run(
     """In one shell, from the top."""
     text, _ = (PROJECT / "README.md").read_text("utf-8").split(DEPLOY)
     assert f"```sh\n{RUN}```" in text
-    output = run(INSTALLED + script(text), checkout, {})
+    assert INSTALL in text
+    output = run(script(text).replace(INSTALL, ":"), checkout, {})
     emails = {"jane@example.com", "jim@example.com"}
     wait_until("the leads", lambda: emails <= deployment.sandbox.leads().keys(), timeout_s=180)
     assert "Send 1 lead to LeadDelivery-dev?" in output
@@ -96,8 +97,11 @@ def test_the_blocks_of_the_deployment_fill_the_secret_and_check_it(
     deployment: Deployment, checkout: Path
 ) -> None:
     """In a new shell; what comes before, a stage with a sandbox, is tried in test_prove.py."""
-    _, text = (PROJECT / "README.md").read_text("utf-8").replace("STAGE=prod", "STAGE=dev").split(TO_7TARGETS)
+    _, text = (PROJECT / "README.md").read_text("utf-8").replace("prod", "dev").split(TO_7TARGETS)
     (checkout / "credentials.json").write_text(json.dumps(vars(deployment.credentials)), "utf-8")
     deployment.sandbox.add_assistants([LEAD_DEFAULTS["assistantEmail"]])
-    output = run(DEPLOYED + script(text), checkout, deployment.emulator.aws_environment())
-    assert '"ok": true' in output
+    blocks = script(text).replace("leadctl doctor", "leadctl doctor -o json > doctor || [ $? = 3 ]")
+    run(DEPLOYED + blocks, checkout, deployment.emulator.aws_environment())
+    found = {each["part"]: each["verdict"] for each in json.loads((checkout / "doctor").read_text("utf-8"))}
+    assert found["leads API"] == "right"
+    assert {part for part, verdict in found.items() if verdict == "wrong"} == {"alarms"}
