@@ -52,7 +52,7 @@ test: .venv/tests-ready .emulator/ready node_modules/ready ## Lint, check types,
 chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under faults (SEED=, LEADS=; about 15 minutes)
 	@$(VENV)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(LEADS),--leads $(LEADS))
 
-explore: .venv/tests-ready ## Search for a history that breaks a promise (SEED=, WALKS=; an hour or two)
+explore: .venv/tests-ready ## Search for a history that breaks a promise (SEED=, WALKS=; half an hour)
 	@$(VENV)/python -m sim.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
 
 bench: .venv/tests-ready .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 15 minutes)
