@@ -15,7 +15,7 @@ def find_runtime_python() -> Path | None:
 
     Looked for in this order: this interpreter, PATH, pyenv's versions (newest first), the ones uv manages.
     """
-    return next((path for path in _interpreters() if _is_runtime_python(path)), None)
+    return next(filter(None, map(_runtime_python, _interpreters())), None)
 
 
 def _interpreters() -> Iterator[Path]:
@@ -34,15 +34,19 @@ def _numbers(version: str) -> list[int]:
     return [int(digits) for digits in re.findall(r"\d+", version)]
 
 
-def _is_runtime_python(path: Path) -> bool:
-    """Whether the program is the Python that it is named after: a pyenv shim is there for all versions."""
+def _runtime_python(path: Path) -> Path | None:
+    """The Python that the program runs, if it is of the version that it is named after.
+
+    A pyenv shim is there for all versions, and what it runs depends on variables.
+    """
     if not path.exists():
-        return False
-    program = "import sys; print(sys.implementation.name, '%d.%d' % sys.version_info[:2])"
+        return None
+    program = "import sys; print(sys.implementation.name, '%d.%d' % sys.version_info[:2], sys.executable)"
     try:
         done = subprocess.run(  # noqa: S603 - the path was found here, no word comes from outside
             [path, "-I", "-c", program], check=False, capture_output=True, stdin=subprocess.DEVNULL
         )
     except OSError:
-        return False
-    return done.stdout.split() == [b"cpython", RUNTIME_VERSION.encode()]
+        return None
+    kind, _, its_own = os.fsdecode(done.stdout).strip().rpartition(f" {RUNTIME_VERSION} ")
+    return Path(its_own) if kind == "cpython" else None

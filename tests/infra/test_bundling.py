@@ -270,7 +270,7 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_no_python_3_13_is_found_where_there_is_none(bare_machine: Path) -> None:
     """A name alone doesn't count: a shim that fails and another version under that name are passed over."""
     fake_python(bare_machine / "bin" / "python3.13", "echo 'command not found' >&2; exit 127")
-    fake_python(bare_machine / "pyenv/versions/3.13.1/bin/python3.13", "echo cpython 3.12")
+    fake_python(bare_machine / "pyenv/versions/3.13.1/bin/python3.13", "echo cpython 3.12 $0")
     (bare_machine / "pyenv/versions/3.13.2").mkdir()
     assert find_runtime_python() is None
 
@@ -278,14 +278,20 @@ def test_no_python_3_13_is_found_where_there_is_none(bare_machine: Path) -> None
 def test_the_newest_of_pyenv_s_is_taken_behind_a_broken_shim(bare_machine: Path) -> None:
     """Newest by number, not by spelling."""
     fake_python(bare_machine / "bin" / "python3.13", "exit 127")
-    fake_python(bare_machine / "pyenv/versions/3.13.9/bin/python3.13", "echo cpython 3.13")
-    newest = fake_python(bare_machine / "pyenv/versions/3.13.10/bin/python3.13", "echo cpython 3.13")
+    fake_python(bare_machine / "pyenv/versions/3.13.9/bin/python3.13", "echo cpython 3.13 $0")
+    newest = fake_python(bare_machine / "pyenv/versions/3.13.10/bin/python3.13", "echo cpython 3.13 $0")
     assert find_runtime_python() == newest
+
+
+def test_a_shim_stands_for_the_python_that_it_runs(bare_machine: Path) -> None:
+    """A process with other variables, such as the function's, would get another one from it, or none."""
+    fake_python(bare_machine / "bin" / "python3.13", "echo cpython 3.13 /opt/my python/bin/python3.13")
+    assert find_runtime_python() == Path("/opt/my python/bin/python3.13")
 
 
 def test_a_python_that_uv_installed_is_found(bare_machine: Path) -> None:
     """The notice says to install it this way."""
-    python = fake_python(bare_machine / "uv/cpython-3.13.5-linux/bin/python3.13", "echo cpython 3.13")
+    python = fake_python(bare_machine / "uv/cpython-3.13.5-linux/bin/python3.13", "echo cpython 3.13 $0")
     assert find_runtime_python() == python
 
 
