@@ -84,7 +84,13 @@ class _Judge:
         for letter in evidence.dead_letters:
             attributes = read_attributes(letter)
             self._letters[attributes["eventId"]].append(attributes)
-        self._overruled = {each.id for each in evidence.published if self._is_overruled(each)}
+        # Copies are one event, for which there is one letter, with the id of the one that was parked.
+        overruled = {
+            each.event.ledger_key(each.id) for each in evidence.published if self._is_overruled(each)
+        }
+        self._overruled = {
+            each.id for each in evidence.published if each.event.ledger_key(each.id) in overruled
+        }
 
     def judge(self) -> Verdict:
         self._check_leads()
@@ -101,7 +107,7 @@ class _Judge:
             left = f"lead queue: {self._evidence.left_in_queue} messages are left in it"
             self._verdict.add(Promise.UNACCOUNTED, left)
         self._check_outage()
-        self._verdict.overruled = len(self._overruled)
+        self._verdict.overruled = len(self._overruled & self._letters.keys())
         return self._verdict
 
     def _is_overruled(self, published: Published[ChaosEvent]) -> bool:

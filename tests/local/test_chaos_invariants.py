@@ -197,6 +197,18 @@ def test_an_update_may_be_parked_for_the_other_name_of_the_create_with_which_the
         assert broken(evidence) == []
 
 
+@pytest.mark.parametrize("parked", [0, 1])
+def test_of_an_event_and_its_copy_one_is_parked_for_both(parked: int) -> None:
+    """The other one is acknowledged, because the ledger has the event as parked."""
+    renamed = published("update", UPDATE | {"name": "Early 1"}, EARLY_FIELD)
+    again = replace(renamed, event=replace(renamed.event, expected="duplicate", copy=1), id="again")
+    letters = [letter((renamed, again)[parked].id, OVERRULED)]
+    held = FORM | MADE_BY_API
+    evidence = run(renamed, CREATE, again, requests=(CREATED,), held=held, dead_letters=letters)
+    evidence.ledger[renamed.event.ledger_key(renamed.id)] = "parked"
+    assert broken(evidence) == []
+
+
 @pytest.mark.parametrize(
     ("change", "promises"),
     [
