@@ -61,7 +61,10 @@ def _measure(folder: Path, parts: Sequence[str], seed: int) -> dict[str, Any]:
     results: dict[str, Any] = {"machine": machine.describe(packages), "seed": seed}
     for part in parts:
         say(f"Measure {part}")
-        results[part] = _PARTS[part](folder, packages, seed)
+        # Of its own, because a deployment goes on with the state that it finds in its folder.
+        of_part = folder / part
+        of_part.mkdir()
+        results[part] = _PARTS[part](of_part, packages, seed)
     say("Done")
     return results
 
