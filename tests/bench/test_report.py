@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench import __main__ as program
 from bench import batch, growth
 from bench.bars import judge, ratio
 from bench.documents import END, begin
@@ -174,3 +175,21 @@ def test_the_document_has_the_markers() -> None:
     """Else a run of a quarter of an hour would end without its tables."""
     text = (PROJECT / "docs/measurements.md").read_text("utf-8")
     assert text.index(BEGIN) < text.index(END)
+
+
+def test_each_part_is_measured_in_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment goes on with the state that it finds, so a second one would not be a new one."""
+    used: list[Path] = []
+
+    def part(folder: Path, _: object, __: int) -> None:
+        assert list(folder.iterdir()) == []
+        (folder / "state").touch()
+        used.append(folder)
+
+    monkeypatch.setattr(program, "build", lambda _: None)
+    monkeypatch.setattr(program.machine, "describe", lambda _: {})
+    monkeypatch.setattr(program, "_PARTS", {"one": part, "two": part})
+    program._measure(tmp_path, ["one", "two"], 1)
+    assert len(used) == 2
