@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import __main__ as program
-from bench import batch, growth
+from bench import batch, growth, machine
 from bench.bars import judge, ratio
 from bench.documents import END, begin
 from bench.plots import Row, bars
@@ -189,7 +189,7 @@ def test_each_part_is_measured_in_a_folder_of_its_own(
         used.append(folder)
 
     monkeypatch.setattr(program, "build", lambda _: None)
-    monkeypatch.setattr(program.machine, "describe", lambda _: {})
+    monkeypatch.setattr(machine, "describe", lambda _: {})
     monkeypatch.setattr(program, "_PARTS", {"one": part, "two": part})
     program._measure(tmp_path, ["one", "two"], 1)
     assert len(used) == 2
