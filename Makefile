@@ -55,7 +55,7 @@ chaos: .emulator/ready node_modules/ready ## Prove the delivery guarantees under
 explore: .venv/tests-ready ## Search for a history that breaks a promise (SEED=, WALKS=; half an hour)
 	@$(VENV)/python -m sim.explore $(if $(SEED),--seed $(SEED)) $(if $(WALKS),--walks $(WALKS))
 
-bench: .venv/tests-ready .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 15 minutes)
+bench: .venv/tests-ready .emulator/ready node_modules/ready ## Measure speed and cost, write docs/measurements.md (PARTS=, SEED=; 17 minutes)
 	@$(VENV)/python -m bench $(PARTS) $(if $(SEED),--seed $(SEED))
 
 release: .venv/tests-ready ## Make a release's files in dist/, from the version's tag (DRAFT=1: to try it)
