@@ -140,7 +140,7 @@ def _is_utf_8(file: IO[bytes]) -> bool:
         text = decoder.decode(piece)
         wrong = sum("\udc80" <= each <= "\udcff" for each in text) if holds_other_bytes(text) else 0
         bad += wrong
-        good += sum(not each.isascii() for each in text) - wrong
+        good += len(text) - len(text.encode("ascii", "ignore")) - wrong
     bad += len(decoder.getstate()[0])
     return bad <= good
 
