@@ -48,5 +48,5 @@ def _runtime_python(path: Path) -> Path | None:
         )
     except OSError:
         return None
-    kind, _, its_own = os.fsdecode(done.stdout).strip().rpartition(f" {RUNTIME_VERSION} ")
+    kind, _, its_own = os.fsdecode(done.stdout).strip().partition(f" {RUNTIME_VERSION} ")
     return Path(its_own) if kind == "cpython" else None

@@ -285,8 +285,9 @@ def test_the_newest_of_pyenv_s_is_taken_behind_a_broken_shim(bare_machine: Path)
 
 def test_a_shim_stands_for_the_python_that_it_runs(bare_machine: Path) -> None:
     """A process with other variables, such as the function's, would get another one from it, or none."""
-    fake_python(bare_machine / "bin" / "python3.13", "echo cpython 3.13 /opt/my python/bin/python3.13")
-    assert find_runtime_python() == Path("/opt/my python/bin/python3.13")
+    for its_own in ("/opt/my python/bin/python3.13", "/opt/my 3.13 python/bin/python3.13"):
+        fake_python(bare_machine / "bin" / "python3.13", f"echo cpython 3.13 {its_own}")
+        assert find_runtime_python() == Path(its_own)
 
 
 def test_a_python_that_uv_installed_is_found(bare_machine: Path) -> None:
